@@ -1,0 +1,1 @@
+"""A Dagster-orchestrated data-and-trading pipeline for US equities."""

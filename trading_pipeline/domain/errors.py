@@ -1,0 +1,128 @@
+"""Every error this project raises, and how they are related.
+
+TradingPipelineError                 a person can act on the message; the command line prints it and exits 1
+├── InputError                       what came from outside cannot be used
+│   ├── SettingsError                a setting is unknown, out of bounds or contradicts another
+│   ├── DataFileError                a file cannot be read, or lacks a column
+│   ├── FrameContractError           a table lacks a column, or its rows break the stated order
+│   ├── NotAPriceError               NaN, infinite, zero or negative where a price is needed
+│   ├── NaiveDatetimeError           an instant without a time zone
+│   ├── UnknownSymbolError           no bars under that name
+│   └── NotASessionError             a holiday, a weekend, or outside the calendar
+├── MissingBarsError                 the bars a step needs are not stored
+├── MissingResultError               an earlier step has not run for that session
+├── HomeInUseError                   another process works in the same home folder
+├── TradingError
+│   ├── IllegalTransition            an order cannot go from this state by that report
+│   ├── Overfill                     more shares filled than were ordered
+│   ├── PositionWouldCrossZero       a fill would sell what is not owned
+│   ├── OrderRefused                 the venue said no, definitively
+│   └── OutcomeUnknown               the venue may or may not have the order: query, never assume
+└── LedgerError
+    ├── LedgerConflict               a row with the same identity and other content exists
+    └── ReplayDivergence             a replay decided differently from the record
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+
+class TradingPipelineError(Exception):
+    """Base of all errors of this project; its message says what, which, how many and what to do next."""
+
+
+class InputError(TradingPipelineError):
+    """What came from outside cannot be used."""
+
+
+class SettingsError(InputError):
+    """A setting is unknown, out of bounds or contradicts another."""
+
+
+class DataFileError(InputError):
+    """A data file cannot be read or lacks a column."""
+
+
+class FrameContractError(InputError):
+    """A frame lacks a column, has the wrong type, or its rows break the stated order."""
+
+
+class NotAPriceError(InputError):
+    """NaN, infinite, zero or negative where a price is needed."""
+
+    def __init__(self, level: object, what: str = "price") -> None:
+        self.level = level
+        super().__init__(f"{level!r} is not a {what}: it must be finite and above zero. Check the bars it came from.")
+
+
+class NaiveDatetimeError(InputError):
+    """An instant without a time zone."""
+
+    def __init__(self, what: str = "instant") -> None:
+        super().__init__(f"a {what} without a time zone was passed: use aware UTC instants, as Clock.now() gives.")
+
+
+class UnknownSymbolError(InputError):
+    """No bars are stored under that name."""
+
+
+class NotASessionError(InputError):
+    """The date is a holiday, a weekend day, or outside the calendar."""
+
+
+class MissingBarsError(TradingPipelineError):
+    """The bars a step needs are not stored."""
+
+    def __init__(self, session: date, symbols: Sequence[str], timeframe: str) -> None:
+        self.session, self.symbols = session, tuple(symbols)
+        which = f"{len(symbols)} symbols (first: {', '.join(symbols[:5])})" if symbols else "any symbol"
+        super().__init__(
+            f"no {timeframe} bars of {which} are stored for {session}. "
+            f"Import them: trading-pipeline data import FILE --timeframe {timeframe}"
+        )
+
+
+class MissingResultError(TradingPipelineError):
+    """An earlier step has not run for that session."""
+
+
+class HomeInUseError(TradingPipelineError):
+    """Another process works in the same home folder."""
+
+
+class TradingError(TradingPipelineError):
+    """Base of what can go wrong with an order or a position."""
+
+
+class IllegalTransition(TradingError):
+    """An order cannot go from its state by that report."""
+
+
+class Overfill(TradingError):
+    """More shares were filled than ordered."""
+
+
+class PositionWouldCrossZero(TradingError):
+    """A fill would sell what is not owned."""
+
+
+class OrderRefused(TradingError):
+    """The venue refused the order, definitively."""
+
+
+class OutcomeUnknown(TradingError):
+    """The venue may or may not have taken the order: query by client_order_id, never resend blindly."""
+
+
+class LedgerError(TradingPipelineError):
+    """Base of what can go wrong with the record."""
+
+
+class LedgerConflict(LedgerError):
+    """A row with the same identity and other content is already recorded."""
+
+
+class ReplayDivergence(LedgerError):
+    """A replay decided differently from what is on record."""

@@ -1,0 +1,50 @@
+"""The border between frames (float64) and the ledger (Decimal), and tick arithmetic."""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Decimal
+
+from trading_pipeline.domain.errors import NotAPriceError
+
+ZERO = Decimal(0)
+CENT = Decimal("0.01")
+SUB_PENNY = Decimal("0.0001")
+
+
+def tick_size(price: Decimal) -> Decimal:
+    """Smallest price step a US exchange accepts: 0.01 USD from 1 USD up, 0.0001 below (Reg NMS rule 612)."""
+    return CENT if price >= 1 else SUB_PENNY
+
+
+def to_price(level: float, *, tick: Decimal = SUB_PENNY, rounding: str = ROUND_HALF_EVEN) -> Decimal:
+    """Turn a computed level (float64 USD per share) into a Decimal price on the tick.
+
+    The only way from frames into the ledger. Raises NotAPriceError for NaN, infinity and anything that
+    is, or rounds to, zero or less.
+    """
+    if not math.isfinite(level):
+        raise NotAPriceError(level)
+    price = (Decimal(repr(float(level))) / tick).quantize(Decimal(1), rounding) * tick
+    if price <= 0:
+        raise NotAPriceError(level)
+    return price
+
+
+def round_down_to_tick(level: float) -> Decimal:
+    """Largest tradable price not above `level`; raises NotAPriceError as `to_price` does."""
+    return to_price(level, tick=tick_size(to_price(level, tick=Decimal("0.000001"))), rounding=ROUND_DOWN)
+
+
+def round_up_to_tick(price: Decimal) -> Decimal:
+    """Smallest tradable price not below `price`; raises NotAPriceError for zero, negative or NaN."""
+    if not price.is_finite() or price <= 0:
+        raise NotAPriceError(price)
+    tick = tick_size(price)
+    return (price / tick).quantize(Decimal(1), ROUND_UP) * tick
+
+
+def plain(number: Decimal) -> str:
+    """Canonical text of a Decimal: no exponent, no trailing zeros, no minus zero ("100", "12.5")."""
+    text = f"{number.normalize():f}"
+    return "0" if text in {"-0", "0"} else text
