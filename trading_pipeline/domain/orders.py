@@ -188,7 +188,9 @@ class Fill:
     is_reversal: bool = False
 
 
-def client_order_id(account: str, session: date, strategy: str, symbol: str, setup_id: str, leg: Leg, attempt: int) -> str:
+def client_order_id(
+    account: str, session: date, strategy: str, symbol: str, setup_id: str, leg: Leg, attempt: int
+) -> str:
     """Same intent, same id, at most 48 characters: a re-run of a job cannot enter twice.
 
     A pure function of its arguments; characters outside [A-Za-z0-9.-] in the symbol are dropped from the readable
