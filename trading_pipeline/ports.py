@@ -100,7 +100,7 @@ class BarStore(Protocol):
         symbols: Sequence[str] | None = None,
         known_at: datetime | None = None,
     ) -> pd.DataFrame:
-        """Rows as stored (newest version known at `known_at`, None: newest), sorted by symbol, start. See BAR_COLUMNS."""
+        """Rows as stored (newest version known at `known_at`; None: newest), by symbol and start: STORED_BAR_COLUMNS."""
 
     def view(
         self,
@@ -287,7 +287,7 @@ class LedgerTransaction(Protocol):
         self, account: str, first: date | None = None, last: date | None = None
     ) -> Sequence[EquityPoint]: ...
     def put_daily_performance(self, daily: DailyPerformance) -> bool:
-        """Store a session's performance; a re-run with the same content changes nothing, other content replaces it."""
+        """Store a session's performance. The same content changes nothing (False); other content replaces it."""
 
     def daily_performance(
         self, account: str, first: date | None = None, last: date | None = None
