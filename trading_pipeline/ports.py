@@ -100,7 +100,7 @@ class BarStore(Protocol):
         symbols: Sequence[str] | None = None,
         known_at: datetime | None = None,
     ) -> pd.DataFrame:
-        """Rows as stored (newest version known at `known_at`; None: newest), by symbol and start: STORED_BAR_COLUMNS."""
+        """Rows as stored (newest version known at `known_at`; None: newest), by symbol, start: STORED_BAR_COLUMNS."""
 
     def view(
         self,
