@@ -1,0 +1,45 @@
+"""Clocks: the only place that asks the machine what time it is."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from trading_pipeline.domain.market import require_aware
+
+
+class SystemClock:
+    """The machine's clock, in UTC."""
+
+    def now(self) -> datetime:
+        """Current instant."""
+        return datetime.now(UTC)
+
+    def sleep_until(self, instant: datetime) -> None:
+        """Return at or after `instant`; at once when it is past."""
+        remaining = (require_aware(instant) - self.now()).total_seconds()
+        if remaining > 0:
+            time.sleep(remaining)
+
+
+@dataclass
+class ReplayClock:
+    """A clock that jumps: `sleep_until` takes no time and never goes back."""
+
+    instant: datetime
+
+    def __post_init__(self) -> None:
+        require_aware(self.instant)
+
+    def now(self) -> datetime:
+        """The instant last jumped to."""
+        return self.instant
+
+    def sleep_until(self, instant: datetime) -> None:
+        """Jump forward; an earlier instant changes nothing."""
+        self.instant = max(self.instant, require_aware(instant))
+
+
+class FixedClock(ReplayClock):
+    """A clock that stands still until told otherwise; for tests and one-off commands."""
