@@ -1,0 +1,67 @@
+# Two commands matter: `make demo` and `make test`. Both install all they need into .venv first.
+SHELL := /bin/bash
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := .uv/bin/uv
+BIN := .venv/bin
+export TRADING_PIPELINE_HOME ?= $(CURDIR)/.trading_pipeline
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo test check ui bench lock clean
+
+help:  ## what can be done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+demo: install  ## build a synthetic market, trade five sessions of it through Dagster, show the result
+	@$(BIN)/trading-pipeline demo $(ARGS)
+
+test: install-dev  ## run the tests
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+check: install-dev  ## lint, format, types, layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+ui: install  ## open the Dagster UI and daemon on http://127.0.0.1:3000 (Ctrl-C stops both)
+	@$(BIN)/trading-pipeline ui $(ARGS)
+
+bench: install-dev  ## measure, and write docs/benchmarks.md
+	@$(BIN)/python -m trading_pipeline_tests.benchmarks $(ARGS)
+
+install: .venv/.installed  ## install what running needs, with hashes
+install-dev: .venv/.installed-dev  ## install what developing needs, with hashes
+
+.uv/.$(UV_VERSION):
+	@echo "Installing uv $(UV_VERSION) into .uv ..."
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.11, 3.12 or 3.13, or pass PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { echo "$(PYTHON) is $$($(PYTHON) -V): 3.11, 3.12 or 3.13 is needed. Pass PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -m venv .uv || { echo "python3 -m venv failed: on Debian or Ubuntu, apt-get install python3-venv"; exit 1; }
+	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) 2> .uv/pip.log || { cat .uv/pip.log; exit 1; }
+	@touch $@
+
+.venv/bin/python: .uv/.$(UV_VERSION)
+	@$(UV) venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv
+	@touch $@
+
+.venv/.installed: .venv/bin/python requirements.lock pyproject.toml
+	@if [ -e .venv/.installed-dev ] && [ .venv/.installed-dev -nt requirements.lock ] && [ .venv/.installed-dev -nt pyproject.toml ]; then touch $@; else \
+	echo "Installing packages (hashed, about a minute) ..." && \
+	$(UV) pip sync --quiet --require-hashes requirements.lock && \
+	$(UV) pip install --quiet --no-deps --editable . && rm -f .venv/.installed-dev && touch $@; fi
+
+.venv/.installed-dev: .venv/bin/python requirements-dev.lock pyproject.toml
+	@echo "Installing packages for development (hashed, about a minute) ..."
+	@$(UV) pip sync --quiet --require-hashes requirements-dev.lock
+	@$(UV) pip install --quiet --no-deps --editable .
+	@touch $@ .venv/.installed
+
+lock: .uv/.$(UV_VERSION)  ## pin dependencies anew from pyproject.toml
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-header -o requirements.lock pyproject.toml
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --extra dev -o requirements-dev.lock pyproject.toml
+
+clean:  ## remove environments, caches and the local home (.trading_pipeline)
+	rm -rf .uv .venv .trading_pipeline .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
