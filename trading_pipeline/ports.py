@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from trading_pipeline.domain.market import Adjustment, MarketBar, SessionTimes, Timeframe
+from trading_pipeline.domain.market import Adjustment, MarketBar, Quote, SessionTimes, Timeframe
 from trading_pipeline.domain.orders import (
     BracketRequest,
     ExecutionReport,
@@ -227,6 +227,12 @@ class BarFeed(Protocol):
 
     def bars_ending_at(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> Sequence[MarketBar]:
         """Bars of the given symbols that end exactly then, by symbol; a symbol without trades has none."""
+
+    def quotes(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> dict[str, Quote]:
+        """Last close of each symbol at `instant`, quoted at its bar's end; a symbol not traded yet has none."""
+
+    def base_minutes(self) -> int:
+        """Length of a base bar in minutes."""
 
 
 class LedgerTransaction(Protocol):
