@@ -1,0 +1,130 @@
+"""The synthetic market as frames, session by session, and into a bar store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from trading_pipeline.adapters.synthetic.daily import make_daily
+from trading_pipeline.adapters.synthetic.factors import make_factors
+from trading_pipeline.adapters.synthetic.intraday import Market, session_arrays
+from trading_pipeline.adapters.synthetic.roster import SPLIT_RATIO, make_roster
+from trading_pipeline.adapters.synthetic.spec import SyntheticMarketSpec
+from trading_pipeline.analytics.schemas import BAR_COLUMNS
+from trading_pipeline.domain.market import SessionTimes, Timeframe
+from trading_pipeline.ports import BarStore, TradingCalendar, WriteResult
+
+VOLATILITY_INDEX: Final = "VIX"
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticSession:
+    """One session: base bars of every symbol that traded, sorted by symbol and start (BAR_COLUMNS)."""
+
+    session: date
+    bars: pd.DataFrame
+
+
+def market_sessions(spec: SyntheticMarketSpec, calendar: TradingCalendar) -> Sequence[date]:
+    """The spec's sessions, ascending; raises NotASessionError when the first is none."""
+    calendar.times(spec.first_session)
+    return calendar.sessions(spec.first_session, calendar.next(spec.first_session, spec.sessions - 1))
+
+
+def generate(
+    spec: SyntheticMarketSpec, calendar: TradingCalendar, on_progress: Progress | None = None
+) -> Iterator[SyntheticSession]:
+    """Yield every session in order; `on_progress(done, total)` is called after each."""
+    sessions = market_sessions(spec, calendar)
+    roster, factors = make_roster(spec), make_factors(spec)
+    market = Market(spec, roster, factors, make_daily(spec, roster, factors))
+    for day, session in enumerate(sessions):
+        yield SyntheticSession(session, _bars(market, day, calendar.times(session)))
+        if on_progress is not None:
+            on_progress(day + 1, len(sessions))
+
+
+def _bars(market: Market, day: int, times: SessionTimes) -> pd.DataFrame:
+    """A session's arrays as a bar frame; bars without trades are left out."""
+    step = market.spec.timeframe.length
+    starts = pd.date_range(times.opens_at, times.closes_at, freq=step, inclusive="left").as_unit("ns")
+    ends = starts[1:].append(pd.DatetimeIndex([times.closes_at]).as_unit("ns"))
+    arrays = session_arrays(market, day, len(starts))
+    who, when = np.nonzero(arrays.traded)
+    columns = {name: getattr(arrays, name)[who, when] for name in BAR_COLUMNS[4:]}
+    frame = pd.DataFrame(
+        {
+            "symbol": np.array(market.roster.symbols, dtype=object)[who],
+            "session": np.full(len(who), np.datetime64(times.session, "ns")),
+            "start": starts[when],
+            "end": ends[when],
+            **columns,
+        }
+    )
+    return frame[list(BAR_COLUMNS)]
+
+
+def volatility_index(spec: SyntheticMarketSpec, calendar: TradingCalendar) -> pd.DataFrame:
+    """Daily VIX bars (BAR_COLUMNS) from each session's open to its close; an index has no volume (0)."""
+    times = [calendar.times(session) for session in market_sessions(spec, calendar)]
+    opened, high, low, close = make_factors(spec).vix
+    frame = pd.DataFrame(
+        {
+            "symbol": VOLATILITY_INDEX,
+            "session": pd.DatetimeIndex([each.session for each in times]).as_unit("ns"),
+            "start": pd.DatetimeIndex([each.opens_at for each in times]).as_unit("ns").tz_convert("UTC"),
+            "end": pd.DatetimeIndex([each.closes_at for each in times]).as_unit("ns").tz_convert("UTC"),
+            "open": opened,
+            "high": high,
+            "low": low,
+            "close": close,
+            "volume": 0.0,
+            "vwap": np.nan,
+            "trade_count": np.nan,
+        }
+    )
+    return frame[list(BAR_COLUMNS)]
+
+
+def corporate_actions(spec: SyntheticMarketSpec, calendar: TradingCalendar) -> pd.DataFrame:
+    """Columns symbol, ex_date (datetime64[ns]), kind, value: one split, value new shares per old share."""
+    roster = make_roster(spec)
+    ex_date = pd.DatetimeIndex([market_sessions(spec, calendar)[roster.split_session]]).as_unit("ns")
+    return pd.DataFrame(
+        {"symbol": [roster.symbols[roster.split]], "ex_date": ex_date, "kind": ["split"], "value": [SPLIT_RATIO]}
+    )
+
+
+def members(spec: SyntheticMarketSpec, calendar: TradingCalendar) -> pd.DataFrame:
+    """Columns symbol, kind (stock, etf), listed_on, delisted_on: first and last session traded, NaT while listed."""
+    roster = make_roster(spec)
+    sessions = pd.DatetimeIndex(list(market_sessions(spec, calendar))).as_unit("ns")
+    return pd.DataFrame(
+        {
+            "symbol": list(roster.symbols),
+            "kind": np.where(roster.is_stock, "stock", "etf"),
+            "listed_on": sessions[roster.first],
+            "delisted_on": sessions[roster.last].where(roster.last < spec.sessions - 1),
+        }
+    )
+
+
+def populate(
+    spec: SyntheticMarketSpec, store: BarStore, calendar: TradingCalendar, on_progress: Progress | None = None
+) -> WriteResult:
+    """Write split, VIX and every session's bars, each bar known at its own end; a second run changes nothing."""
+    store.write_actions(corporate_actions(spec, calendar), known_at=None)
+    results = [store.write(volatility_index(spec, calendar), Timeframe.DAY1, known_at=None)]
+    results += [store.write(made.bars, spec.timeframe, known_at=None) for made in generate(spec, calendar, on_progress)]
+    return WriteResult(
+        sessions=tuple(sorted({session for result in results for session in result.sessions})),
+        new=sum(result.new for result in results),
+        corrected=sum(result.corrected for result in results),
+        unchanged=sum(result.unchanged for result in results),
+    )
