@@ -23,18 +23,20 @@ class SyntheticMarketSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int = Field(7, ge=0, lt=2**63, description="Everything random comes from this number.")
+    seed: int = Field(default=7, ge=0, lt=2**63, description="Everything random comes from this number.")
     symbols: int = Field(
-        40, le=4_000, description=f"Made-up stocks beside the four index ETFs; at least {MIN_SYMBOLS}."
+        default=40, le=4_000, description=f"Made-up stocks beside the four index ETFs; at least {MIN_SYMBOLS}."
     )
-    first_session: date = Field(date(2024, 6, 20), description="Must be a session of the calendar.")
-    sessions: int = Field(115, le=2_600, description=f"Sessions from the first on; at least {MIN_SESSIONS}.")
-    timeframe: Timeframe = Field(Timeframe.MIN1, description="Base bars: 1min or 5min.")
+    first_session: date = Field(default=date(2024, 6, 20), description="Must be a session of the calendar.")
+    sessions: int = Field(default=115, le=2_600, description=f"Sessions from the first on; at least {MIN_SESSIONS}.")
+    timeframe: Timeframe = Field(default=Timeframe.MIN1, description="Base bars: 1min or 5min.")
     reversals_per_symbol_year: float = Field(
-        10.0, ge=0, le=60, description="Sell-offs that end in an intraday washout, per stock and 252 sessions."
+        default=10.0, ge=0, le=60, description="Sell-offs that end in an intraday washout, per stock and 252 sessions."
     )
     final_uptrend_sessions: int = Field(
-        30, ge=0, description="The market trends calmly up over the last sessions, so that a demo has trades to show."
+        default=30,
+        ge=0,
+        description="The market trends calmly up over the last sessions, so that a demo has trades to show.",
     )
 
     @field_validator("sessions")
