@@ -1,0 +1,74 @@
+"""Why the simulated venue refuses an order: pure checks, every one run, all reasons given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import pairwise
+
+from trading_pipeline.domain.money import tick_size
+from trading_pipeline.domain.orders import BracketRequest, OrderRequest, OrderType, Side, TimeInForce
+
+SUPPORTED_TIME_IN_FORCE = (TimeInForce.DAY, TimeInForce.GTC)
+_PRICES = {  # what each type must carry: (limit, stop)
+    OrderType.MARKET: (False, False),
+    OrderType.LIMIT: (True, False),
+    OrderType.STOP: (False, True),
+    OrderType.STOP_LIMIT: (True, True),
+}
+
+
+def orders_of(request: OrderRequest | BracketRequest) -> tuple[OrderRequest, ...]:
+    """The entry first, then a bracket's stop and target."""
+    return (request.entry, request.stop, request.target) if isinstance(request, BracketRequest) else (request,)
+
+
+def form_faults(request: OrderRequest | BracketRequest) -> list[str]:
+    """What is wrong with a request whatever the account holds; empty when it is well formed."""
+    faults = [f"{order.client_order_id}: {fault}" for order in orders_of(request) for fault in _order_faults(order)]
+    if not faults and isinstance(request, BracketRequest):
+        faults = [f"bracket {request.entry.client_order_id}: {fault}" for fault in _bracket_faults(request)]
+    return faults
+
+
+def price_faults(order_type: OrderType, limit_price: Decimal | None, stop_price: Decimal | None) -> Iterator[str]:
+    """Prices missing, needless, not a price, or finer than the tick."""
+    for name, price, needed in zip(("limit", "stop"), (limit_price, stop_price), _PRICES[order_type], strict=True):
+        if (price is not None) != needed:
+            yield f"a {order_type} order {'needs a' if needed else 'takes no'} {name} price"
+        elif price is None:
+            continue
+        elif not price.is_finite() or price <= 0:
+            yield f"{name} price {price} must be finite and above zero"
+        elif price % tick_size(price):
+            yield f"{name} price {price} is finer than the tick of {tick_size(price)} USD"
+
+
+def _order_faults(order: OrderRequest) -> Iterator[str]:
+    quantity = order.quantity
+    if not quantity.is_finite() or quantity <= 0 or quantity != quantity.to_integral_value():
+        yield f"quantity {quantity} must be whole shares above zero"
+    if order.time_in_force not in SUPPORTED_TIME_IN_FORCE:
+        yield f"time in force {order.time_in_force} is not supported by this venue yet; use DAY or GTC"
+    yield from price_faults(order.order_type, order.limit_price, order.stop_price)
+
+
+def _bracket_faults(bracket: BracketRequest) -> Iterator[str]:
+    entry, stop, target = orders_of(bracket)
+    if len({order.client_order_id for order in orders_of(bracket)}) < 3:
+        yield "entry, stop and target need three different ids"
+    if entry.side is not Side.BUY or stop.side is not Side.SELL or target.side is not Side.SELL:
+        yield "the account is long only: buy the entry, sell the stop and the target"
+    if len({(order.symbol, order.quantity) for order in orders_of(bracket)}) > 1:
+        yield "entry, stop and target must agree in symbol and quantity"
+    if stop.order_type not in {OrderType.STOP, OrderType.STOP_LIMIT} or target.order_type is not OrderType.LIMIT:
+        yield "the stop must be a STOP or STOP_LIMIT and the target a LIMIT"
+    elif not _ascending(stop.stop_price, entry.limit_price, target.limit_price):
+        yield "prices must rise from stop over entry to target"
+    if entry.time_in_force is TimeInForce.GTC and TimeInForce.DAY in {stop.time_in_force, target.time_in_force}:
+        yield "DAY legs would expire under a GTC entry and leave its fills unprotected; make the legs GTC"
+
+
+def _ascending(*prices: Decimal | None) -> bool:
+    known = [price for price in prices if price is not None]
+    return all(low < high for low, high in pairwise(known))

@@ -1,0 +1,251 @@
+"""The simulated venue: takes orders from a broker adapter and bars from the market, and remembers both."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from threading import RLock
+
+from trading_pipeline.domain.errors import InputError, OrderRefused
+from trading_pipeline.domain.market import MarketBar, SessionTimes, require_aware
+from trading_pipeline.domain.orders import (
+    BracketRequest,
+    ExecType,
+    ExecutionReport,
+    OrderRequest,
+    OrdStatus,
+    TimeInForce,
+)
+from trading_pipeline.ports import VenueAccount, VenueOrder, VenuePosition
+from trading_pipeline.venue.book import Book
+from trading_pipeline.venue.checks import form_faults, orders_of, price_faults
+from trading_pipeline.venue.matching import checked
+from trading_pipeline.venue.rules import VenueRules
+from trading_pipeline.venue.state import VenueState, interests
+from trading_pipeline.venue.storage import VenueFile
+from trading_pipeline.venue.tickets import Terms, Ticket
+
+
+class SimulatedVenue:
+    """A matching engine for one long-only account. Every call happens whole, on disk and in memory, or not at all.
+
+    path: its own SQLite file, separate from the ledger; None keeps everything in memory.
+    """
+
+    def __init__(self, path: Path | None, rules: VenueRules) -> None:
+        self.rules = rules
+        self._file = VenueFile(path, rules) if path else None
+        self._state = self._file.load() if self._file else VenueState(rules.initial_cash_usd)
+        self._lock = RLock()
+
+    def close(self) -> None:
+        """Release the file; the state stays on disk."""
+        if self._file:
+            self._file.close()
+
+    @contextmanager
+    def _change(self) -> Iterator[Book]:
+        with self._lock:
+            book = Book(self._state, self.rules)
+            yield book
+            self._keep(book)
+
+    def _keep(self, book: Book) -> None:
+        seen = book.marks.maps[0].keys()
+        if book.matters and self._file:
+            self._file.save(book)
+            self._state.version += 1
+            self._state.unsaved_marks.clear()
+        else:  # the price of a symbol nobody holds or orders is not worth a write: it goes with the next one
+            self._state.unsaved_marks |= seen
+        self._state.apply(book)
+
+    # the client's side
+
+    def submit(self, request: OrderRequest | BracketRequest, now: datetime) -> str:
+        """Accept an order at `now`; a repeat of the same content gives the same venue id and changes nothing.
+
+        Raises OrderRefused with every reason; the id then stays refused.
+        """
+        require_aware(now)
+        with self._change() as book:
+            known = book.tickets.get(orders_of(request)[0].client_order_id)
+            if known is not None:
+                return _repeated(known, request)
+            faults = form_faults(request) or _account_faults(book, request)
+            if not faults:
+                return book.accept(request, now).venue_order_id
+            refusal = _refusal(request, faults)
+            book.refuse(request, str(refusal), now)
+        raise refusal
+
+    def replace(
+        self, client_order_id: str, now: datetime, stop_price: Decimal | None, limit_price: Decimal | None
+    ) -> None:
+        """Change a working order's prices for bars that start at or after `now`; None keeps a price."""
+        require_aware(now)
+        with self._change() as book:
+            ticket = self._known(book, client_order_id)
+            terms = ticket.terms[-1]
+            new = Terms(now, limit_price or terms.limit_price, stop_price or terms.stop_price)
+            changed = replace(ticket.with_terms(new), reserve_px=new.limit_price or ticket.reserve_px)
+            faults = list(_replace_faults(book, ticket, changed, (stop_price, limit_price)))
+            if faults:
+                raise OrderRefused(f"{client_order_id} was not replaced: {'; '.join(faults)}")
+            prices = {"limit_price": new.limit_price, "stop_price": new.stop_price}
+            book.report(book.put(changed), ExecType.REPLACED, now, quantity=ticket.quantity, **prices)
+
+    def cancel(self, client_order_id: str, now: datetime) -> None:
+        """Take a working order off the book; what has ended stays as it ended."""
+        require_aware(now)
+        with self._change() as book:
+            book.end(self._known(book, client_order_id), ExecType.CANCELED, now, "canceled by the client")
+
+    def order(self, client_order_id: str) -> VenueOrder | None:
+        """An order open, ended or refused; None when it never arrived."""
+        ticket = self._state.tickets.get(client_order_id)
+        return ticket.view() if ticket else None
+
+    def open_orders(self) -> tuple[VenueOrder, ...]:
+        """Working orders by acceptance."""
+        return tuple(ticket.view() for ticket in Book(self._state, self.rules).working())
+
+    def execution_reports(self, since: datetime) -> tuple[ExecutionReport, ...]:
+        """Reports at or after `since`, oldest first."""
+        reports = self._state.reports
+        first = bisect_left(reports, require_aware(since), key=lambda report: report.occurred_at)
+        return tuple(reports[first:])
+
+    def positions(self) -> tuple[VenuePosition, ...]:
+        """Open positions by symbol."""
+        held = sorted((h for h in self._state.holdings.values() if h.quantity), key=lambda h: h.symbol)
+        return tuple(VenuePosition(h.symbol, h.quantity, h.avg_px) for h in held)
+
+    def account(self) -> VenueAccount:
+        """Cash, equity at the last prices, buying power."""
+        book = Book(self._state, self.rules)
+        return VenueAccount(
+            account=self.rules.account,
+            cash_usd=book.cash_usd,
+            equity_usd=book.cash_usd + book.holdings_usd(),
+            buying_power_usd=book.buying_power_usd(),
+        )
+
+    def _known(self, book: Book, client_order_id: str) -> Ticket:
+        ticket = book.tickets.get(client_order_id)
+        if ticket is None:
+            raise OrderRefused(f"the venue knows no order {client_order_id}; it holds {len(book.tickets)} others")
+        return ticket
+
+    # the market's side
+
+    def on_bars(self, bars: Sequence[MarketBar], now: datetime) -> None:
+        """Match working orders against bars that ended by `now`; a bar not newer than the last seen changes nothing.
+
+        Raises InputError (NotAPriceError for a price) for bars no market can have had; then nothing has changed.
+        """
+        require_aware(now)
+        distinct = dict.fromkeys(checked(bar) for bar in bars)
+        fresh = [bar for bar in sorted(distinct, key=_in_order) if self._is_fresh(bar, now)]
+        _require_one_per_symbol(fresh)
+        if fresh:
+            with self._change() as book:
+                for bar in fresh:
+                    book.on_bar(bar)
+
+    def on_session_close(self, times: SessionTimes) -> None:
+        """Expire DAY orders accepted before the close, entries before their legs."""
+        with self._change() as book:
+            for listed in book.working():
+                ticket = book.tickets[listed.client_order_id]
+                is_day = ticket.request.time_in_force is TimeInForce.DAY
+                if is_day and ticket.terms[0].from_at < times.closes_at:
+                    book.end(ticket, ExecType.EXPIRED, times.closes_at, f"DAY order, session {times.session} closed")
+
+    def symbols_of_interest(self) -> frozenset[str]:
+        """Symbols with working orders or positions."""
+        return frozenset(interests(Book(self._state, self.rules)))
+
+    def _is_fresh(self, bar: MarketBar, now: datetime) -> bool:
+        if bar.end_at > now:
+            raise InputError(f"{bar.symbol}'s bar ends {bar.end_at.isoformat()}, after now ({now.isoformat()})")
+        mark = self._state.marks.get(bar.symbol)
+        if mark is None or bar.start_at >= mark.end_at:
+            return True
+        if bar.end_at <= mark.end_at:
+            return False
+        raise InputError(
+            f"{bar.symbol}'s bar {bar.start_at.isoformat()} to {bar.end_at.isoformat()} overlaps the last one seen, "
+            f"which ended {mark.end_at.isoformat()}. Feed the venue bars of one timeframe only"
+        )
+
+
+def _in_order(bar: MarketBar) -> tuple[str, datetime]:
+    return (bar.symbol, bar.end_at)
+
+
+def _require_one_per_symbol(bars: Sequence[MarketBar]) -> None:
+    for bar, following in pairwise(bars):
+        if bar.symbol == following.symbol and following.start_at < bar.end_at:
+            raise InputError(
+                f"two different bars of {bar.symbol} end {bar.end_at.isoformat()} and {following.end_at.isoformat()} "
+                "and overlap; nothing was changed. Check the bars: trading-pipeline data check"
+            )
+
+
+def _repeated(known: Ticket, request: OrderRequest | BracketRequest) -> str:
+    if known.status is OrdStatus.REJECTED:
+        raise OrderRefused(known.text)
+    if known.sent != request:
+        raise OrderRefused(
+            f"{known.client_order_id} is already the id of another order ({known.request.side} "
+            f"{known.request.quantity} {known.symbol}); send a new intent under a new id"
+        )
+    return known.venue_order_id
+
+
+def _refusal(request: OrderRequest | BracketRequest, faults: Sequence[str]) -> OrderRefused:
+    entry = orders_of(request)[0]
+    return OrderRefused(f"the venue refused {entry.client_order_id} ({entry.symbol}): {'; '.join(faults)}")
+
+
+def _account_faults(book: Book, request: OrderRequest | BracketRequest) -> list[str]:
+    """What the account cannot carry: ids taken, cash, shares."""
+    entry, *legs = orders_of(request)
+    taken = [leg.client_order_id for leg in legs if leg.client_order_id in book.tickets]
+    faults = [f"the leg id {leg_id} is already in use" for leg_id in taken]
+    if entry.side == "SELL":
+        sellable = book.sellable(entry.symbol)
+        if entry.quantity > sellable:
+            faults.append(f"{sellable} shares are free to sell, {entry.quantity} were asked; the account is long only")
+        return faults
+    price = book.reserve_px(entry)
+    if price is None:
+        return [*faults, f"no price of {entry.symbol} is known yet; send a limit order or wait for its first bar"]
+    needed, free = entry.quantity * price + book.rules.commission_usd_per_order, book.buying_power_usd()
+    if needed > free:
+        faults.append(f"it needs {needed:.2f} USD of buying power, {free:.2f} are free")
+    return faults
+
+
+def _replace_faults(
+    book: Book, ticket: Ticket, changed: Ticket, asked: tuple[Decimal | None, Decimal | None]
+) -> Iterator[str]:
+    terms = changed.terms[-1]
+    if not ticket.is_open:
+        yield f"it has ended ({ticket.status})"
+    if ticket.triggered and asked[0] is not None:
+        yield "its stop has triggered"
+    if asked == (None, None):
+        yield "neither a stop nor a limit price was given"
+    yield from price_faults(ticket.request.order_type, terms.limit_price, terms.stop_price)
+    if ticket.is_buy and ticket.is_open:
+        needed = changed.leaves_qty * changed.reserve_px + book.commission(ticket)
+        if needed > book.buying_power_usd(without=ticket.client_order_id):
+            yield f"it would need {needed:.2f} USD of buying power"

@@ -1,0 +1,96 @@
+"""An order as the simulated venue keeps it, with the prices it had at each time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from trading_pipeline.domain.money import ZERO
+from trading_pipeline.domain.orders import TERMINAL, BracketRequest, OrderRequest, OrderType, OrdStatus, Side
+from trading_pipeline.ports import VenueOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Prices (USD per share) an order carries from an instant on; a bar meets the terms it found at its start."""
+
+    from_at: datetime
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """One order at the venue.
+
+    sent: what was submitted under this id (a bracket for its entry), kept to recognise a repeat.
+    quantity: whole shares; an OCO leg's shrinks as its sibling fills or its entry ends early.
+    reserve_px: what a working buy reserves per share (USD). reports: how many were sent for it so far.
+    """
+
+    request: OrderRequest
+    sent: OrderRequest | BracketRequest
+    venue_order_id: str
+    sequence: int
+    status: OrdStatus
+    quantity: Decimal
+    terms: tuple[Terms, ...]
+    reserve_px: Decimal = ZERO
+    cum_qty: Decimal = ZERO
+    triggered: bool = False
+    reports: int = 0
+    entry_id: str | None = None
+    text: str = ""
+
+    @property
+    def client_order_id(self) -> str:
+        return self.request.client_order_id
+
+    @property
+    def symbol(self) -> str:
+        return self.request.symbol
+
+    @property
+    def is_buy(self) -> bool:
+        return self.request.side is Side.BUY
+
+    @property
+    def is_stop(self) -> bool:
+        return self.request.order_type in {OrderType.STOP, OrderType.STOP_LIMIT}
+
+    @property
+    def is_open(self) -> bool:
+        return self.status not in TERMINAL
+
+    @property
+    def leaves_qty(self) -> Decimal:
+        return self.quantity - self.cum_qty if self.is_open else ZERO
+
+    @property
+    def leg_ids(self) -> tuple[str, ...]:
+        """Stop and target of a bracket's entry; empty for any other order."""
+        if not isinstance(self.sent, BracketRequest):
+            return ()
+        return (self.sent.stop.client_order_id, self.sent.target.client_order_id)
+
+    def terms_at(self, start_at: datetime) -> Terms | None:
+        """The prices in force at a bar's start; None when the order came later."""
+        return next((terms for terms in reversed(self.terms) if terms.from_at <= start_at), None)
+
+    def with_terms(self, terms: Terms) -> Ticket:
+        """Prices changed from `terms.from_at` on; a bar that began earlier still meets the old ones."""
+        return replace(self, terms=(*(old for old in self.terms if old.from_at < terms.from_at), terms))
+
+    def view(self) -> VenueOrder:
+        """What a client may see of it."""
+        return VenueOrder(
+            client_order_id=self.client_order_id,
+            venue_order_id=self.venue_order_id,
+            symbol=self.symbol,
+            status=self.status,
+            quantity=self.quantity,
+            cum_qty=self.cum_qty,
+            limit_price=self.terms[-1].limit_price,
+            stop_price=self.terms[-1].stop_price,
+        )
