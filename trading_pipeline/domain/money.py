@@ -10,6 +10,8 @@ from trading_pipeline.domain.errors import NotAPriceError
 ZERO = Decimal(0)
 CENT = Decimal("0.01")
 SUB_PENNY = Decimal("0.0001")
+QUANTUM = Decimal("1e-10")
+"""Finest amount of money kept (USD): a price of six decimals times a quantity of four fits exactly."""
 
 
 def tick_size(price: Decimal) -> Decimal:
@@ -48,3 +50,18 @@ def plain(number: Decimal) -> str:
     """Canonical text of a Decimal: no exponent, no trailing zeros, no minus zero ("100", "12.5")."""
     text = f"{number.normalize():f}"
     return "0" if text in {"-0", "0"} else text
+
+
+def average_price(notional: Decimal, quantity: Decimal) -> Decimal:
+    """Volume-weighted price (USD per share) of `quantity` shares worth `notional` USD; zero for no shares."""
+    return notional / quantity if quantity else ZERO
+
+
+def cost_of(quantity: Decimal, avg_px: Decimal) -> Decimal:
+    """The exact USD amount behind an average price: undoes the rounding of the division in `average_price`."""
+    return (quantity * avg_px).quantize(QUANTUM)
+
+
+def to_ratio(number: Decimal) -> Decimal:
+    """A fraction or multiple as stored: eight decimals, half-even."""
+    return number.quantize(Decimal("1e-8"), ROUND_HALF_EVEN)

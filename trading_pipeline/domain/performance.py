@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import accumulate
+
+from trading_pipeline.domain.money import ZERO, to_ratio
+from trading_pipeline.domain.positions import Trade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +53,57 @@ class DailyPerformance:
     return_fraction: Decimal
     max_drawdown_fraction: Decimal
     computed_at: datetime
+
+
+def summarise_day(
+    trades: Sequence[Trade],
+    equity_points: Sequence[EquityPoint],
+    *,
+    account: str,
+    session: date,
+    opening_equity_usd: Decimal,
+    computed_at: datetime,
+) -> DailyPerformance:
+    """One session's result from its closed trades and its equity points (ascending); pure.
+
+    Rows of other sessions or accounts are not counted. Commission is always subtracted (E-30); a win is a net win
+    (E-31); a session without trades or points gives zeros and the opening equity (E-29, E-38).
+    """
+    mine = [trade for trade in trades if (trade.account, trade.session) == (account, session)]
+    points = [point.equity_usd for point in equity_points if (point.account, point.session) == (account, session)]
+    nets = [trade.net_usd for trade in mine]
+    wins, losses = [net for net in nets if net > 0], [net for net in nets if net < 0]
+    gross = sum((trade.gross_usd for trade in mine), ZERO)
+    commission = sum((trade.commission_usd for trade in mine), ZERO)
+    curve = [opening_equity_usd, *points]
+    return DailyPerformance(
+        account=account,
+        session=session,
+        trades=len(mine),
+        wins=len(wins),
+        losses=len(losses),
+        break_even=len(nets) - len(wins) - len(losses),
+        win_rate=to_ratio(Decimal(len(wins)) / (len(wins) + len(losses))) if wins or losses else None,
+        gross_usd=gross,
+        commission_usd=commission,
+        slippage_usd=sum((trade.slippage_usd for trade in mine), ZERO),
+        net_usd=gross - commission,
+        average_r=to_ratio(sum((trade.r_multiple for trade in mine), ZERO) / len(mine)) if mine else None,
+        largest_win_usd=max(wins, default=None),
+        largest_loss_usd=min(losses, default=None),
+        opening_equity_usd=opening_equity_usd,
+        closing_equity_usd=curve[-1],
+        return_fraction=_change(opening_equity_usd, curve[-1]),
+        max_drawdown_fraction=max_drawdown_fraction(curve),
+        computed_at=computed_at,
+    )
+
+
+def max_drawdown_fraction(equity: Sequence[Decimal]) -> Decimal:
+    """Deepest fall from a peak as a fraction of that peak, ≤ 0; zero for an empty or only rising curve."""
+    peaks = accumulate(equity, max)
+    return min((_change(peak, value) for peak, value in zip(peaks, equity, strict=True)), default=ZERO)
+
+
+def _change(base: Decimal, value: Decimal) -> Decimal:
+    return to_ratio((value - base) / base) if base > 0 else ZERO
