@@ -27,6 +27,10 @@ class ExitRules(BaseModel):
     ladder: bool = Field(False, description="beyond lock_at_r stay 1R behind each further full R")
     flatten_before_close_minutes: int = Field(15, ge=1, le=120, description="before that session's own close")
 
+    marketable_limit_fraction: Decimal = Field(
+        Decimal("0.01"), gt=0, lt=1, description="how far below the last price an exit's limit goes, so that it fills"
+    )
+
     @model_validator(mode="after")
     def _steps_rise(self) -> Self:
         if self.break_even_at_r >= self.lock_at_r:

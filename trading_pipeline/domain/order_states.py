@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
 
-from trading_pipeline.domain.errors import IllegalTransition, NotAPriceError, Overfill
+from trading_pipeline.domain.errors import IllegalTransition, Overfill
 from trading_pipeline.domain.money import ZERO, average_price, cost_of
 from trading_pipeline.domain.orders import ExecType as E
 from trading_pipeline.domain.orders import ExecutionReport, Order
@@ -73,7 +72,7 @@ def advance(order: Order, report: ExecutionReport) -> Order:
     Reports may come in any order, but each once: repeated exec_ids are the ledger's to drop. Quantities in shares,
     prices USD per share, commission USD. TradeCancel takes back last_qty at last_px and its commission; TradeCorrect
     carries no quantities (send the bust and the corrected trade instead).
-    Raises IllegalTransition, Overfill (more filled than ordered) or NotAPriceError (a trade without quantity or price).
+    Raises IllegalTransition (also for a trade without a quantity or a price) or Overfill (more filled than ordered).
     Source: FIX 4.4 volume 4, appendix D (order state change matrices).
     """
     following = TRANSITIONS.get((order.status, report.exec_type))
@@ -117,8 +116,8 @@ def _with_trade(order: Order, report: ExecutionReport) -> Order:
         if report.last_qty != ZERO:
             raise _illegal(order, report)
         return order
-    _require_positive(report.last_qty, "quantity of a trade")
-    _require_positive(report.last_px, "price of a trade")
+    if not all(number.is_finite() and number > 0 for number in (report.last_qty, report.last_px)):
+        raise _illegal(order, report)
     sign = 1 if report.exec_type is E.TRADE else -1
     cum_qty = order.cum_qty + sign * report.last_qty
     if cum_qty < 0:
@@ -141,11 +140,6 @@ def _within_quantity(order: Order, report: ExecutionReport) -> Order:
             f"order are the venue's error: compare its executions with trading-pipeline orders."
         )
     return order
-
-
-def _require_positive(number: Decimal, what: str) -> None:
-    if not number.is_finite() or number <= 0:
-        raise NotAPriceError(number, what)
 
 
 def _illegal(order: Order, report: ExecutionReport) -> IllegalTransition:

@@ -94,7 +94,11 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskBook:
-    """Everything a decision may look at besides the plan and the limits; a snapshot, never queried again."""
+    """Everything a decision may look at besides the plan and the limits; a snapshot, never queried again.
+
+    Money in USD; `buying_power_usd` is what is left after working entries; a cash flow in is positive;
+    `base_bar_minutes` is 0 in live trading. The dicts are by symbol, for this session.
+    """
 
     equity_usd: Decimal
     prior_close_equity_usd: Decimal

@@ -306,10 +306,9 @@ def total_exposure(plan: TradePlan, setup: Setup, book: RiskBook, limits: RiskLi
 
 
 def buying_power_reserve(plan: TradePlan, setup: Setup, book: RiskBook, limits: RiskLimits) -> Finding | None:
-    """Buying power less what working entries will take stays above the reserve (E-16, X-5)."""
-    used = sum((held.quantity * held.price for held in book.exposures if held.is_working), ZERO)
+    """Buying power, which working entries have already taken from, stays above the reserve (E-16, X-5)."""
     limit = book.buying_power_usd - book.equity_usd * limits.buying_power_reserve_fraction
-    return _fit(plan, Code.BUYING_POWER_RESERVE, "buying_power_reserve_fraction", plan.entry, used, limit)
+    return _fit(plan, Code.BUYING_POWER_RESERVE, "buying_power_reserve_fraction", plan.entry, ZERO, limit)
 
 
 def _notional(book: RiskBook, symbol: str | None = None) -> Decimal:

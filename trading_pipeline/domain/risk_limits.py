@@ -22,7 +22,7 @@ class RiskLimits(BaseModel):
     max_order_notional_usd: Decimal = Field(_D(10_000), gt=0)
     max_total_exposure_fraction: Decimal = Field(_D("0.80"), gt=0, le=1)
     buying_power_reserve_fraction: Decimal = Field(
-        _D("0.20"), ge=0, lt=1, description="part of equity that stays free as buying power, working entries deducted"
+        _D("0.20"), ge=0, lt=1, description="part of equity that stays free as buying power"
     )
     max_open_positions: int = Field(5, ge=1, description="the regime may allow fewer, never more")
     min_reward_risk: Decimal = Field(_D("1.5"), gt=0, description="from the final, rounded prices")
