@@ -1,0 +1,190 @@
+"""Records as rows: how each is stored, found again and compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Column, ColumnElement, Connection, Dialect, Select, Table, and_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import JSON
+
+from trading_pipeline.adapters import tables
+from trading_pipeline.domain.errors import LedgerConflict
+from trading_pipeline.domain.orders import ExecutionReport, Fill, Order
+from trading_pipeline.domain.performance import DailyPerformance, EquityPoint
+from trading_pipeline.domain.positions import Position, Trade
+from trading_pipeline.domain.risk import RiskDecision
+from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
+from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
+
+R = TypeVar("R")
+Values = dict[str, Any]
+
+DIALECTS = ("sqlite", "postgresql")
+
+# What an order is after it was asked for; the rest of it never changes.
+ORDER_STATE = (
+    "updated_at",
+    "status",
+    "quantity",
+    "limit_price",
+    "stop_price",
+    "venue_order_id",
+    "submitted_at",
+    "cum_qty",
+    "avg_px",
+    "commission",
+    "text",
+)
+ASKED = {"asked_quantity": "quantity", "asked_limit_price": "limit_price", "asked_stop_price": "stop_price"}
+
+
+@dataclass(frozen=True)
+class Kind(Generic[R]):
+    """One kind of record and its table.
+
+    identities: the unique keys, the record's own first. bookkeeping: fields that may differ between two runs that
+    did the same, so that they are not compared; the first recorded value stays.
+    """
+
+    record: type[R]
+    row: type[tables.Base]
+    identities: tuple[tuple[str, ...], ...]
+    bookkeeping: frozenset[str] = frozenset()
+
+    @cached_property
+    def table(self) -> Table:
+        """The table as SQLAlchemy Core knows it."""
+        table = self.row.__table__
+        assert isinstance(table, Table)
+        return table
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The record's fields, each a column of the same name."""
+        return tuple(field.name for field in fields(self.record))  # type: ignore[arg-type]
+
+    def values(self, record: R) -> Values:
+        """The record as column values."""
+        return {name: getattr(record, name) for name in self.names}
+
+    def select(self) -> Select[Any]:
+        """A query of whole records."""
+        return select(*(self.table.c[name] for name in self.names))
+
+    def records(self, connection: Connection, query: Select[Any]) -> list[R]:
+        """The records a query of `select` finds."""
+        return [self.record(**dict(zip(self.names, row, strict=True))) for row in connection.execute(query)]
+
+    def where(self, values: Values, identity: Sequence[str]) -> ColumnElement[bool]:
+        """The condition that picks the row with this identity."""
+        return and_(*(self.table.c[name] == values[name] for name in identity))
+
+
+SNAPSHOTS = Kind(
+    ScanSnapshot, tables.ScanSnapshotRow, (("snapshot_id",),), bookkeeping=frozenset({"created_at", "run_id"})
+)
+SETUPS = Kind(Setup, tables.SetupRow, (("setup_id",), ("snapshot_id", "symbol")))
+REGIMES = Kind(
+    RegimeSnapshot, tables.RegimeSnapshotRow, (("regime_id",),), bookkeeping=frozenset({"created_at", "run_id"})
+)
+PLANS = Kind(TradePlan, tables.TradePlanRow, (("plan_id",),))
+DECISIONS = Kind(RiskDecision, tables.RiskDecisionRow, (("decision_id",),))
+INTENTS = Kind(
+    Intent,
+    tables.IntentRow,
+    (("intent_id",), ("account", "strategy", "snapshot_id", "symbol")),
+    bookkeeping=frozenset({"created_at", "run_id"}),
+)
+ORDERS = Kind(
+    Order, tables.OrderRow, (("client_order_id",),), bookkeeping=frozenset({"created_at", *ORDER_STATE})
+)  # quantity and prices are compared as asked: see ASKED
+REPORTS = Kind(ExecutionReport, tables.ExecutionReportRow, (("broker", "exec_id"),))
+FILLS = Kind(Fill, tables.FillRow, (("broker", "exec_id"),))
+POSITIONS = Kind(Position, tables.PositionRow, (("trade_id",),))
+TRADES = Kind(Trade, tables.TradeRow, (("trade_id",),))
+DAILY = Kind(
+    DailyPerformance,
+    tables.DailyPerformanceRow,
+    (("account", "session"),),
+    bookkeeping=frozenset({"computed_at"}),
+)
+EQUITY = Kind(EquityPoint, tables.EquityPointRow, (("account", "at"),))
+RISK_EVENTS = Kind(RiskEvent, tables.RiskEventRow, (("event_id",),))
+SESSIONS = Kind(SessionRecord, tables.SessionRecordRow, (("account", "session"),))
+
+
+def insert_or_verify(connection: Connection, kind: Kind[Any], values: Values) -> bool:
+    """True when the row is new, False when the identical row exists; raises LedgerConflict otherwise."""
+    identity = kind.table.c[kind.identities[0][-1]]
+    insert = _insert(connection, kind).on_conflict_do_nothing()
+    if connection.execute(insert.returning(identity), values).first() is not None:
+        return True
+    recorded = find(connection, kind, values)
+    verify(kind, recorded, values, connection.dialect)
+    return False
+
+
+def find(connection: Connection, kind: Kind[Any], values: Values) -> Values:
+    """The recorded row that shares one of the identities."""
+    for identity in kind.identities:
+        row = connection.execute(select(kind.table).where(kind.where(values, identity))).mappings().first()
+        if row is not None:
+            return dict(row)
+    raise LedgerConflict(f"{kind.table.name} refused {_key(kind, values)}: it was recorded and is gone. Run it again.")
+
+
+def verify(kind: Kind[Any], recorded: Values, values: Values, dialect: Dialect) -> None:
+    """Raise LedgerConflict naming each field that differs from the recorded row."""
+    differing = [name for name in differing_fields(kind, recorded, values, dialect) if name not in kind.bookkeeping]
+    if not differing:
+        return
+    details = "; ".join(f"{name} is {recorded[name]!r} there and {values[name]!r} here" for name in differing)
+    raise LedgerConflict(
+        f"{kind.table.name} already has {_key(kind, values)} with other content: {details}. A recorded row never "
+        "changes: find out why the same identity was made twice with different content. Nothing was overwritten."
+    )
+
+
+def differing_fields(kind: Kind[Any], recorded: Values, values: Values, dialect: Dialect) -> list[str]:
+    """Fields whose stored form differs (two NaN a check measured are the same stored text)."""
+    columns = (kind.table.c[name] for name in values)
+    return [
+        column.name
+        for column in columns
+        if _stored(column, recorded[column.name], dialect) != _stored(column, values[column.name], dialect)
+    ]
+
+
+def insert_many(connection: Connection, kind: Kind[R], records: Iterable[R]) -> None:
+    """Insert new rows in one round; a row that exists is a LedgerConflict."""
+    rows = [kind.values(record) for record in records]
+    if rows:
+        connection.execute(kind.table.insert(), rows)
+
+
+def upsert(connection: Connection, kind: Kind[R], record: R) -> None:
+    """Insert the row, or replace the one with the same identity."""
+    values = kind.values(record)
+    insert = _insert(connection, kind)
+    changed = {name: insert.excluded[name] for name in values if name not in kind.identities[0]}
+    connection.execute(insert.on_conflict_do_update(index_elements=kind.identities[0], set_=changed), values)
+
+
+def _insert(connection: Connection, kind: Kind[Any]) -> sqlite.Insert | postgresql.Insert:
+    return postgresql.insert(kind.table) if connection.dialect.name == "postgresql" else sqlite.insert(kind.table)
+
+
+def _stored(column: Column[Any], value: object, dialect: Dialect) -> object:
+    bind = getattr(column.type, "process_bind_param", None)
+    stored = bind(value, dialect) if bind is not None else value
+    is_document = isinstance(column.type, JSON) or isinstance(stored, dict | list)
+    return json.dumps(stored, sort_keys=True, default=str) if is_document else stored
+
+
+def _key(kind: Kind[Any], values: Values) -> str:
+    return ", ".join(f"{name} {values[name]}" for name in kind.identities[0])

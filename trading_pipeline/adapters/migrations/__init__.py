@@ -1,0 +1,61 @@
+"""The ledger's schema, version by version, applied through Alembic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from trading_pipeline.domain.errors import LedgerError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+NEWEST = "0002"  # a test holds it to the newest file in versions/, so that opening need not load Alembic
+
+
+def bring_up_to_date(engine: Engine) -> None:
+    """Create or upgrade the tables; costs one query when there is nothing to do."""
+    with engine.connect().execution_options(ledger_reading=True) as connection:
+        version = schema_version(connection)
+    if version != NEWEST:
+        upgrade(engine)
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Apply the missing versions in one transaction; raises LedgerError when the schema is newer than this code."""
+    from alembic import command
+
+    with engine.begin() as connection:
+        _require_known(schema_version(connection), engine)
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def alembic_config() -> Config:
+    """Alembic pointed at the versions inside this package."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return config
+
+
+def schema_version(connection: Connection) -> str | None:
+    """The version the database is at; None for an empty one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _require_known(version: str | None, engine: Engine) -> None:
+    from alembic.script import ScriptDirectory
+
+    known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
+    if version is not None and version not in known:
+        raise LedgerError(
+            f"the ledger {engine.url.render_as_string(hide_password=True)} has schema version {version}; this program "
+            f"knows versions up to {NEWEST}. It was written by a newer release: install that one. Nothing was changed."
+        )

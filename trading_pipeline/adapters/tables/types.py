@@ -1,0 +1,209 @@
+"""Column types: exact numbers, UTC instants, finite floats, named values and small documents."""
+
+# ruff: noqa: ARG002  SQLAlchemy passes the dialect to every conversion, needed or not
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, Numeric, String
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from trading_pipeline.domain.errors import LedgerError
+from trading_pipeline.domain.market import require_aware
+from trading_pipeline.domain.money import plain
+from trading_pipeline.domain.risk import Code, Finding, Verdict
+
+EXACT_PLACES = 8
+STEPS_PER_UNIT = 100_000_000
+LARGEST_STEPS = 2**63 - 1  # SQLite's integer; PostgreSQL keeps to the same range so that a ledger can move
+
+
+def exact_steps(number: Decimal) -> int:
+    """The number in steps of 10^-8; raises LedgerError when it does not fit, and never rounds."""
+    if not number.is_finite():
+        raise LedgerError(f"{number} cannot be recorded: it is not a finite number. Check what it was computed from.")
+    numerator, denominator = number.as_integer_ratio()
+    steps, remainder = divmod(numerator * STEPS_PER_UNIT, denominator)
+    if remainder:
+        raise LedgerError(
+            f"{number} has more than {EXACT_PLACES} decimals and the ledger never rounds: "
+            "round it where it is computed, in a stated direction."
+        )
+    if abs(steps) > LARGEST_STEPS:
+        raise LedgerError(f"{plain(number)} is outside ±{plain(from_steps(LARGEST_STEPS))}, the range of the ledger.")
+    return steps
+
+
+def from_steps(steps: int) -> Decimal:
+    """The shortest Decimal of that many steps of 10^-8: 100, 12.5, 0.00000001."""
+    units, rest = divmod(steps, STEPS_PER_UNIT)
+    return Decimal(units) if rest == 0 else Decimal(steps).scaleb(-EXACT_PLACES).normalize()
+
+
+def all_digits(number: Decimal) -> str:
+    """Plain text of a finite Decimal, however many digits it has: no exponent, no trailing zeros, no minus zero."""
+    text = f"{number:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+class Exact(TypeDecorator[Decimal]):
+    """A Decimal of at most 8 decimals, kept exactly: whole steps of 10^-8 on SQLite, NUMERIC(24, 8) elsewhere."""
+
+    impl = Numeric
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else Numeric(24, EXACT_PLACES))
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | Decimal | None:
+        if value is None:
+            return None
+        steps = exact_steps(value)
+        return steps if dialect.name == "sqlite" else from_steps(steps)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        if value is None:
+            return None
+        return from_steps(value if dialect.name == "sqlite" else exact_steps(value))
+
+
+class Derived(TypeDecorator[Decimal]):
+    """A computed Decimal (an average, a ratio, a result) with every digit: text on SQLite, NUMERIC elsewhere."""
+
+    impl = Numeric
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(String() if dialect.name == "sqlite" else Numeric())
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | Decimal | None:
+        if value is None:
+            return None
+        if not value.is_finite():
+            raise LedgerError(f"{value} cannot be recorded: it is not a finite number. Check what it came from.")
+        return all_digits(value) if dialect.name == "sqlite" else Decimal(all_digits(value))
+
+    def process_result_value(self, value: str | Decimal | None, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(all_digits(Decimal(value)))
+
+
+class UtcInstant(TypeDecorator[datetime]):
+    """An aware instant, to the microsecond, in UTC; a naive one raises NaiveDatetimeError."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        instant = require_aware(value, "ledger instant").astimezone(UTC)
+        return instant.replace(tzinfo=None) if dialect.name == "sqlite" else instant  # SQLite keeps no zone
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Finite(TypeDecorator[float]):
+    """A float64 that is a number: SQLite would turn NaN into NULL without a word."""
+
+    impl = Double
+    cache_ok = True
+
+    def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
+        if value is not None and not math.isfinite(value):
+            raise LedgerError(f"{value} cannot be recorded: it is not a finite number. Check the bars it came from.")
+        return None if value is None else float(value)
+
+
+class Named(TypeDecorator[StrEnum]):
+    """A member of one enumeration, stored by its value."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, names: type[StrEnum] = StrEnum) -> None:
+        super().__init__()
+        self.names = names
+
+    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
+        return None if value is None else self.names(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+        return None if value is None else self.names(value)
+
+
+class Strings(TypeDecorator[tuple[str, ...]]):
+    """A tuple of texts, stored as a JSON list."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> list[str] | None:
+        return None if value is None else list(value)
+
+    def process_result_value(self, value: list[str] | None, dialect: Dialect) -> tuple[str, ...] | None:
+        return None if value is None else tuple(value)
+
+
+class Findings(TypeDecorator[tuple[Finding, ...]]):
+    """What the risk checks found, as a JSON list; numbers keep every digit."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[Finding, ...] | None, dialect: Dialect) -> list[dict[str, Any]] | None:
+        return None if value is None else [_finding_document(finding) for finding in value]
+
+    def process_result_value(self, value: list[dict[str, Any]] | None, dialect: Dialect) -> tuple[Finding, ...] | None:
+        return None if value is None else tuple(_finding(document) for document in value)
+
+
+def document_text(value: object) -> str:
+    """JSON text; raises LedgerError for NaN and for what JSON has no word for."""
+    try:
+        return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise LedgerError(
+            f"details cannot be recorded as JSON ({error}): use finite numbers, texts, None, lists and dicts."
+        ) from error
+
+
+def _finding_document(finding: Finding) -> dict[str, Any]:
+    return {
+        "verdict": finding.verdict.value,
+        "code": finding.code.value,
+        "measured": _amount_document(finding.measured),
+        "limit": _amount_document(finding.limit),
+        "limit_name": finding.limit_name,
+        "message": finding.message,
+        "quantity": None if finding.quantity is None else str(finding.quantity),
+    }
+
+
+def _finding(document: dict[str, Any]) -> Finding:
+    return Finding(
+        verdict=Verdict(document["verdict"]),
+        code=Code(document["code"]),
+        measured=_amount(document["measured"]),
+        limit=_amount(document["limit"]),
+        limit_name=document["limit_name"],
+        message=document["message"],
+        quantity=None if document["quantity"] is None else Decimal(document["quantity"]),
+    )
+
+
+def _amount_document(amount: Decimal | str) -> dict[str, str] | str:
+    return {"number": str(amount)} if isinstance(amount, Decimal) else amount
+
+
+def _amount(document: dict[str, str] | str) -> Decimal | str:
+    return document if isinstance(document, str) else Decimal(document["number"])
