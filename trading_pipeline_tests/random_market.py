@@ -54,9 +54,17 @@ def _walk(seed: int, name: str, days: pd.DatetimeIndex, missing: float) -> pd.Da
     start = (session + OPENS_AT + offset).tz_localize("UTC")
     frame = pd.DataFrame(
         {
-            **{"symbol": name, "session": session, "start": start, "end": start + pd.Timedelta(minutes=15)},
-            **{"open": opened, "high": high, "low": low, "close": close, "volume": volume},
-            **{"vwap": np.round((high + low + close) / 3, 4), "trade_count": np.ceil(volume / 100)},
+            "symbol": name,
+            "session": session,
+            "start": start,
+            "end": start + pd.Timedelta(minutes=15),
+            "open": opened,
+            "high": high,
+            "low": low,
+            "close": close,
+            "volume": volume,
+            "vwap": np.round((high + low + close) / 3, 4),
+            "trade_count": np.ceil(volume / 100),
         }
     )
     return frame[random.random(bars) >= missing].reset_index(drop=True)

@@ -25,18 +25,18 @@ class IndicatorRules(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bollinger_bars: int = Field(20, ge=2, le=500)
-    bollinger_sigmas: float = Field(2.0, gt=0, le=10, description="population standard deviations (ddof 0)")
-    rsi_bars: int = Field(14, ge=2, le=500)
-    stoch_bars: int = Field(14, ge=2, le=500, description="range of the rsi that StochRSI is relative to")
-    stoch_k_bars: int = Field(3, ge=1, le=50, description="smoothing of the raw StochRSI")
-    stoch_d_bars: int = Field(3, ge=1, le=50, description="smoothing of K")
-    macd_fast_bars: int = Field(12, ge=2, le=500)
-    macd_slow_bars: int = Field(26, ge=2, le=500)
-    macd_signal_bars: int = Field(9, ge=2, le=500)
-    atr_bars: int = Field(14, ge=2, le=500)
-    adx_bars: int = Field(14, ge=2, le=500)
-    volume_bars: int = Field(20, ge=2, le=500, description="average volume that volume_ratio is relative to")
+    bollinger_bars: int = Field(default=20, ge=2, le=500)
+    bollinger_sigmas: float = Field(default=2.0, gt=0, le=10, description="population standard deviations (ddof 0)")
+    rsi_bars: int = Field(default=14, ge=2, le=500)
+    stoch_bars: int = Field(default=14, ge=2, le=500, description="range of the rsi that StochRSI is relative to")
+    stoch_k_bars: int = Field(default=3, ge=1, le=50, description="smoothing of the raw StochRSI")
+    stoch_d_bars: int = Field(default=3, ge=1, le=50, description="smoothing of K")
+    macd_fast_bars: int = Field(default=12, ge=2, le=500)
+    macd_slow_bars: int = Field(default=26, ge=2, le=500)
+    macd_signal_bars: int = Field(default=9, ge=2, le=500)
+    atr_bars: int = Field(default=14, ge=2, le=500)
+    adx_bars: int = Field(default=14, ge=2, le=500)
+    volume_bars: int = Field(default=20, ge=2, le=500, description="average volume that volume_ratio is relative to")
 
 
 def compute_indicators(bars: pd.DataFrame, rules: IndicatorRules) -> pd.DataFrame:
@@ -90,7 +90,7 @@ def _fill(bars: dict[str, FloatArray], out: FloatArray, rules: IndicatorRules) -
     sigmas = rules.bollinger_sigmas
     upper, mid, lower = talib.BBANDS(close, rules.bollinger_bars, sigmas, sigmas)
     rsi = talib.RSI(close, rules.rsi_bars)
-    raw, _ = talib.STOCHF(rsi, rsi, rsi, rules.stoch_bars, 1, 0)
+    raw, _ = talib.STOCHF(rsi, rsi, rsi, rules.stoch_bars, 1)
     out[0], out[1], out[2], out[3], out[4] = mid, upper, lower, rsi, raw
     out[6], out[7], out[8] = talib.MACD(close, rules.macd_fast_bars, rules.macd_slow_bars, rules.macd_signal_bars)
     out[9] = talib.ATR(high, low, close, rules.atr_bars)

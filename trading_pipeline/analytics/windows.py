@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def _changes(symbols: pd.Series) -> BoolArray:
 
 
 def _require_order(symbols: Sequence[str], starts: IntArray, inner: IntArray, column: pd.Series) -> None:
-    unsorted = [later for earlier, later in zip(symbols, symbols[1:], strict=False) if later <= earlier]
+    unsorted = [later for earlier, later in pairwise(symbols) if later <= earlier]
     ascending = starts[1:] > starts[:-1]
     ascending[inner - 1] = True
     wrong = np.flatnonzero(~ascending)
@@ -115,6 +116,10 @@ class Windows:
     def bars(self) -> IntArray:
         """How many bars of the symbol end at or before the newest row."""
         return np.where(self.rows >= 0, self.rows - self.first + 1, 0)
+
+    def only(self, kept: IntArray) -> Windows:
+        """The windows at these places, in this order."""
+        return Windows(self.frame, self.rows[kept], self.first[kept])
 
     def window(self, column: str, bars: int) -> FloatArray:
         """The last `bars` values, oldest first: float64, rows × bars; NaN before the symbol's first bar."""
