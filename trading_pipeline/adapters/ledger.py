@@ -17,6 +17,7 @@ from trading_pipeline.adapters.ledger_transaction import SqlTransaction
 from trading_pipeline.adapters.migrations import bring_up_to_date
 from trading_pipeline.adapters.tables.types import document_text
 from trading_pipeline.domain.errors import LedgerError
+from trading_pipeline.ports import LedgerTransaction
 
 BUSY_TIMEOUT_MS = 10_000
 READ_ONLY = {"ledger_reading": True, "postgresql_readonly": True}
@@ -42,13 +43,13 @@ class SqlLedger:
         return ledger
 
     @contextmanager
-    def transaction(self) -> Iterator[SqlTransaction]:
+    def transaction(self) -> Iterator[LedgerTransaction]:
         """Read and write: commits when the block ends, rolls back when it raises."""
         with self._engine.begin() as connection:
             yield SqlTransaction(connection, writable=True)
 
     @contextmanager
-    def read(self) -> Iterator[SqlTransaction]:
+    def read(self) -> Iterator[LedgerTransaction]:
         """Read one consistent state; never waits for a writer."""
         with self._engine.connect().execution_options(**READ_ONLY) as connection, connection.begin():
             yield SqlTransaction(connection, writable=False)

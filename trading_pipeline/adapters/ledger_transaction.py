@@ -68,6 +68,9 @@ class SqlTransaction:
     def add_plan(self, plan: TradePlan) -> bool:
         return self._add(kinds.PLANS, plan)
 
+    def plan(self, plan_id: str) -> TradePlan | None:
+        return self._one(kinds.PLANS, plan_id)
+
     def plans(self, account: str, session: date) -> Sequence[TradePlan]:
         return self._of_session(kinds.PLANS, account, session)
 
@@ -83,6 +86,9 @@ class SqlTransaction:
     def add_intent(self, intent: Intent) -> bool:
         return self._add(kinds.INTENTS, intent)
 
+    def intent(self, intent_id: str) -> Intent | None:
+        return self._one(kinds.INTENTS, intent_id)
+
     def intents(self, account: str, session: date) -> Sequence[Intent]:
         return self._of_session(kinds.INTENTS, account, session)
 
@@ -95,6 +101,11 @@ class SqlTransaction:
 
     def order(self, client_order_id: str) -> Order | None:
         return self._one(kinds.ORDERS, client_order_id)
+
+    def children(self, client_order_id: str) -> Sequence[Order]:
+        """Legs whose parent the order is, by leg."""
+        legs = self._orders(kinds.ORDERS.table.c.parent_id == client_order_id)
+        return sorted(legs, key=lambda order: order.leg.value)
 
     def save_order(self, order: Order) -> None:
         """Store the order's new state; raises LedgerError when it was never added, or shares would be lost."""
@@ -190,6 +201,9 @@ class SqlTransaction:
 
     def add_risk_event(self, event: RiskEvent) -> bool:
         return self._add(kinds.RISK_EVENTS, event)
+
+    def risk_event(self, event_id: str) -> RiskEvent | None:
+        return self._one(kinds.RISK_EVENTS, event_id)
 
     def risk_events(self, account: str, session: date) -> Sequence[RiskEvent]:
         return self._of_session(kinds.RISK_EVENTS, account, session)
