@@ -32,15 +32,19 @@ class UniverseRules(BaseModel):
     """What a symbol must be like over the sessions before the date. Prices in USD per share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    min_price_usd: float = Field(1.00, gt=0)
-    max_price_usd: float = Field(500.00, gt=0)
-    min_average_volume_shares: float = Field(500_000, ge=0)
-    min_market_cap_usd: float = Field(100_000_000, ge=0)
-    max_spread_fraction: float = Field(0.005, ge=0, lt=1, description="bid-ask spread over the middle price")
-    lookback_sessions: int = Field(20, ge=1)
-    min_sessions: int = Field(15, ge=1, description="usable bars needed in the lookback; short gaps are allowed")
-    include: tuple[str, ...] = Field((), description="candidates beside the members; they too must pass the filter")
-    exclude: tuple[str, ...] = Field((), description="never included, whatever their figures")
+    min_price_usd: float = Field(default=1.00, gt=0)
+    max_price_usd: float = Field(default=500.00, gt=0)
+    min_average_volume_shares: float = Field(default=500_000, ge=0)
+    min_market_cap_usd: float = Field(default=100_000_000, ge=0)
+    max_spread_fraction: float = Field(default=0.005, ge=0, lt=1, description="bid-ask spread over the middle price")
+    lookback_sessions: int = Field(default=20, ge=1)
+    min_sessions: int = Field(
+        default=15, ge=1, description="usable bars needed in the lookback; short gaps are allowed"
+    )
+    include: tuple[str, ...] = Field(
+        default=(), description="candidates beside the members; they too must pass the filter"
+    )
+    exclude: tuple[str, ...] = Field(default=(), description="never included, whatever their figures")
 
     @model_validator(mode="after")
     def _bounds_agree(self) -> Self:

@@ -34,10 +34,10 @@ def screen(bars: Bars, volume_baseline: float) -> Coarse:
     """The filter at the last bar; volume_baseline in shares, NaN when unknown."""
     if len(bars) < 30:
         return Coarse("insufficient_history")
-    conditions = [_band(bars), _stoch(bars), _macd(bars), _rsi(bars)]
+    band, stoch, macd, rsi = _band(bars), _stoch(bars), _macd(bars), _rsi(bars)
     volume = bars[-1]["volume"] >= 0.8 * volume_baseline
-    passed = sum(conditions) >= 3 and volume
-    return Coarse("", *conditions, volume, passed, score(bars))
+    passed = band + stoch + macd + rsi >= 3 and volume
+    return Coarse("", band, stoch, macd, rsi, volume, passed, score(bars))
 
 
 def _band(bars: Bars) -> bool:

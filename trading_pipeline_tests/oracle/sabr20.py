@@ -251,7 +251,7 @@ def trend_momentum(bars: Bars) -> float:
 
 def levels(t1: Bars, t2: Bars) -> tuple[float, float, float]:
     """Entry, stop and target in USD per share."""
-    stop = min(min(last(t1, "low", 10)), t1[-1]["bb_lower"])
+    stop = min(*last(t1, "low", 10), t1[-1]["bb_lower"])
     target = max(t1[-1]["bb_upper"], t2[-1]["bb_mid"] * 1.02)
     return t1[-1]["close"], stop, target
 
