@@ -54,10 +54,9 @@ def compute_indicators(bars: pd.DataFrame, rules: IndicatorRules) -> pd.DataFram
     located = segments(bars)
     columns = {name: bars[name].to_numpy(dtype=np.float64) for name in (*_PRICES, "volume")}
     _require_numbers(columns, located)
-    out = np.full((len(INDICATOR_COLUMNS), len(bars)), np.nan)
+    out = np.empty((len(INDICATOR_COLUMNS), len(bars)))
     for first, last in zip(located.first, located.last, strict=True):
         _fill({name: values[first:last] for name, values in columns.items()}, out[:, first:last], rules)
-    _finish(out, columns["volume"], rules)
     added = pd.DataFrame(out.T, columns=list(INDICATOR_COLUMNS), index=bars.index, copy=False)
     kept = bars[[name for name in bars.columns if name not in INDICATOR_COLUMNS]]
     return pd.concat([kept, added], axis=1)
@@ -85,39 +84,31 @@ def _describe(wrong: BoolArray, located: Segments) -> str:
 
 
 def _fill(bars: dict[str, FloatArray], out: FloatArray, rules: IndicatorRules) -> None:
-    """Write one symbol's rows; stoch_k holds the raw StochRSI and volume_ratio the average volume until _finish."""
+    """Write every row of one symbol, in the order of INDICATOR_COLUMNS."""
     high, low, close = bars["high"], bars["low"], bars["close"]
     sigmas = rules.bollinger_sigmas
-    upper, mid, lower = talib.BBANDS(close, rules.bollinger_bars, sigmas, sigmas)
-    rsi = talib.RSI(close, rules.rsi_bars)
+    out[1], out[0], out[2] = talib.BBANDS(close, rules.bollinger_bars, sigmas, sigmas)
+    rsi = out[3] = talib.RSI(close, rules.rsi_bars)
     raw, _ = talib.STOCHF(rsi, rsi, rsi, rules.stoch_bars, 1)
-    out[0], out[1], out[2], out[3], out[4] = mid, upper, lower, rsi, raw
+    _mean_of_last(raw, rules.stoch_k_bars, out[4])
+    _mean_of_last(out[4], rules.stoch_d_bars, out[5])
     out[6], out[7], out[8] = talib.MACD(close, rules.macd_fast_bars, rules.macd_slow_bars, rules.macd_signal_bars)
     out[9] = talib.ATR(high, low, close, rules.atr_bars)
     out[10] = talib.ADX(high, low, close, rules.adx_bars)
     out[11] = talib.PLUS_DI(high, low, close, rules.adx_bars)
     out[12] = talib.MINUS_DI(high, low, close, rules.adx_bars)
-    out[13] = mid if rules.bollinger_bars == 20 else talib.SMA(close, 20)
+    out[13] = out[0] if rules.bollinger_bars == 20 else talib.SMA(close, 20)
     out[14], out[15] = talib.SMA(close, 50), talib.SMA(close, 200)
     out[16], out[17] = talib.EMA(close, 20), talib.EMA(close, 50)
-    out[18] = talib.SMA(bars["volume"], rules.volume_bars)
+    average = talib.SMA(bars["volume"], rules.volume_bars)
+    average[average <= 0] = np.nan
+    np.divide(bars["volume"], average, out=out[18])
 
 
-def _finish(out: FloatArray, volume: FloatArray, rules: IndicatorRules) -> None:
-    """Smooth StochRSI and divide the volume, over all symbols at once.
-
-    A symbol's first rows are NaN, so no mean reaches back into the symbol before it.
-    """
-    out[4] = _moving_mean(out[4], rules.stoch_k_bars)
-    out[5] = _moving_mean(out[4], rules.stoch_d_bars)
-    average = np.where(out[18] > 0, out[18], np.nan)
-    np.divide(volume, average, out=out[18])
-
-
-def _moving_mean(values: FloatArray, bars: int) -> FloatArray:
+def _mean_of_last(values: FloatArray, bars: int, out: FloatArray) -> None:
     """Mean of the last `bars` values, summed afresh on each row: a sliding sum would carry rounding along."""
-    total = values.copy()
+    out[:] = values
     for lag in range(1, bars):
-        total[lag:] += values[:-lag]
-        total[:lag] = np.nan
-    return total / bars
+        out[lag:] += values[:-lag]
+    out[: bars - 1] = np.nan
+    out /= bars

@@ -239,3 +239,50 @@ def _session_and_slot(
     ordinal = ordinals[codes]
     slot = (nanoseconds(frame["start"]) - opens[ordinal]) // (timeframe.minutes * 60 * 10**9)
     return ordinal, np.asarray(slot, dtype=np.int64)
+
+
+class ScreeningAlertRules(BaseModel):
+    """When a screening run is worth a look."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_duration_seconds: float = Field(default=60, gt=0)
+    min_pass_fraction: float = Field(default=0.01, ge=0, le=1)
+    max_pass_fraction: float = Field(default=0.20, ge=0, le=1)
+    max_failure_fraction: float = Field(default=0.10, ge=0, le=1)
+    notable_score: float = Field(default=80, ge=0, le=100)
+
+
+def screening_alerts(
+    frame: pd.DataFrame, rules: ScreeningAlertRules, *, duration_seconds: float | None = None
+) -> tuple[str, ...]:
+    """Alerts of one or more screening instants, in words; none when there is nothing to see.
+
+    frame: rows of coarse_screen. duration_seconds: how long the screen took, None when it was not measured.
+    A data failure is a symbol rejected for insufficient_history. Rates are over all symbols of one instant.
+    Raises FrameContractError for missing columns.
+    """
+    require_columns(frame, ("as_of", "symbol", "passed", "reason", "score"), "screening")
+    found = []
+    if duration_seconds is not None and not duration_seconds <= rules.max_duration_seconds:
+        found.append(f"the screen took {duration_seconds:.1f} s, over {rules.max_duration_seconds:g} s")
+    for moment, rows in frame.groupby("as_of", sort=True):
+        found += [f"{moment:%Y-%m-%d %H:%M} UTC: {alert}" for alert in _alerts_at(rows, rules)]
+    return tuple(found)
+
+
+def _alerts_at(rows: pd.DataFrame, rules: ScreeningAlertRules) -> list[str]:
+    passed = float(rows["passed"].mean())
+    failed = float((rows["reason"] == "insufficient_history").mean())
+    high = rows.loc[rows["score"] > rules.notable_score].sort_values(["score", "symbol"], ascending=[False, True])
+    found = []
+    if passed < rules.min_pass_fraction:
+        found.append(f"{passed:.1%} of {len(rows)} symbols pass, under {rules.min_pass_fraction:.1%}")
+    if passed > rules.max_pass_fraction:
+        found.append(f"{passed:.1%} of {len(rows)} symbols pass, over {rules.max_pass_fraction:.1%}")
+    if failed > rules.max_failure_fraction:
+        found.append(f"{failed:.1%} of {len(rows)} symbols lack history, over {rules.max_failure_fraction:.1%}")
+    if len(high):
+        named = ", ".join(f"{row.symbol} {row.score:.0f}" for row in high.head(5).itertuples())
+        found.append(f"{len(high)} scores over {rules.notable_score:g}: {named}")
+    return found
