@@ -127,11 +127,19 @@ class Book(Changes):
 
     def reserve_px(self, order: OrderRequest) -> Decimal | None:
         """What a buy reserves per share: its limit, else its stop or the last price with a margin; None: unknown."""
-        if order.limit_price is not None:
-            return order.limit_price
         mark = self.marks.get(order.symbol)
-        price = order.stop_price or (mark.price if mark else None)
-        return price * self.rules.price_reserve_multiple if price is not None else None
+        last_px = mark.price if mark else None
+        return self._reserve(order.limit_price, last_px if order.stop_price is None else order.stop_price)
+
+    def reserve_px_at(self, ticket: Ticket, terms: Terms) -> Decimal:
+        """The same for an order whose prices change."""
+        found = self._reserve(terms.limit_price, terms.stop_price)
+        return ticket.reserve_px if found is None else found
+
+    def _reserve(self, limit_price: Decimal | None, other_price: Decimal | None) -> Decimal | None:
+        if limit_price is not None:
+            return limit_price
+        return None if other_price is None else other_price * self.rules.price_reserve_multiple
 
     def reserved_usd(self, *, without: str = "") -> Decimal:
         """What working buys may still cost, commission included."""

@@ -93,9 +93,10 @@ class SimulatedVenue:
         with self._change() as book:
             ticket = self._known(book, client_order_id)
             terms = ticket.terms[-1]
-            new = Terms(now, limit_price or terms.limit_price, stop_price or terms.stop_price)
-            changed = replace(ticket.with_terms(new), reserve_px=new.limit_price or ticket.reserve_px)
-            faults = list(_replace_faults(book, ticket, changed, (stop_price, limit_price)))
+            new = Terms(now, _either(limit_price, terms.limit_price), _either(stop_price, terms.stop_price))
+            changed = replace(ticket.with_terms(new), reserve_px=book.reserve_px_at(ticket, new))
+            asked = (stop_price, limit_price)
+            faults = _replace_faults(ticket, new, asked) or _replace_cost_faults(book, changed)
             if faults:
                 raise OrderRefused(f"{client_order_id} was not replaced: {'; '.join(faults)}")
             prices = {"limit_price": new.limit_price, "stop_price": new.stop_price}
@@ -108,9 +109,9 @@ class SimulatedVenue:
             book.end(self._known(book, client_order_id), ExecType.CANCELED, now, "canceled by the client")
 
     def order(self, client_order_id: str) -> VenueOrder | None:
-        """An order open, ended or refused; None when it never arrived."""
+        """An order open or ended; None when none came on the book (send a refused one again: it is refused again)."""
         ticket = self._state.tickets.get(client_order_id)
-        return ticket.view() if ticket else None
+        return ticket.view() if ticket and ticket.status is not OrdStatus.REJECTED else None
 
     def open_orders(self) -> tuple[VenueOrder, ...]:
         """Working orders by acceptance."""
@@ -139,8 +140,8 @@ class SimulatedVenue:
 
     def _known(self, book: Book, client_order_id: str) -> Ticket:
         ticket = book.tickets.get(client_order_id)
-        if ticket is None:
-            raise OrderRefused(f"the venue knows no order {client_order_id}; it holds {len(book.tickets)} others")
+        if ticket is None or ticket.status is OrdStatus.REJECTED:
+            raise OrderRefused(f"the venue has no order {client_order_id} among its {len(book.tickets)}")
         return ticket
 
     # the market's side
@@ -234,18 +235,25 @@ def _account_faults(book: Book, request: OrderRequest | BracketRequest) -> list[
     return faults
 
 
-def _replace_faults(
-    book: Book, ticket: Ticket, changed: Ticket, asked: tuple[Decimal | None, Decimal | None]
-) -> Iterator[str]:
-    terms = changed.terms[-1]
+def _either(asked: Decimal | None, current: Decimal | None) -> Decimal | None:
+    return current if asked is None else asked
+
+
+def _replace_faults(ticket: Ticket, terms: Terms, asked: tuple[Decimal | None, Decimal | None]) -> list[str]:
+    """What is wrong with the new prices; an order that has ended takes none."""
+    faults = list(price_faults(ticket.request.order_type, terms.limit_price, terms.stop_price))
     if not ticket.is_open:
-        yield f"it has ended ({ticket.status})"
+        faults.append(f"it has ended ({ticket.status})")
     if ticket.triggered and asked[0] is not None:
-        yield "its stop has triggered"
+        faults.append("its stop has triggered")
     if asked == (None, None):
-        yield "neither a stop nor a limit price was given"
-    yield from price_faults(ticket.request.order_type, terms.limit_price, terms.stop_price)
-    if ticket.is_buy and ticket.is_open:
-        needed = changed.leaves_qty * changed.reserve_px + book.commission(ticket)
-        if needed > book.buying_power_usd(without=ticket.client_order_id):
-            yield f"it would need {needed:.2f} USD of buying power"
+        faults.append("neither a stop nor a limit price was given")
+    return faults
+
+
+def _replace_cost_faults(book: Book, changed: Ticket) -> list[str]:
+    needed = changed.leaves_qty * changed.reserve_px + book.commission(changed)
+    free = book.buying_power_usd(without=changed.client_order_id)
+    if changed.is_buy and needed > free:
+        return [f"it would need {needed:.2f} USD of buying power, {free:.2f} are free"]
+    return []
