@@ -1,0 +1,108 @@
+"""Closed trades: net of costs, in initial R, keyed by trade id."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trading_pipeline.domain.errors import TradingError
+from trading_pipeline.domain.fold import fold
+from trading_pipeline.domain.orders import Fill, Side
+from trading_pipeline.domain.positions import ExitReason, Position, Trade
+from trading_pipeline.domain.trades import close_trade
+from trading_pipeline_tests.builders import AT, a_fill, a_plan, a_position, a_setup, dec
+
+LATER = AT + timedelta(hours=2)
+
+
+def round_trip(
+    exit_px: object, *, entry_px: object = "50.00", commission: object = 0, quantity: object = 100
+) -> list[Fill]:
+    return [
+        a_fill(Side.BUY, quantity, entry_px, commission=commission),
+        a_fill(Side.SELL, quantity, exit_px, commission=commission, executed_at=LATER, client_order_id="tp-stop"),
+    ]
+
+
+def closed(fills: list[Fill], **changes: Any) -> Trade:
+    position: Position = a_position(quantity=0, **changes.pop("position", {}))
+    reason = changes.pop("exit_reason", ExitReason.TARGET)
+    return close_trade(position, fills, plan=a_plan(), setup=a_setup(), exit_reason=reason, **changes)
+
+
+def test_a_trade_tells_what_it_earned_and_why() -> None:
+    trade = closed(round_trip("56.00", commission=1))
+
+    assert (trade.gross_usd, trade.commission_usd, trade.net_usd) == (600, 2, 598)
+    assert (trade.r_multiple, trade.return_fraction) == (dec("2.99"), dec("0.1196"))
+    assert (trade.entry_at, trade.exit_at, trade.grade, trade.entry_reason) == (AT, LATER, "A+", "A+ setup")
+
+
+@pytest.mark.parametrize("moved_stop", ["50.00", "52.00", "55.99"])
+def test_e05_e06_a_winner_books_its_r_from_the_initial_stop(moved_stop: str) -> None:
+    trade = closed(round_trip("52.00"), position={"stop": moved_stop}, exit_reason=ExitReason.TRAILING)
+
+    assert trade.r_multiple == 1
+    assert trade.initial_stop == 48
+
+
+def test_e28_two_round_trips_in_one_symbol_are_two_trades() -> None:
+    first = closed(round_trip("51.00"))
+    second = closed(round_trip("49.00"), position={"trade_id": "tp-entry-2"})
+
+    assert (first.trade_id, second.trade_id) == ("tp-entry", "tp-entry-2")
+
+
+def test_e30_commission_is_always_subtracted() -> None:
+    assert closed(round_trip("50.01", commission=1)).net_usd == -1
+
+
+def test_slippage_is_what_fills_cost_against_the_levels_asked_for() -> None:
+    gapped = closed(round_trip("47.50", entry_px="49.99"), exit_reason=ExitReason.STOP)
+    timed = closed(round_trip("51.00"), exit_reason=ExitReason.TIME, expected_exit_px=dec("51.05"))
+
+    assert gapped.slippage_usd == dec("-1.00") + dec("50.00")
+    assert timed.slippage_usd == 5
+    assert closed(round_trip("51.00"), exit_reason=ExitReason.TIME).slippage_usd == 0
+
+
+def test_excursions_come_from_marks_and_fills() -> None:
+    trade = closed(round_trip("51.00"), position={"low_mark": dec("48.50"), "high_mark": dec("53.00")})
+
+    assert (trade.mae_usd, trade.mfe_usd) == (-150, 300)
+
+
+def test_e39_a_trade_of_several_fills_counts_each() -> None:
+    fills = [a_fill(Side.BUY, 60, "49.90"), a_fill(Side.BUY, 40, "50.00"), a_fill(Side.SELL, 100, 51)]
+
+    trade = closed(fills)
+
+    assert (trade.quantity, trade.entry_px, trade.gross_usd) == (100, dec("49.94"), 106)
+
+
+def test_an_open_position_is_no_trade() -> None:
+    with pytest.raises(TradingError, match="100 shares bought, 40 sold"):
+        closed([a_fill(Side.BUY), a_fill(Side.SELL, 40)])
+    with pytest.raises(TradingError):
+        closed([])
+
+
+cents = st.integers(100, 100_000).map(lambda n: Decimal(n) / 100)
+
+
+@given(entry=cents, exit_px=cents, size=st.integers(1, 1000), commission=cents)
+def test_a_trade_earns_what_its_position_realized_less_commissions(
+    entry: Decimal, exit_px: Decimal, size: int, commission: Decimal
+) -> None:
+    fills = round_trip(exit_px, entry_px=entry, commission=commission, quantity=size)
+
+    trade, position = closed(fills), fold(fills)["XYZ"]
+
+    assert trade.gross_usd == position.realized_usd
+    assert trade.net_usd == position.realized_usd - position.commission_usd
+    assert trade.mae_usd <= min(Decimal(0), trade.gross_usd) <= max(Decimal(0), trade.gross_usd) <= trade.mfe_usd
