@@ -1,0 +1,116 @@
+"""Base bars of a session as a feed: what the simulated venue matches against and positions are marked with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+
+from trading_pipeline.domain.errors import MissingBarsError
+from trading_pipeline.domain.market import MarketBar, Quote, SessionTimes, Timeframe
+from trading_pipeline.domain.money import to_price
+from trading_pipeline.ports import BarStore
+
+PRICES = ("open", "high", "low", "close")
+
+
+@dataclass(frozen=True)
+class _SymbolBars:
+    """One symbol's bars of one session: end instants (ns since epoch, ascending) beside the rows."""
+
+    ends: np.ndarray
+    starts: np.ndarray
+    prices: np.ndarray
+    volumes: np.ndarray
+
+    def bar(self, symbol: str, row: int) -> MarketBar:
+        """The row as Decimals."""
+        open_, high, low, close = (to_price(level) for level in self.prices[row])
+        return MarketBar(
+            symbol=symbol, start_at=_instant(self.starts[row]), end_at=_instant(self.ends[row]),
+            open=open_, high=high, low=low, close=close, volume=Decimal(int(self.volumes[row])),
+        )  # fmt: skip
+
+
+def _instant(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(int(nanoseconds) // 1_000_000_000, tz=UTC)
+
+
+def _nanoseconds(instant: datetime) -> int:
+    return int(instant.timestamp()) * 1_000_000_000
+
+
+class StoredBarFeed:
+    """The bar store's finest intraday bars, in the session's own units. Implements BarFeed.
+
+    live: read the store again at each new instant, because bars of the running session keep arriving.
+    """
+
+    def __init__(self, store: BarStore, *, live: bool = False) -> None:
+        self._store = store
+        self._live = live
+        self._loaded: tuple[date, datetime | None] | None = None
+        self._bars: dict[str, _SymbolBars] = {}
+
+    def base_minutes(self) -> int:
+        """Length of a base bar in minutes; raises MissingBarsError when no intraday bars are stored."""
+        return self._timeframe().minutes
+
+    def bar_ends(self, times: SessionTimes) -> Sequence[datetime]:
+        """Instants at which base bars of the session end, ascending, the close included."""
+        step = self._timeframe().length
+        count = -(-(times.closes_at - times.opens_at) // step)
+        return [min(times.opens_at + (n + 1) * step, times.closes_at) for n in range(count)]
+
+    def bars_ending_at(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> Sequence[MarketBar]:
+        """Bars of the given symbols that end exactly at `instant`, by symbol."""
+        self._load(times, instant)
+        moment, found = _nanoseconds(instant), []
+        for symbol in sorted(symbols):
+            bars = self._bars.get(symbol)
+            row = -1 if bars is None else int(np.searchsorted(bars.ends, moment))
+            if bars is not None and row < len(bars.ends) and bars.ends[row] == moment:
+                found.append(bars.bar(symbol, row))
+        return found
+
+    def quotes(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> dict[str, Quote]:
+        """Last close of each symbol at `instant`; a symbol not traded yet this session has none."""
+        self._load(times, instant)
+        moment, quotes = _nanoseconds(instant), {}
+        for symbol in sorted(symbols):
+            bars = self._bars.get(symbol)
+            row = -1 if bars is None else int(np.searchsorted(bars.ends, moment, "right")) - 1
+            if bars is not None and row >= 0:
+                quotes[symbol] = Quote(symbol, to_price(float(bars.prices[row, 3])), _instant(bars.ends[row]))
+        return quotes
+
+    def _timeframe(self) -> Timeframe:
+        timeframe = self._store.base_timeframe()
+        if timeframe is None:
+            raise MissingBarsError(date.min, [], "1min or 5min")
+        return timeframe
+
+    def _load(self, times: SessionTimes, instant: datetime) -> None:
+        wanted = (times.session, instant if self._live else None)
+        if self._loaded != wanted:
+            frame = self._store.view(self._timeframe(), [times.session], as_of=times.session)
+            if frame.empty and not self._live:
+                raise MissingBarsError(times.session, [], self._timeframe().value)
+            self._bars = _by_symbol(frame)
+            self._loaded = wanted
+
+
+def _by_symbol(frame: pd.DataFrame) -> dict[str, _SymbolBars]:
+    codes, symbols = pd.factorize(frame["symbol"])
+    cuts = np.flatnonzero(np.diff(codes, prepend=-1))
+    bounds = [*cuts.tolist(), len(frame)]
+    ends, starts = (frame[name].astype("int64").to_numpy() for name in ("end", "start"))
+    prices, volumes = frame[list(PRICES)].to_numpy(np.float64), frame["volume"].to_numpy(np.float64)
+    return {
+        str(symbol): _SymbolBars(ends[a:b], starts[a:b], prices[a:b], volumes[a:b])
+        for symbol, a, b in zip(symbols, bounds[:-1], bounds[1:], strict=True)
+    }

@@ -1,0 +1,152 @@
+"""The book a risk decision looks at, built from the ledger alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from trading_pipeline.domain.errors import MissingResultError
+from trading_pipeline.domain.market import Quote, SessionTimes
+from trading_pipeline.domain.money import ZERO
+from trading_pipeline.domain.orders import Fill, Leg, Order, OrdStatus, Side
+from trading_pipeline.domain.positions import Position
+from trading_pipeline.domain.risk import Exposure, RiskBook
+from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot
+from trading_pipeline.domain.trading_session import Intent, SessionRecord
+from trading_pipeline.ports import LedgerTransaction
+from trading_pipeline.services.desk import Desk
+
+UNSENT = frozenset({OrdStatus.DENIED, OrdStatus.REJECTED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdings:
+    """Money and shares at one instant: cash (USD), open positions, working entries."""
+
+    cash_usd: Decimal
+    positions: tuple[Position, ...]
+    working: tuple[Order, ...]
+
+    @property
+    def positions_usd(self) -> Decimal:
+        """Market value of the open positions at their last good price."""
+        return sum((p.quantity * (p.mark or p.avg_px) for p in self.positions), ZERO)
+
+    @property
+    def equity_usd(self) -> Decimal:
+        """Cash plus positions."""
+        return self.cash_usd + self.positions_usd
+
+    @property
+    def buying_power_usd(self) -> Decimal:
+        """Cash that no working entry has spoken for."""
+        return self.cash_usd - sum((o.leaves_qty * (o.limit_price or ZERO) for o in self.working), ZERO)
+
+
+def cash_after(opening_cash_usd: Decimal, fills: Sequence[Fill]) -> Decimal:
+    """Cash (USD) after the fills: buys take, sells give, commissions take; reversals undo."""
+    return opening_cash_usd + sum((_cash_flow(fill) for fill in fills), ZERO)
+
+
+def _cash_flow(fill: Fill) -> Decimal:
+    gross = fill.quantity * fill.price
+    flow = (gross if fill.side is Side.SELL else -gross) - fill.commission
+    return -flow if fill.is_reversal else flow
+
+
+def read_holdings(desk: Desk, tx: LedgerTransaction, record: SessionRecord) -> Holdings:
+    """Cash, positions and working entries of the running session."""
+    fills = tx.fills(desk.account, session=record.session)
+    entries = (order for order in tx.open_orders(desk.account) if order.leg is Leg.ENTRY)
+    return Holdings(
+        cash_usd=cash_after(record.opening_cash_usd, fills),
+        positions=tuple(tx.positions(desk.account)),
+        working=tuple(entries),
+    )
+
+
+def require_record(desk: Desk, tx: LedgerTransaction, snapshot: ScanSnapshot) -> SessionRecord:
+    """The session's record; raises MissingResultError when the session was never started."""
+    record = tx.session_record(desk.account, snapshot.session)
+    if record is None:
+        raise MissingResultError(
+            f"session {snapshot.session} of account {desk.account} has not been started: nothing can be decided in it. "
+            f"Start it: trading-pipeline session replay --session {snapshot.session}"
+        )
+    return record
+
+
+def read_book(
+    desk: Desk, tx: LedgerTransaction, snapshot: ScanSnapshot, times: SessionTimes, now: datetime
+) -> RiskBook:
+    """Everything the checks may look at, before any quote is known; one read of the ledger."""
+    record = require_record(desk, tx, snapshot)
+    holdings = read_holdings(desk, tx, record)
+    intents = tx.intents(desk.account, snapshot.session)
+    sent = [o for o in tx.orders(desk.account, snapshot.session) if _counts(o)]
+    entries = [order for order in sent if order.leg is Leg.ENTRY]
+    regime = regime_at(tx.regimes(snapshot.session), snapshot.as_of)
+    return RiskBook(
+        equity_usd=holdings.equity_usd,
+        prior_close_equity_usd=record.opening_equity_usd,
+        cash_flows_today_usd=ZERO,
+        buying_power_usd=holdings.buying_power_usd,
+        exposures=exposures(holdings, intents),
+        entries_today=len(entries),
+        orders_today=len(sent),
+        orders_today_by_symbol=dict(Counter(order.symbol for order in sent)),
+        entries_today_by_symbol=dict(Counter(order.symbol for order in entries)),
+        orders_this_execution=0,
+        decided_setups=frozenset(intent.setup_id for intent in intents),
+        regime_score=regime.score if regime else 0.0,
+        regime_multiplier=Decimal(repr(regime.size_multiplier)) if regime else Decimal("0.5"),
+        regime_positions=regime.positions_allowed if regime else 1,
+        only_a_plus=regime.only_a_plus if regime else True,
+        quote=None,
+        quoted_at=None,
+        base_bar_minutes=desk.base_bar_minutes,
+        snapshot_as_of=snapshot.as_of,
+        now=now,
+        entries_open_at=times.opens_at + timedelta(minutes=desk.rules.entry_open_delay_minutes),
+        entries_close_at=times.closes_at - timedelta(minutes=desk.rules.entry_close_lead_minutes),
+    )
+
+
+def exposures(holdings: Holdings, intents: Sequence[Intent]) -> tuple[Exposure, ...]:
+    """Positions, then working entries with the risk their intents reserved for what is still open."""
+    reserved = {intent.intent_id: intent for intent in intents}
+    held = [
+        Exposure(symbol=p.symbol, quantity=p.quantity, price=p.mark or p.avg_px, average_entry=p.avg_px, stop=p.stop)
+        for p in holdings.positions
+    ]
+    working = [_working(order, reserved.get(order.intent_id)) for order in holdings.working]
+    return (*held, *working)
+
+
+def _working(order: Order, intent: Intent | None) -> Exposure:
+    price = order.limit_price or ZERO
+    full = order.leaves_qty * price
+    share = order.leaves_qty / order.quantity
+    return Exposure(
+        symbol=order.symbol, quantity=order.leaves_qty, price=price, average_entry=price, stop=None, is_working=True,
+        reserved_risk_usd=intent.reserved_risk_usd * share if intent else full,
+    )  # fmt: skip
+
+
+def _counts(order: Order) -> bool:
+    return order.leg in {Leg.ENTRY, Leg.EXIT} and order.status not in UNSENT
+
+
+def regime_at(regimes: Sequence[RegimeSnapshot], as_of: datetime) -> RegimeSnapshot | None:
+    """The newest regime snapshot known at `as_of`; None when there is none (an unknown market is hostile)."""
+    known = [regime for regime in regimes if regime.as_of <= as_of]
+    return known[-1] if known else None
+
+
+def quote_or_none(quotes: dict[str, Quote], symbol: str) -> tuple[Decimal | None, datetime | None]:
+    """Price and instant of the symbol's last quote."""
+    quote = quotes.get(symbol)
+    return (quote.price, quote.quoted_at) if quote else (None, None)

@@ -1,0 +1,153 @@
+"""Deciding on a watchlist: plan, risk decision and durable intent for each selected setup, in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from trading_pipeline.domain.market import Quote, SessionTimes
+from trading_pipeline.domain.orders import Leg, Order, OrderType, Side, TimeInForce, client_order_id
+from trading_pipeline.domain.planning import PlanRefusal, plan_trade
+from trading_pipeline.domain.risk import Exposure, RiskBook, RiskDecision, decide
+from trading_pipeline.domain.setups import ScanSnapshot, Setup, TradePlan
+from trading_pipeline.domain.trading_session import Intent, RiskEvent
+from trading_pipeline.ports import LedgerTransaction
+from trading_pipeline.services.book import quote_or_none, read_book
+from trading_pipeline.services.desk import Desk
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """How many setups of a snapshot were planned, approved, and already decided before."""
+
+    planned: int = 0
+    approved: int = 0
+    refused: int = 0
+    skipped: int = 0
+
+
+def decide_on_snapshot(desk: Desk, snapshot: ScanSnapshot, times: SessionTimes, quotes: dict[str, Quote]) -> Decided:
+    """Decide on every selected setup by rank; all rows of the snapshot commit together or not at all.
+
+    A setup that was planned before is skipped: deciding twice on one snapshot changes nothing.
+    """
+    now = desk.clock.now()
+    with desk.ledger.transaction() as tx:
+        selected = [setup for setup in tx.setups(snapshot.snapshot_id) if setup.selected]
+        known = {plan.setup_id for plan in tx.plans(desk.account, snapshot.session)}
+        fresh = [setup for setup in selected if setup.setup_id not in known]
+        if not fresh:
+            return Decided(skipped=len(selected))
+        book, counts = read_book(desk, tx, snapshot, times, now), Decided(skipped=len(selected) - len(fresh))
+        for setup in fresh:
+            book, counts = _decide_one(desk, tx, setup, _with_quote(book, quotes, setup.symbol), counts)
+        return counts
+
+
+def _with_quote(book: RiskBook, quotes: dict[str, Quote], symbol: str) -> RiskBook:
+    price, quoted_at = quote_or_none(quotes, symbol)
+    return replace(book, quote=price, quoted_at=quoted_at)
+
+
+def _decide_one(
+    desk: Desk, tx: LedgerTransaction, setup: Setup, book: RiskBook, counts: Decided
+) -> tuple[RiskBook, Decided]:
+    plan = plan_trade(
+        setup, equity_usd=book.equity_usd, regime_multiplier=book.regime_multiplier, limits=desk.rules.risk,
+        rules=desk.rules.plan, account=desk.account, strategy=desk.strategy, planned_at=book.now,
+    )  # fmt: skip
+    if isinstance(plan, PlanRefusal):
+        tx.add_risk_event(_refusal_event(desk, setup, plan, book.now))
+        return book, replace(counts, refused=counts.refused + 1)
+    decision = decide(plan, setup, book, desk.rules.risk)
+    tx.add_plan(plan)
+    tx.add_decision(decision)
+    counts = replace(counts, planned=counts.planned + 1)
+    if not decision.approved:
+        return book, counts
+    _record_intent(desk, tx, plan, decision)
+    return _reserved(book, plan, decision), replace(counts, approved=counts.approved + 1)
+
+
+def _refusal_event(desk: Desk, setup: Setup, refusal: PlanRefusal, now: datetime) -> RiskEvent:
+    return RiskEvent(
+        event_id=digest("refusal", desk.account, setup.setup_id),
+        account=desk.account,
+        session=setup.session,
+        occurred_at=now,
+        kind="plan_refused",
+        severity="INFO",
+        message=refusal.message,
+        data={"symbol": setup.symbol, "setup_id": setup.setup_id, "code": refusal.code.value},
+    )
+
+
+def _record_intent(desk: Desk, tx: LedgerTransaction, plan: TradePlan, decision: RiskDecision) -> None:
+    intent = Intent(
+        intent_id=digest("intent", desk.account, desk.strategy, plan.snapshot_id, plan.symbol),
+        account=desk.account, strategy=desk.strategy, session=plan.session, symbol=plan.symbol,
+        snapshot_id=plan.snapshot_id, setup_id=plan.setup_id, plan_id=plan.plan_id, decision_id=decision.decision_id,
+        quantity=decision.quantity, reserved_risk_usd=decision.reserved_risk_usd,
+        created_at=decision.decided_at, expires_at=plan.expires_at,
+        code_version=desk.provenance.code_version, config_hash=desk.provenance.config_hash,
+        run_id=desk.provenance.run_id,
+    )  # fmt: skip
+    tx.add_intent(intent)
+    for order in bracket_orders(desk, plan, intent):
+        tx.add_order(order)
+
+
+def bracket_orders(desk: Desk, plan: TradePlan, intent: Intent) -> tuple[Order, Order, Order]:
+    """Entry, stop and target as order rows, PendingNew; ids are a pure function of the plan's setup."""
+    entry_type = OrderType.LIMIT if desk.rules.plan.entry_type == "limit" else OrderType.MARKET
+    entry = Order(
+        client_order_id=_leg_id(desk, plan, Leg.ENTRY), intent_id=intent.intent_id, account=desk.account,
+        strategy=desk.strategy, session=plan.session, symbol=plan.symbol, side=Side.BUY, order_type=entry_type,
+        quantity=intent.quantity, leg=Leg.ENTRY, time_in_force=TimeInForce.DAY, created_at=intent.created_at,
+        updated_at=intent.created_at, limit_price=plan.entry if entry_type is OrderType.LIMIT else None,
+        expires_at=plan.expires_at,
+    )  # fmt: skip
+    child = replace(entry, side=Side.SELL, parent_id=entry.client_order_id, limit_price=None, expires_at=None)
+    stop = replace(
+        child, client_order_id=_leg_id(desk, plan, Leg.STOP), leg=Leg.STOP, order_type=OrderType.STOP,
+        stop_price=plan.stop,
+    )  # fmt: skip
+    target = replace(
+        child, client_order_id=_leg_id(desk, plan, Leg.TARGET), leg=Leg.TARGET, order_type=OrderType.LIMIT,
+        limit_price=plan.target,
+    )  # fmt: skip
+    return entry, stop, target
+
+
+def _leg_id(desk: Desk, plan: TradePlan, leg: Leg) -> str:
+    return client_order_id(desk.account, plan.session, desk.strategy, plan.symbol, plan.setup_id, leg, attempt=1)
+
+
+def _reserved(book: RiskBook, plan: TradePlan, decision: RiskDecision) -> RiskBook:
+    """The book with the approved entry counted as if filled."""
+    reserved = Exposure(
+        symbol=plan.symbol, quantity=decision.quantity, price=plan.entry, average_entry=plan.entry, stop=plan.stop,
+        is_working=True, reserved_risk_usd=decision.reserved_risk_usd,
+    )  # fmt: skip
+    symbol = plan.symbol
+    return replace(
+        book,
+        buying_power_usd=book.buying_power_usd - decision.quantity * plan.entry,
+        exposures=(*book.exposures, reserved),
+        entries_today=book.entries_today + 1,
+        orders_today=book.orders_today + 1,
+        orders_today_by_symbol=_plus_one(book.orders_today_by_symbol, symbol),
+        entries_today_by_symbol=_plus_one(book.entries_today_by_symbol, symbol),
+        orders_this_execution=book.orders_this_execution + 1,
+        decided_setups=book.decided_setups | {plan.setup_id},
+    )
+
+
+def _plus_one(counts: dict[str, int], key: str) -> dict[str, int]:
+    return {**counts, key: counts.get(key, 0) + 1}
+
+
+def digest(*parts: str) -> str:
+    """A short stable id: the first 24 hex digits of the SHA-256 of the parts."""
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]

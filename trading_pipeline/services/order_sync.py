@@ -1,0 +1,152 @@
+"""Applying what the venue reports: orders move, fills are appended, positions fold, trades close."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from trading_pipeline.domain.errors import IllegalTransition, MissingResultError, Overfill
+from trading_pipeline.domain.exits import exit_reason_for
+from trading_pipeline.domain.fold import apply_fill
+from trading_pipeline.domain.order_states import advance
+from trading_pipeline.domain.orders import ExecType, ExecutionReport, Fill, Leg, Order
+from trading_pipeline.domain.positions import ExitReason, Position
+from trading_pipeline.domain.trades import close_trade
+from trading_pipeline.domain.trading_session import RiskEvent
+from trading_pipeline.ports import LedgerTransaction
+from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.entries import digest
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What a round of reports changed."""
+
+    reports: int = 0
+    fills: int = 0
+    closed: int = 0
+    last_at: datetime | None = None
+
+
+def sync_orders(desk: Desk, session: date, since: datetime) -> Synced:
+    """Fetch reports since an instant and apply those not yet applied, oldest first, in one transaction.
+
+    session: the running session, to which new fills belong.
+    """
+    reports = desk.broker.execution_reports(since)
+    if not reports:
+        return Synced()
+    with desk.ledger.transaction() as tx:
+        return _apply_all(desk, tx, session, reports)
+
+
+def _apply_all(desk: Desk, tx: LedgerTransaction, session: date, reports: Sequence[ExecutionReport]) -> Synced:
+    done = Synced(last_at=reports[-1].occurred_at)
+    for report in reports:
+        if not tx.add_report(desk.broker.name, report):
+            continue
+        done = replace(done, reports=done.reports + 1)
+        order = tx.order(report.client_order_id)
+        if order is None:
+            tx.add_risk_event(
+                _event(desk, session, report, "unknown_order", "the venue reports an order we did not send")
+            )
+            continue
+        filled, closed = apply_report(desk, tx, session, order, report)
+        done = replace(done, fills=done.fills + filled, closed=done.closed + closed)
+    return done
+
+
+def apply_report(
+    desk: Desk, tx: LedgerTransaction, session: date, order: Order, report: ExecutionReport
+) -> tuple[int, int]:
+    """Move one order by one new report; returns (fills added, trades closed).
+
+    A report the order's life does not allow is recorded as a CRITICAL risk event and moves nothing.
+    """
+    try:
+        tx.save_order(advance(order, report))
+    except (IllegalTransition, Overfill) as error:
+        tx.add_risk_event(_event(desk, session, report, "impossible_report", str(error)))
+        return 0, 0
+    if report.exec_type is ExecType.REPLACED:
+        _follow_replaced_leg(desk, tx, order, report)
+    if report.exec_type is not ExecType.TRADE:
+        return 0, 0
+    fill = _fill(desk, session, order, report)
+    tx.add_fill(fill)
+    return 1, _book_fill(desk, tx, order, fill)
+
+
+def _fill(desk: Desk, session: date, order: Order, report: ExecutionReport) -> Fill:
+    return Fill(
+        broker=desk.broker.name, exec_id=report.exec_id, client_order_id=order.client_order_id, account=desk.account,
+        session=session, symbol=order.symbol, side=order.side, quantity=report.last_qty,
+        price=report.last_px, commission=report.commission, executed_at=report.occurred_at,
+    )  # fmt: skip
+
+
+def _book_fill(desk: Desk, tx: LedgerTransaction, order: Order, fill: Fill) -> int:
+    held = {position.symbol: position for position in tx.positions(desk.account)}.get(order.symbol)
+    position = apply_fill(held, fill)
+    if held is None:
+        position = _with_levels(tx, position, order)
+    tx.save_position(position)
+    if position.is_open:
+        return 0
+    _close(desk, tx, position, order)
+    return 1
+
+
+def _with_levels(tx: LedgerTransaction, position: Position, entry: Order) -> Position:
+    """Name the round trip after its entry and give it the initial levels of the legs."""
+    legs = {leg.leg: leg for leg in tx.children(entry.client_order_id)}
+    stop, target = legs.get(Leg.STOP), legs.get(Leg.TARGET)
+    return replace(
+        position,
+        trade_id=entry.client_order_id,
+        initial_stop=stop.stop_price if stop else None,
+        stop=stop.stop_price if stop else None,
+        target=target.limit_price if target else None,
+    )
+
+
+def _follow_replaced_leg(desk: Desk, tx: LedgerTransaction, order: Order, report: ExecutionReport) -> None:
+    if order.leg is not Leg.STOP or report.stop_price is None:
+        return
+    for position in tx.positions(desk.account):
+        if position.symbol == order.symbol:
+            tx.save_position(replace(position, stop=report.stop_price))
+
+
+def _close(desk: Desk, tx: LedgerTransaction, position: Position, order: Order) -> None:
+    entry = tx.order(position.trade_id)
+    intent = tx.intent(entry.intent_id) if entry else None
+    plan = tx.plan(intent.plan_id) if intent else None
+    setup = tx.setup(plan.setup_id) if plan else None
+    if plan is None or setup is None:
+        raise MissingResultError(f"trade {position.trade_id} of {position.symbol} has no plan on record: {order}")
+    fills = [f for f in tx.fills(desk.account, symbol=position.symbol) if f.executed_at >= position.opened_at]
+    reason = _reason(tx, position, order)
+    tx.add_trade(close_trade(position, fills, plan=plan, setup=setup, exit_reason=reason))
+
+
+def _reason(tx: LedgerTransaction, position: Position, order: Order) -> ExitReason:
+    started = tx.risk_event(exit_event_id(position.trade_id))
+    if started is not None and order.leg is not Leg.STOP:
+        return ExitReason(started.data["reason"])
+    return exit_reason_for(order.leg, order.stop_price, position.initial_stop)
+
+
+def exit_event_id(trade_id: str) -> str:
+    """Identity of the one exit in flight of a trade."""
+    return digest("exit", trade_id)
+
+
+def _event(desk: Desk, session: date, report: ExecutionReport, kind: str, message: str) -> RiskEvent:
+    return RiskEvent(
+        event_id=digest(kind, desk.account, report.exec_id), account=desk.account,
+        session=session, occurred_at=report.occurred_at, kind=kind, severity="CRITICAL",
+        message=message, data={"client_order_id": report.client_order_id, "exec_id": report.exec_id},
+    )  # fmt: skip

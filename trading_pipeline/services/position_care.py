@@ -1,0 +1,201 @@
+"""Guarding open positions: marks, trailing stops, expiring entries, time exits, stops for the night."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from trading_pipeline.domain.exits import is_flatten_time, trailing_stop
+from trading_pipeline.domain.fold import mark
+from trading_pipeline.domain.market import Quote, SessionTimes
+from trading_pipeline.domain.money import ZERO, round_down_to_tick
+from trading_pipeline.domain.orders import Leg, Order, OrderType, OrdStatus, Side, TimeInForce, client_order_id
+from trading_pipeline.domain.positions import ExitReason, Position
+from trading_pipeline.domain.trading_session import RiskEvent
+from trading_pipeline.ports import LedgerTransaction
+from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.order_sync import exit_event_id
+
+CANCELLABLE = frozenset({OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
+Quotes = dict[str, Quote]
+
+
+def mark_positions(desk: Desk, quotes: Quotes) -> tuple[Position, ...]:
+    """Give every open position its newest good price; returns the positions as stored."""
+    with desk.ledger.read() as tx:
+        held = tx.positions(desk.account)
+    marked = tuple(_marked(position, quotes.get(position.symbol)) for position in held)
+    changed = [new for old, new in zip(held, marked, strict=True) if new != old]
+    if changed:
+        with desk.ledger.transaction() as tx:
+            for position in changed:
+                tx.save_position(position)
+    return marked
+
+
+def _marked(position: Position, quote: Quote | None) -> Position:
+    return mark(position, quote.price, quote.quoted_at) if quote else position
+
+
+def trail_stops(desk: Desk, positions: Iterable[Position], before: Quotes, now: Quotes) -> int:
+    """Raise stops by the ladder where two distinct consecutive quotes allow it; returns how many moved."""
+    moved = 0
+    for position in positions:
+        pair = (before.get(position.symbol), now.get(position.symbol))
+        if pair[0] is None or pair[1] is None:
+            continue
+        level = trailing_stop(position, (pair[0], pair[1]), desk.rules.exits, entry_costs_per_share(position))
+        leg = _working_leg(desk, position, Leg.STOP) if level is not None else None
+        if leg is not None and level is not None and (leg.stop_price is None or level > leg.stop_price):
+            desk.broker.replace(leg.client_order_id, stop_price=level)
+            moved += 1
+    return moved
+
+
+def entry_costs_per_share(position: Position) -> Decimal:
+    """Commissions of the round trip per share (USD): those paid, and as much again for the way out."""
+    return 2 * position.commission_usd / position.quantity if position.quantity else ZERO
+
+
+def cancel_stale_entries(desk: Desk, times: SessionTimes) -> int:
+    """Ask to cancel entries past their time to live, and all of them once time exits begin."""
+    now = desk.clock.now()
+    with desk.ledger.read() as tx:
+        entries = [order for order in tx.open_orders(desk.account) if order.leg is Leg.ENTRY]
+    stale = [order for order in entries if order.status in CANCELLABLE and _is_stale(desk, order, times, now)]
+    for order in stale:
+        desk.broker.cancel(order.client_order_id)
+    return len(stale)
+
+
+def _is_stale(desk: Desk, order: Order, times: SessionTimes, now: datetime) -> bool:
+    return (order.expires_at is not None and now >= order.expires_at) or _is_flatten(desk, times, now)
+
+
+def _is_flatten(desk: Desk, times: SessionTimes, now: datetime) -> bool:
+    lead = timedelta(minutes=desk.rules.exits.flatten_before_close_minutes)
+    return is_flatten_time(now, times.closes_at, lead)
+
+
+def exit_on_time(desk: Desk, times: SessionTimes, quotes: Quotes) -> int:
+    """From the flatten time on, take every position out; repeating it never sells twice."""
+    if not _is_flatten(desk, times, desk.clock.now()):
+        return 0
+    with desk.ledger.read() as tx:
+        held = tx.positions(desk.account)
+    for position in held:
+        start_exit(desk, times, position, quotes.get(position.symbol), ExitReason.TIME)
+    return len(held)
+
+
+def start_exit(desk: Desk, times: SessionTimes, position: Position, quote: Quote | None, reason: ExitReason) -> None:
+    """Close a position: its target leg becomes a marketable limit while the stop stays.
+
+    Without a working target leg the stop is cancelled first, then a market order sells what is held; it is sent by
+    the next dispatch, and a second call finds it and sends nothing.
+    """
+    now = desk.clock.now()
+    with desk.ledger.transaction() as tx:
+        if tx.risk_event(exit_event_id(position.trade_id)) is None:
+            tx.add_risk_event(_exit_event(desk, times, position, reason, now))
+    target = _working_leg(desk, position, Leg.TARGET)
+    if target is not None:
+        limit = _marketable(desk, position, quote)
+        if target.limit_price is None or limit < target.limit_price:
+            desk.broker.replace(target.client_order_id, limit_price=limit)
+        return
+    stop = _working_leg(desk, position, Leg.STOP)
+    if stop is not None:
+        desk.broker.cancel(stop.client_order_id)
+    else:
+        _record_exit_order(desk, times, position, now)
+
+
+def _marketable(desk: Desk, position: Position, quote: Quote | None) -> Decimal:
+    last = quote.price if quote else position.mark or position.avg_px
+    return round_down_to_tick(float(last * (1 - desk.rules.exits.marketable_limit_fraction)))
+
+
+def _working_leg(desk: Desk, position: Position, leg: Leg) -> Order | None:
+    with desk.ledger.read() as tx:
+        orders = [o for o in tx.open_orders(desk.account) if o.symbol == position.symbol and o.leg is leg]
+    return next((order for order in orders if order.status in CANCELLABLE), None)
+
+
+def _record_exit_order(desk: Desk, times: SessionTimes, position: Position, now: datetime) -> None:
+    with desk.ledger.transaction() as tx:
+        if any(o.leg is Leg.EXIT and o.symbol == position.symbol for o in tx.open_orders(desk.account)):
+            return
+        attempt = 1 + len(_exits_so_far(desk, tx, times, position))
+        tx.add_order(
+            _sell(desk, tx, times, position, now, Leg.EXIT, attempt, order_type=OrderType.MARKET, stop_price=None)
+        )
+
+
+def _exits_so_far(desk: Desk, tx: LedgerTransaction, times: SessionTimes, position: Position) -> list[Order]:
+    orders = tx.orders(desk.account, times.session)
+    return [o for o in orders if o.leg in {Leg.EXIT, Leg.STOP} and o.symbol == position.symbol and o.parent_id is None]
+
+
+def _sell(
+    desk: Desk, tx: LedgerTransaction, times: SessionTimes, position: Position, now: datetime, leg: Leg, attempt: int,
+    *, order_type: OrderType, stop_price: Decimal | None, time_in_force: TimeInForce = TimeInForce.DAY,
+) -> Order:  # fmt: skip
+    return Order(
+        client_order_id=client_order_id(
+            desk.account, times.session, desk.strategy, position.symbol, position.trade_id, leg, attempt
+        ),
+        intent_id=_intent_of(tx, position), account=desk.account, strategy=desk.strategy, session=times.session,
+        symbol=position.symbol, side=Side.SELL, order_type=order_type, quantity=position.quantity, leg=leg,
+        time_in_force=time_in_force, created_at=now, updated_at=now, stop_price=stop_price,
+    )  # fmt: skip
+
+
+def _intent_of(tx: LedgerTransaction, position: Position) -> str:
+    entry = tx.order(position.trade_id)
+    return entry.intent_id if entry else ""
+
+
+def release_day_legs(desk: Desk) -> int:
+    """Cancel the DAY sells of positions that could not be sold today, to make room for a stop that outlives the close.
+
+    Returns how many were asked to cancel; a GTC stop already in place stays.
+    """
+    with desk.ledger.read() as tx:
+        held = {position.symbol for position in tx.positions(desk.account)}
+        sells = [o for o in tx.open_orders(desk.account) if o.side is Side.SELL and o.symbol in held]
+    day = [o for o in sells if o.time_in_force is TimeInForce.DAY and o.status in CANCELLABLE]
+    for order in day:
+        desk.broker.cancel(order.client_order_id)
+    return len(day)
+
+
+def protect_overnight(desk: Desk, times: SessionTimes) -> int:
+    """Write a GTC stop for every open position without a working stop; returns how many positions are open."""
+    now = desk.clock.now()
+    with desk.ledger.read() as tx:
+        held = tx.positions(desk.account)
+    for position in held:
+        stop = position.stop or position.initial_stop
+        if stop is not None and _working_leg(desk, position, Leg.STOP) is None:
+            _record_night_stop(desk, times, position, stop, now)
+    return len(held)
+
+
+def _record_night_stop(desk: Desk, times: SessionTimes, position: Position, stop: Decimal, now: datetime) -> None:
+    with desk.ledger.transaction() as tx:
+        attempt = 1 + len(_exits_so_far(desk, tx, times, position))
+        order = _sell(
+            desk, tx, times, position, now, Leg.STOP, attempt, order_type=OrderType.STOP, stop_price=stop,
+            time_in_force=TimeInForce.GTC,
+        )  # fmt: skip
+        tx.add_order(order)
+
+
+def _exit_event(desk: Desk, times: SessionTimes, position: Position, reason: ExitReason, now: datetime) -> RiskEvent:
+    return RiskEvent(
+        event_id=exit_event_id(position.trade_id), account=desk.account, session=times.session, occurred_at=now,
+        kind="exit_started", severity="INFO", message=f"{position.symbol}: exit by {reason.value}",
+        data={"symbol": position.symbol, "trade_id": position.trade_id, "reason": reason.value},
+    )  # fmt: skip

@@ -1,0 +1,86 @@
+"""Running recorded days again: trade a session that is not on record, verify one that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Protocol
+
+from trading_pipeline.domain.errors import ReplayDivergence
+from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
+from trading_pipeline.ports import Ledger
+from trading_pipeline.services.session_loop import Progress, SessionLoop
+
+
+class TradingRoom(Protocol):
+    """A desk with its market, ready to run sessions on an accelerated clock."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The desk's record."""
+
+    def loop(self, session: date, on_step: Progress | None = None) -> SessionLoop:
+        """The loop of one session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A session that was run. `verified` is True when it was on record already and decided the same again."""
+
+    record: SessionRecord
+    verified: bool
+
+
+def replay_session(
+    room: TradingRoom,
+    scratch: Callable[[Decimal], TradingRoom],
+    account: str,
+    session: date,
+    on_step: Progress | None = None,
+) -> Replayed:
+    """Trade the session when it is not on record (or was interrupted); verify it when it is.
+
+    scratch: makes a room of its own, in memory, with the given opening cash (USD).
+    Raises ReplayDivergence when a recorded session decides differently now.
+    """
+    with room.ledger.read() as tx:
+        records = tx.session_records(account)
+    known = next((r for r in records if r.session == session and r.phase is SessionPhase.CLOSED), None)
+    if known is None:
+        return Replayed(room.loop(session, on_step).run(), verified=False)
+    chain = _since_flat(records, session)
+    trial = scratch(chain[0].opening_cash_usd)
+    for record in chain:
+        copy_research(room.ledger, trial.ledger, record.session)
+        again = trial.loop(record.session, on_step if record is known else None).run()
+        _require_same(record, again)
+    return Replayed(known, verified=True)
+
+
+def _since_flat(records: Sequence[SessionRecord], session: date) -> Sequence[SessionRecord]:
+    """Recorded sessions up to `session`, from the last one that opened without positions."""
+    past = [record for record in records if record.session <= session]
+    start = max(index for index, record in enumerate(past) if record.was_flat)
+    return past[start:]
+
+
+def copy_research(source: Ledger, target: Ledger, session: date) -> None:
+    """Copy a session's watchlist and regime snapshots from one ledger to another."""
+    with source.read() as read, target.transaction() as write:
+        for regime in read.regimes(session):
+            write.add_regime(regime)
+        for snapshot in read.snapshots(session):
+            write.add_snapshot(snapshot, read.setups(snapshot.snapshot_id))
+
+
+def _require_same(record: SessionRecord, again: SessionRecord) -> None:
+    if again.decision_hash == record.decision_hash:
+        return
+    raise ReplayDivergence(
+        f"session {record.session} decides differently now: recorded {record.decision_hash[:16]}…, "
+        f"replayed {again.decision_hash[:16]}…. Recorded by code {record.code_version}, configuration "
+        f"{record.config_hash[:12]}; now code {again.code_version}, configuration {again.config_hash[:12]}. "
+        f"Compare: trading-pipeline decisions --session {record.session}"
+    )

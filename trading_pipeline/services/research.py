@@ -1,0 +1,273 @@
+"""From stored bars to watchlist and regime, one session at a time, every snapshot of it in one pass.
+
+Each step reads what the step before wrote and passes no frames; a step run twice writes the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import pandas as pd
+
+from trading_pipeline.analytics import regime, sabr20, screening, universe, watchlist
+from trading_pipeline.analytics.indicators import compute_indicators
+from trading_pipeline.domain.errors import MissingBarsError, MissingResultError
+from trading_pipeline.domain.market import DERIVED_TIMEFRAMES, Timeframe
+from trading_pipeline.ports import BarStore, Clock, Ledger, ResearchStore, TradingCalendar
+from trading_pipeline.services import snapshots
+from trading_pipeline.services.desk import Provenance
+from trading_pipeline.settings import Settings
+
+TRIGGER, CONFIRMATION, REGIME, DAILY = Timeframe.MIN15, Timeframe.HOUR1, Timeframe.HOUR4, Timeframe.DAY1
+BARS_KEPT = {TRIGGER: 90, CONFIRMATION: 160, REGIME: 60, DAILY: 40}
+"""Bars of earlier sessions kept with a session's indicators: what the rules look back on."""
+PREMARKET_LEAD = timedelta(minutes=150)
+"""From the pre-market scan (07:00 New York) to the open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResearchDesk:
+    """Where research reads and writes, under which rules."""
+
+    bars: BarStore
+    frames: ResearchStore
+    ledger: Ledger
+    calendar: TradingCalendar
+    clock: Clock
+    settings: Settings
+    provenance: Provenance
+
+    def index_symbols(self) -> list[str]:
+        """Symbols that describe the market and are not traded."""
+        rules = self.settings.regime
+        return sorted({*rules.trend_indices, *rules.correlation_symbols, rules.vix_symbol})
+
+    def history(self, session: date, timeframe: Timeframe) -> Sequence[date]:
+        """The fixed number of sessions up to and including `session` that decisions read, as far as they are stored."""
+        lengths = self.settings.history
+        count = {
+            TRIGGER: lengths.trigger_sessions,
+            CONFIRMATION: lengths.confirmation_sessions,
+            REGIME: lengths.regime_sessions,
+            DAILY: lengths.daily_sessions,
+        }[timeframe]
+        return [day for day in self.stored(timeframe) if day <= session][-count:]
+
+    def stored(self, timeframe: Timeframe) -> Sequence[date]:
+        """Sessions with bars that can serve the timeframe, ascending."""
+        base = self.bars.base_timeframe()
+        intraday = set(self.bars.sessions(base)) if base else set()
+        daily = set(self.bars.sessions(DAILY)) if timeframe is DAILY else set()
+        return sorted(intraday | daily)
+
+    def view(self, session: date, timeframe: Timeframe, symbols: Sequence[str] | None = None) -> pd.DataFrame:
+        """Bars of the decision history in the units of `session`."""
+        return self.bars.view(timeframe, self.history(session, timeframe), as_of=session, symbols=symbols)
+
+    def screen_instants(self, session: date) -> list[pd.Timestamp]:
+        """When coarse screen and regime are computed: 07:00, then every 30 minutes from 10:00 to the close."""
+        times = self.calendar.times(session)
+        half_hours = pd.date_range(times.opens_at + timedelta(minutes=30), times.closes_at, freq="30min")
+        return self._known([pd.Timestamp(times.opens_at - PREMARKET_LEAD), *half_hours])
+
+    def trigger_instants(self, session: date) -> list[pd.Timestamp]:
+        """When SABR20 scores: the close of every 15-minute bar."""
+        times = self.calendar.times(session)
+        return self._known(list(pd.date_range(times.opens_at, times.closes_at, freq="15min"))[1:])
+
+    def _known(self, instants: list[pd.Timestamp]) -> list[pd.Timestamp]:
+        """Instants that have come to pass: not after the clock's now."""
+        now = self.clock.now()
+        return [instant.as_unit("ns") for instant in instants if instant <= now]
+
+
+def make_universe(desk: ResearchDesk, session: date) -> pd.DataFrame:
+    """Judge every symbol by the sessions before `session`; store and return the frame `universe`."""
+    desk.calendar.times(session)
+    lookback = desk.settings.universe.lookback_sessions + 1
+    earlier = [day for day in desk.stored(DAILY) if day < session][-lookback:]
+    if not earlier:
+        raise MissingBarsError(session, [], "1d (of any earlier session)")
+    daily = desk.bars.view(DAILY, earlier, as_of=session)
+    tradable = daily[~daily["symbol"].isin(desk.index_symbols())]
+    frame = universe.build_universe(
+        tradable, session, desk.settings.universe, previous=_previous(desk, "universe", session)
+    )
+    desk.frames.write("universe", session, frame)
+    return frame
+
+
+def _previous(desk: ResearchDesk, name: str, session: date) -> pd.DataFrame | None:
+    before = [day for day in desk.frames.sessions(name) if day < session]
+    return desk.frames.read(name, before[-1]) if before else None
+
+
+def members(desk: ResearchDesk, session: date) -> list[str]:
+    """Symbols of the session's universe, sorted; raises MissingResultError when it was not made."""
+    frame = desk.frames.read("universe", session)
+    return sorted(frame.loc[frame["included"].astype(bool), "symbol"])
+
+
+def make_bars(desk: ResearchDesk, session: date) -> dict[str, int]:
+    """Roll the session's base bars up; returns rows per timeframe. Raises MissingBarsError when none are stored."""
+    base = desk.bars.base_timeframe()
+    if base is None or session not in desk.bars.sessions(base):
+        raise MissingBarsError(session, [], base.value if base else "1min or 5min")
+    frames = {tf.value: desk.bars.view(tf, [session], as_of=session) for tf in DERIVED_TIMEFRAMES}
+    return {name: len(frame) for name, frame in frames.items()}
+
+
+def make_indicators(desk: ResearchDesk, session: date) -> dict[str, int]:
+    """Indicators of the universe and the indices on every timeframe; returns rows stored per timeframe."""
+    symbols = [*members(desk, session), *desk.index_symbols()]
+    stored = {}
+    for timeframe in (TRIGGER, CONFIRMATION, REGIME, DAILY):
+        bars = desk.view(session, timeframe, symbols)
+        frame = _recent(compute_indicators(bars, desk.settings.indicators), session, BARS_KEPT[timeframe])
+        desk.frames.write(f"indicators_{timeframe.value}", session, frame)
+        stored[timeframe.value] = len(frame)
+    return stored
+
+
+def _recent(frame: pd.DataFrame, session: date, kept: int) -> pd.DataFrame:
+    """The session's rows and, per symbol, the last `kept` rows before it."""
+    today = frame["session"] == pd.Timestamp(session)
+    before = frame[~today].groupby("symbol", sort=False).tail(kept)
+    return frame.loc[before.index.union(frame.index[today])].reset_index(drop=True)
+
+
+def indicators(desk: ResearchDesk, session: date, timeframe: Timeframe) -> pd.DataFrame:
+    """Stored indicators; raises MissingResultError when they were not made."""
+    return desk.frames.read(f"indicators_{timeframe.value}", session)
+
+
+def make_coarse_screen(desk: ResearchDesk, session: date) -> pd.DataFrame:
+    """Screen the whole universe at every screening instant; store and return the frame `coarse_screen`."""
+    symbols, rules = members(desk, session), desk.settings.coarse
+    instants, opens = desk.screen_instants(session), _opens(desk, session)
+    parts = []
+    for when, timeframe in ((instants[:1], REGIME), (instants[1:], CONFIRMATION)):
+        if when:
+            frame = indicators(desk, session, timeframe)
+            parts.append(screening.coarse_screen(frame, when, symbols, rules, timeframe=timeframe, opens_at=opens))
+    if not parts:
+        raise MissingResultError(f"nothing can be screened for {session} before its 07:00 New York scan.")
+    screened = pd.concat(parts, ignore_index=True)
+    desk.frames.write("coarse_screen", session, screened)
+    return screened
+
+
+def _opens(desk: ResearchDesk, session: date) -> dict[pd.Timestamp, pd.Timestamp]:
+    days = desk.history(session, REGIME)
+    return {pd.Timestamp(day): pd.Timestamp(desk.calendar.times(day).opens_at) for day in days}
+
+
+def make_regime_score(desk: ResearchDesk, session: date) -> pd.DataFrame:
+    """Score the regime at every screening instant; store it in the ledger and as the frame `regime_score`."""
+    rules, instants = desk.settings.regime, desk.screen_instants(session)
+    indices = sorted({*rules.trend_indices, *rules.correlation_symbols})
+    scored = regime.score_regime(
+        as_of=instants,
+        indices_4h=_only(indicators(desk, session, REGIME), indices),
+        indices_1d=_only(indicators(desk, session, DAILY), indices),
+        vix_1d=desk.view(session, DAILY, [rules.vix_symbol]),
+        universe_1d=_before(desk.view(session, DAILY, members(desk, session)), session),
+        last_prices=_last_prices(desk, session, instants),
+        session=session,
+        rules=rules,
+        previous_session=desk.calendar.previous(session),
+        opens_at=pd.Timestamp(desk.calendar.times(session).opens_at),
+    )
+    desk.frames.write("regime_score", session, snapshots.flat_details(scored))
+    snapshots.record_regimes(desk, session, scored)
+    return scored
+
+
+def _only(frame: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
+    return frame[frame["symbol"].isin(symbols)]
+
+
+def _before(frame: pd.DataFrame, session: date) -> pd.DataFrame:
+    return frame[frame["session"] < pd.Timestamp(session)]
+
+
+def _last_prices(desk: ResearchDesk, session: date, instants: Sequence[pd.Timestamp]) -> pd.DataFrame:
+    """Last 15-minute close of each universe symbol at each instant of the session: as_of, symbol, price."""
+    bars = indicators(desk, session, TRIGGER)
+    today = bars[(bars["session"] == pd.Timestamp(session)) & bars["symbol"].isin(members(desk, session))]
+    last = [
+        today[today["end"] <= at]
+        .groupby("symbol", sort=True)["close"]
+        .last()
+        .reset_index(name="price")
+        .assign(as_of=at)
+        for at in instants
+    ]
+    frame = pd.concat(last, ignore_index=True)[["as_of", "symbol", "price"]]
+    return frame.astype({"as_of": "datetime64[ns, UTC]", "price": "float64"})
+
+
+def score_session(desk: ResearchDesk, session: date, *, use_coarse: bool = True) -> pd.DataFrame:
+    """SABR20 of every candidate at every 15-minute close, ranked and selected; nothing is stored.
+
+    use_coarse False scores the whole universe instead of what the newest coarse screen handed over.
+    """
+    candidates = _handed_off(desk, session) if use_coarse else _everyone(desk, session)
+    t1, t2, t3 = (indicators(desk, session, timeframe) for timeframe in (TRIGGER, CONFIRMATION, REGIME))
+    scored = sabr20.score_setups(t1, t2, t3, candidates, desk.settings.sabr20)
+    return watchlist.select(scored, desk.settings.watchlist)
+
+
+def _everyone(desk: ResearchDesk, session: date) -> pd.DataFrame:
+    instants = pd.DataFrame({"as_of": pd.DatetimeIndex(desk.trigger_instants(session))})
+    return instants.merge(pd.DataFrame({"symbol": members(desk, session)}), how="cross")
+
+
+def _handed_off(desk: ResearchDesk, session: date) -> pd.DataFrame:
+    """At each trigger instant, the symbols that the newest coarse screen of the session handed over."""
+    screened = desk.frames.read("coarse_screen", session)
+    screens = pd.DatetimeIndex(sorted(screened["as_of"].unique()))
+    passed = screened[screened["handed_off"].astype(bool)]
+    rows = []
+    for instant in desk.trigger_instants(session):
+        newest = screens[screens <= instant]
+        names: list[str] = list(passed.loc[passed["as_of"] == newest[-1], "symbol"]) if len(newest) else []
+        rows.append(pd.DataFrame({"as_of": instant, "symbol": sorted(names)}))
+    frame = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame({"as_of": [], "symbol": []})
+    return frame.astype({"as_of": "datetime64[ns, UTC]", "symbol": "str"})
+
+
+def make_watchlist(desk: ResearchDesk, session: date) -> pd.DataFrame:
+    """Score, rank and record a snapshot for every trigger instant; store and return the frame `sabr20_watchlist`."""
+    scored = score_session(desk, session)
+    desk.frames.write("sabr20_watchlist", session, scored)
+    snapshots.record_watchlists(desk, session, scored)
+    return scored
+
+
+Step = Callable[[ResearchDesk, date], object]
+STEPS: dict[str, Step] = {
+    "universe": make_universe,
+    "bars": make_bars,
+    "indicators": make_indicators,
+    "coarse_screen": make_coarse_screen,
+    "regime_score": make_regime_score,
+    "sabr20_watchlist": make_watchlist,
+}
+"""The research steps in order; each is also a Dagster asset of the same name."""
+
+
+def run_research(desk: ResearchDesk, session: date, on_step: Callable[[str], None] | None = None) -> None:
+    """Run every research step of one session."""
+    for name, step in STEPS.items():
+        step(desk, session)
+        if on_step:
+            on_step(name)
+
+
+def newest_as_of(frame: pd.DataFrame, at: datetime | None) -> pd.Timestamp | None:
+    """The newest `as_of` in a frame, not after `at` when given; None when there is none."""
+    instants = frame["as_of"] if at is None else frame.loc[frame["as_of"] <= at, "as_of"]
+    return None if instants.empty else pd.Timestamp(instants.max())

@@ -1,0 +1,193 @@
+"""One trading session, step by step: market, reports, care, decisions, dispatch, record.
+
+The same loop runs on the real clock and on an accelerated one. Every step may be repeated after a crash: what it
+already did is found and not done again, and it resumes after the last step that was recorded as done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from trading_pipeline.domain.errors import LedgerError
+from trading_pipeline.domain.fold import open_risk_usd
+from trading_pipeline.domain.market import SessionTimes
+from trading_pipeline.domain.money import ZERO
+from trading_pipeline.domain.performance import EquityPoint
+from trading_pipeline.domain.positions import Position
+from trading_pipeline.domain.setups import ScanSnapshot
+from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
+from trading_pipeline.ports import BarFeed, LedgerTransaction, SimulatedMarket
+from trading_pipeline.services import position_care
+from trading_pipeline.services.book import cash_after, read_holdings
+from trading_pipeline.services.decision_log import decision_log, log_hash
+from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.dispatch import dispatch_due
+from trading_pipeline.services.entries import decide_on_snapshot
+from trading_pipeline.services.order_sync import sync_orders
+
+Progress = Callable[[datetime, int, int], None]
+
+
+@dataclass(slots=True)
+class SessionLoop:
+    """Runs one session of one desk to its close."""
+
+    desk: Desk
+    feed: BarFeed
+    times: SessionTimes
+    market: SimulatedMarket | None = None
+    """The simulated market to drive; None at a venue that has a market of its own."""
+    on_step: Progress | None = None
+    stop_requested: Callable[[], bool] = lambda: False
+    _synced_to: datetime | None = None
+    _quotes: position_care.Quotes = field(default_factory=dict)
+
+    def run(self) -> SessionRecord:
+        """Run to the close, or until stop is requested; returns the session's record. A closed session is returned
+        unchanged."""
+        record = self._start()
+        if record.phase is SessionPhase.CLOSED:
+            return record
+        ends = self.feed.bar_ends(self.times)
+        self._quotes = self.feed.quotes(self.times, record.cursor_at, self._watched()) if record.cursor_at else {}
+        for number, instant in enumerate(ends):
+            if record.cursor_at is not None and instant <= record.cursor_at:
+                continue
+            self.desk.clock.sleep_until(instant)
+            if self.stop_requested():
+                return record
+            record = self._step(record, instant, is_last_call=len(ends) - number == 2)
+            if self.on_step:
+                self.on_step(instant, number + 1, len(ends))
+        return self._close(record)
+
+    def _start(self) -> SessionRecord:
+        desk = self.desk
+        with desk.ledger.read() as tx:
+            known = tx.session_record(desk.account, self.times.session)
+        if known is not None:
+            return known
+        with desk.ledger.transaction() as tx:
+            record = opening_record(desk, tx, self.times)
+            tx.save_session_record(record)
+            tx.add_equity_point(self._point(tx, record, self.times.opens_at))
+        return record
+
+    def _step(self, record: SessionRecord, instant: datetime, *, is_last_call: bool) -> SessionRecord:
+        desk, before = self.desk, self._quotes
+        if self.market is not None:
+            bars = self.feed.bars_ending_at(self.times, instant, self.market.symbols_of_interest())
+            self.market.on_bars(bars, instant)
+        self._sync(record)
+        snapshot = self._snapshot_at(instant)
+        self._quotes = self.feed.quotes(self.times, instant, self._watched(snapshot))
+        positions = position_care.mark_positions(desk, self._quotes)
+        position_care.cancel_stale_entries(desk, self.times)
+        position_care.trail_stops(desk, positions, before, self._quotes)
+        position_care.exit_on_time(desk, self.times, self._quotes)
+        if is_last_call and positions:
+            self._prepare_the_night(record)
+        if snapshot is not None and desk.rules.decider == "loop":
+            decide_on_snapshot(desk, snapshot, self.times, self._quotes)
+        dispatch_due(desk)
+        self._sync(record)
+        return self._record_step(record, instant, positions)
+
+    def _prepare_the_night(self, record: SessionRecord) -> None:
+        position_care.release_day_legs(self.desk)
+        self._sync(record)
+        position_care.protect_overnight(self.desk, self.times)
+
+    def _sync(self, record: SessionRecord) -> None:
+        since = self._synced_to or record.cursor_at or record.started_at
+        synced = sync_orders(self.desk, self.times.session, since)
+        self._synced_to = synced.last_at or self._synced_to
+
+    def _snapshot_at(self, instant: datetime) -> ScanSnapshot | None:
+        """The watchlist snapshot made at this bar close, when entries are still allowed to be decided."""
+        if not self._in_entry_window(instant):
+            return None
+        with self.desk.ledger.read() as tx:
+            return next((s for s in tx.snapshots(self.times.session) if s.as_of == instant), None)
+
+    def _in_entry_window(self, instant: datetime) -> bool:
+        rules = self.desk.rules
+        opens = self.times.opens_at + timedelta(minutes=rules.entry_open_delay_minutes)
+        return opens <= instant <= self.times.closes_at - timedelta(minutes=rules.entry_close_lead_minutes)
+
+    def _watched(self, snapshot: ScanSnapshot | None = None) -> frozenset[str]:
+        with self.desk.ledger.read() as tx:
+            held = {position.symbol for position in tx.positions(self.desk.account)}
+            listed = {s.symbol for s in tx.setups(snapshot.snapshot_id) if s.selected} if snapshot else set()
+        return frozenset(held | listed)
+
+    def _record_step(self, record: SessionRecord, instant: datetime, positions: tuple[Position, ...]) -> SessionRecord:
+        due = (instant - self.times.opens_at) % timedelta(minutes=self.desk.rules.equity_point_minutes) == timedelta(0)
+        if not due and not positions:
+            return record
+        moved = replace(record, cursor_at=instant)
+        with self.desk.ledger.transaction() as tx:
+            if due:
+                tx.add_equity_point(self._point(tx, record, instant))
+            tx.save_session_record(moved)
+        return moved
+
+    def _point(self, tx: LedgerTransaction, record: SessionRecord, instant: datetime) -> EquityPoint:
+        holdings = read_holdings(self.desk, tx, record)
+        return EquityPoint(
+            account=self.desk.account, session=record.session, at=instant, cash_usd=holdings.cash_usd,
+            positions_usd=holdings.positions_usd, equity_usd=holdings.equity_usd,
+            open_risk_usd=sum((open_risk_usd(p) for p in holdings.positions), ZERO),
+            positions=len(holdings.positions),
+        )  # fmt: skip
+
+    def _close(self, record: SessionRecord) -> SessionRecord:
+        desk = self.desk
+        if self.market is not None:
+            self.market.on_session_close(self.times)
+        self._sync(record)
+        with desk.ledger.transaction() as tx:
+            if not any(
+                p.at == self.times.closes_at for p in tx.equity_points(desk.account, record.session, record.session)
+            ):
+                tx.add_equity_point(self._point(tx, record, self.times.closes_at))
+            digest = log_hash(decision_log(tx, desk.account, record.session))
+            closed = replace(record, phase=SessionPhase.CLOSED, cursor_at=self.times.closes_at, decision_hash=digest)
+            tx.save_session_record(closed)
+        return closed
+
+
+def opening_record(desk: Desk, tx: LedgerTransaction, times: SessionTimes) -> SessionRecord:
+    """How the account enters a session: cash and equity carried over from the last closed one.
+
+    Raises LedgerError when a later session is on record, or an earlier one was never finished.
+    """
+    cash, equity = desk.rules.initial_cash_usd, desk.rules.initial_cash_usd
+    past = tx.session_records(desk.account)
+    if past:
+        _require_next(desk, past[-1], times)
+        last = past[-1]
+        cash = cash_after(last.opening_cash_usd, tx.fills(desk.account, session=last.session))
+        equity = cash + sum((p.quantity * (p.mark or p.avg_px) for p in tx.positions(desk.account)), ZERO)
+    return SessionRecord(
+        account=desk.account, session=times.session, phase=SessionPhase.RUNNING, opening_cash_usd=cash,
+        opening_equity_usd=equity, was_flat=not tx.positions(desk.account) and not tx.open_orders(desk.account),
+        cursor_at=None, decision_hash="", code_version=desk.provenance.code_version,
+        config_hash=desk.provenance.config_hash, started_at=times.opens_at, run_id=desk.provenance.run_id,
+    )  # fmt: skip
+
+
+def _require_next(desk: Desk, last: SessionRecord, times: SessionTimes) -> None:
+    if last.session > times.session:
+        raise LedgerError(
+            f"account {desk.account} has already traded {last.session}; sessions run in date order, "
+            f"and {times.session} is earlier. Try it without recording: trading-pipeline session replay --dry-run "
+            f"--session {times.session}"
+        )
+    if last.phase is not SessionPhase.CLOSED:
+        raise LedgerError(
+            f"session {last.session} of account {desk.account} was interrupted at {last.cursor_at}. Finish it first: "
+            f"trading-pipeline session replay --session {last.session}"
+        )

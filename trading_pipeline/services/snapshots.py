@@ -1,0 +1,143 @@
+"""Immutable snapshots: watchlist and regime rows written to the ledger with the identity of their inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from trading_pipeline.analytics import watchlist
+from trading_pipeline.domain.market import Timeframe
+from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup
+
+if TYPE_CHECKING:
+    from trading_pipeline.services.research import ResearchDesk
+
+COMPONENTS = (
+    "setup_strength",
+    "bottom_phase",
+    "accumulation_intensity",
+    "trend_momentum",
+    "risk_reward",
+    "volume_profile",
+)
+DETAILS = ("ratio", "bars_since_pivot", "drawdown_pct", "exhaustion", "quartile", "trigger")
+HASHED = ("start", "open", "high", "low", "close", "volume")
+
+
+def record_watchlists(desk: ResearchDesk, session: date, scored: pd.DataFrame) -> int:
+    """Record one snapshot per trigger instant, scored or empty; returns how many were new."""
+    inputs = input_hashes(desk, session, desk.trigger_instants(session))
+    new, previous = 0, pd.DataFrame(columns=scored.columns)
+    with desk.ledger.transaction() as tx:
+        for instant, digest in inputs.items():
+            rows = scored[(scored["as_of"] == instant) & scored["scored"].astype(bool)].sort_values("rank")
+            snapshot = _scan(desk, session, instant, digest, rows, watchlist.changes(rows, previous))
+            new += tx.add_snapshot(snapshot, [_setup(snapshot, row) for row in _records(rows)])
+            previous = rows
+    return new
+
+
+def _scan(
+    desk: ResearchDesk,
+    session: date,
+    instant: pd.Timestamp,
+    digest: str,
+    rows: pd.DataFrame,
+    changes: dict[str, list[str]],
+) -> ScanSnapshot:
+    as_of, origin = instant.to_pydatetime(), desk.provenance
+    return ScanSnapshot(
+        snapshot_id=_identity("scan", session, as_of, origin.code_version, origin.config_hash, digest),
+        session=session, as_of=as_of, code_version=origin.code_version, config_hash=origin.config_hash,
+        input_hash=digest, scored=len(rows), selected=int(rows["selected"].astype(bool).sum()),
+        created_at=desk.clock.now(), run_id=origin.run_id, changes=changes,
+    )  # fmt: skip
+
+
+def _identity(kind: str, session: date, as_of: datetime, *parts: str) -> str:
+    text = "|".join((kind, session.isoformat(), as_of.isoformat(), *parts))
+    return f"{kind}-{as_of:%Y%m%dT%H%MZ}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict(orient="records")]
+
+
+def _setup(snapshot: ScanSnapshot, row: dict[str, Any]) -> Setup:
+    return Setup(
+        setup_id=f"{snapshot.snapshot_id}-{row['symbol']}",
+        snapshot_id=snapshot.snapshot_id, symbol=row["symbol"], session=snapshot.session, as_of=snapshot.as_of,
+        score=float(row["score"]), grade=row["grade"], state=row["state"], phase=row["phase"],
+        reward_risk=float(row["rr"]), entry=float(row["entry"]), stop=float(row["stop"]), target=float(row["target"]),
+        lowest_low=float(row["lowest_low"]), lower_band=float(row["lower_band"]), atr=float(row["atr"]),
+        atr_mean=float(row["atr_mean"]), rank=int(row["rank"]), selected=bool(row["selected"]),
+        components={name: float(row[name]) for name in COMPONENTS},
+        details={name: _plain(row[name]) for name in DETAILS},
+    )  # fmt: skip
+
+
+def _plain(value: Any) -> float | str | None:
+    """A JSON value: text, a finite number, or null."""
+    if isinstance(value, str):
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def input_hashes(desk: ResearchDesk, session: date, instants: Sequence[pd.Timestamp]) -> dict[pd.Timestamp, str]:
+    """What was known at each instant, as a SHA-256: the history before the session, then its 15-minute bars so far.
+
+    The same whether the session is in progress or long over: bars that end later do not enter.
+    """
+    running, today = hashlib.sha256(), pd.Timestamp(session)
+    bars = desk.view(session, Timeframe.MIN15)
+    for timeframe in (Timeframe.HOUR1, Timeframe.HOUR4, Timeframe.DAY1):
+        history = desk.view(session, timeframe)
+        running.update(content(history[history["session"] < today]))
+    running.update(content(bars[bars["session"] < today]))
+    hashes, done = {}, pd.Timestamp.min.tz_localize("UTC")
+    for instant in instants:
+        fresh = (bars["session"] == today) & (bars["end"] > done) & (bars["end"] <= instant)
+        running.update(content(bars[fresh]))
+        hashes[instant], done = running.hexdigest(), instant
+    return hashes
+
+
+def content(rows: pd.DataFrame) -> bytes:
+    """The rows' identity and figures as bytes; when we learned them does not enter."""
+    numbers = rows[list(HASHED)].assign(start=rows["start"].astype("int64")).to_numpy("float64")
+    return "|".join(rows["symbol"]).encode() + numbers.tobytes()
+
+
+def record_regimes(desk: ResearchDesk, session: date, scored: pd.DataFrame) -> int:
+    """Record one regime snapshot per row; returns how many were new."""
+    inputs = input_hashes(desk, session, list(scored["as_of"]))
+    with desk.ledger.transaction() as tx:
+        return sum(tx.add_regime(_regime(desk, session, row, inputs[row["as_of"]])) for row in _records(scored))
+
+
+def _regime(desk: ResearchDesk, session: date, row: dict[str, Any], digest: str) -> RegimeSnapshot:
+    as_of, origin = row["as_of"].to_pydatetime(), desk.provenance
+    return RegimeSnapshot(
+        regime_id=_identity("regime", session, as_of, origin.code_version, origin.config_hash, digest),
+        session=session, as_of=as_of, regime_class=row["regime_class"], score=float(row["score"]),
+        size_multiplier=float(row["size_multiplier"]), positions_allowed=int(row["positions_allowed"]),
+        only_a_plus=bool(row["only_a_plus"]), missing=tuple(row["missing"]),
+        parts={name: float(row[f"{name}_points"]) for name in ("trend", "volatility", "breadth", "correlation")},
+        details=row["details"], code_version=origin.code_version, config_hash=origin.config_hash,
+        input_hash=digest, created_at=desk.clock.now(), run_id=origin.run_id,
+    )  # fmt: skip
+
+
+def flat_details(scored: pd.DataFrame) -> pd.DataFrame:
+    """The regime frame with its nested columns as JSON text, for a file."""
+    return scored.assign(
+        missing=[json.dumps(list(value)) for value in scored["missing"]],
+        details=[json.dumps(value, sort_keys=True) for value in scored["details"]],
+    )

@@ -1,0 +1,199 @@
+"""All settings: one frozen tree, read from YAML and the environment here and nowhere else.
+
+Parameter models live beside the code that uses them; this module composes and reads them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from trading_pipeline.analytics.indicators import IndicatorRules
+from trading_pipeline.analytics.quality import QualityRules
+from trading_pipeline.analytics.regime import RegimeRules
+from trading_pipeline.analytics.sabr20 import Sabr20Rules
+from trading_pipeline.analytics.screening import CoarseRules
+from trading_pipeline.analytics.universe import UniverseRules
+from trading_pipeline.analytics.watchlist import WatchlistRules
+from trading_pipeline.domain.errors import SettingsError
+from trading_pipeline.domain.exits import ExitRules
+from trading_pipeline.domain.planning import PlanRules
+from trading_pipeline.domain.risk import RiskLimits
+
+HOME_VARIABLE = "TRADING_PIPELINE_HOME"
+CONFIG_VARIABLE = "TRADING_PIPELINE_CONFIG"
+OVERRIDE_PREFIX = "TRADING_PIPELINE__"
+DEFAULT_HOME = Path(".trading_pipeline")
+SHIPPED_CONFIG = Path(__file__).resolve().parent.parent / "config" / "trading.yaml"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HistorySettings(_Frozen):
+    """How many sessions back a decision reads, on every path, so that recursive indicators agree everywhere."""
+
+    trigger_sessions: int = Field(20, ge=8, description="15min (T1)")
+    confirmation_sessions: int = Field(60, ge=10, description="1h (T2)")
+    regime_sessions: int = Field(140, ge=20, description="4h (T3)")
+    daily_sessions: int = Field(260, ge=61, description="1d: breadth, universe, index trend")
+
+
+class ExecutionSettings(_Frozen):
+    """Who trades, when, and by which rules."""
+
+    mode: Literal["simulation"] = Field("simulation", description="paper and live come with their venues")
+    account: str = Field("SIM", min_length=1, max_length=32)
+    strategy: str = Field("sabr20", min_length=1, max_length=32)
+    decider: Literal["loop", "dagster_job"] = Field("loop", description="exactly one decides per snapshot")
+    initial_cash_usd: Decimal = Field(Decimal(100_000), gt=0)
+    entry_open_delay_minutes: int = Field(15, ge=0, le=120, description="no entry before open + this")
+    entry_close_lead_minutes: int = Field(60, ge=0, le=240, description="no entry after close − this")
+    equity_point_minutes: int = Field(15, ge=1, le=60)
+    plan: PlanRules = PlanRules()
+    risk: RiskLimits = RiskLimits()
+    exits: ExitRules = ExitRules()
+
+    @model_validator(mode="after")
+    def _entries_end_before_time_exits_begin(self) -> ExecutionSettings:
+        if self.entry_close_lead_minutes < self.exits.flatten_before_close_minutes:
+            raise ValueError(
+                f"entry_close_lead_minutes ({self.entry_close_lead_minutes}) must not be less than "
+                f"exits.flatten_before_close_minutes ({self.exits.flatten_before_close_minutes}): "
+                "an entry would be flattened at once"
+            )
+        return self
+
+
+class VenueSettings(_Frozen):
+    """The simulated venue's costs and limits."""
+
+    slippage_fraction: Decimal = Field(Decimal("0.0005"), ge=0, le=Decimal("0.05"))
+    commission_usd_per_order: Decimal = Field(Decimal(1), ge=0)
+    participation_fraction: Decimal = Field(Decimal("0.10"), gt=0, le=1, description="of a bar's volume")
+
+
+class AutomationSettings(_Frozen):
+    """When Dagster acts by itself. Everything starts stopped; a person turns it on in the UI."""
+
+    max_snapshot_age_minutes: int = Field(20, ge=1, le=120)
+    sensor_interval_seconds: int = Field(30, ge=5, le=300)
+
+
+class Settings(_Frozen):
+    """The whole configuration tree."""
+
+    universe: UniverseRules = UniverseRules()
+    indicators: IndicatorRules = IndicatorRules()
+    coarse: CoarseRules = CoarseRules()
+    sabr20: Sabr20Rules = Sabr20Rules()
+    watchlist: WatchlistRules = WatchlistRules()
+    regime: RegimeRules = RegimeRules()
+    quality: QualityRules = QualityRules()
+    history: HistorySettings = HistorySettings()
+    execution: ExecutionSettings = ExecutionSettings()
+    venue: VenueSettings = VenueSettings()
+    automation: AutomationSettings = AutomationSettings()
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of every setting: the `config_hash` of all that is decided under it."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def resolve_home(home: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
+    """Home folder of all state: the argument, else TRADING_PIPELINE_HOME, else .trading_pipeline here."""
+    environ = os.environ if environ is None else environ
+    return (home or Path(environ.get(HOME_VARIABLE) or DEFAULT_HOME)).expanduser().resolve()
+
+
+def load_settings(
+    path: Path | None = None, *, profile: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Read the YAML tree, lay a profile and environment overrides over it, and validate.
+
+    path: default $TRADING_PIPELINE_CONFIG, else the shipped config/trading.yaml, else the built-in defaults.
+    profile: a YAML file with only the settings that differ. Environment: TRADING_PIPELINE__RISK__... with "__"
+    between levels, for example TRADING_PIPELINE__EXECUTION__RISK__MAX_OPEN_POSITIONS=3.
+    Raises SettingsError naming file, key and fix.
+    """
+    environ = os.environ if environ is None else environ
+    named = path or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
+    chosen = named or (SHIPPED_CONFIG if SHIPPED_CONFIG.exists() else None)
+    tree = _read_yaml(chosen) if chosen else {}
+    for overlay in (_read_yaml(profile) if profile else {}, _overrides(environ)):
+        tree = _merged(tree, overlay)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, [source for source in (chosen, profile) if source])) from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}. Check the path and its permissions.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid YAML: {error}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path} must hold settings by name, not a {type(tree).__name__}.")
+    return tree
+
+
+def _overrides(environ: Mapping[str, str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name in sorted(environ):
+        if name.startswith(OVERRIDE_PREFIX):
+            *parents, leaf = name.removeprefix(OVERRIDE_PREFIX).lower().split("__")
+            level = tree
+            for parent in parents:
+                level = level.setdefault(parent, {})
+            level[leaf] = yaml.safe_load(environ[name])
+    return tree
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _explain(error: ValidationError, sources: list[Path]) -> str:
+    where = " and ".join(map(str, sources)) or "the environment"
+    lines = [f"{error.error_count()} wrong setting(s) in {where} (or {OVERRIDE_PREFIX}* in the environment):"]
+    for problem in error.errors():
+        key = ".".join(map(str, problem["loc"])) or "(whole file)"
+        line = _line_of(problem["loc"], sources)
+        given = "" if isinstance(problem["input"], BaseModel | dict) else f" (given: {problem['input']!r})"
+        lines.append(f"  {key}{line}: {problem['msg']}{given}")
+    lines.append("See every setting with its unit and default: trading-pipeline config show")
+    return "\n".join(lines)
+
+
+def _line_of(location: tuple[int | str, ...], sources: list[Path]) -> str:
+    """Where the deepest known part of a key stands, as " (file:line)"; empty when no file has it."""
+    for source in reversed(sources):
+        node, line = yaml.compose(source.read_text(encoding="utf-8")), 0
+        for part in location:
+            pairs = node.value if isinstance(node, yaml.MappingNode) else []
+            match = next((pair for pair in pairs if pair[0].value == str(part)), None)
+            if match is None:
+                break
+            node, line = match[1], match[0].start_mark.line + 1
+        else:
+            return f" ({source.name}:{line})"
+    return ""

@@ -1,0 +1,164 @@
+"""From settings to working parts: the only module that names every adapter."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+
+from trading_pipeline.adapters.bar_feed import StoredBarFeed
+from trading_pipeline.adapters.bar_store import ParquetBarStore
+from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
+from trading_pipeline.adapters.calendar import ExchangeCalendar
+from trading_pipeline.adapters.clock import ReplayClock, SystemClock
+from trading_pipeline.adapters.ledger import SqlLedger, default_url
+from trading_pipeline.adapters.research_store import ParquetResearchStore
+from trading_pipeline.ports import Clock, Ledger
+from trading_pipeline.services.desk import Desk, Provenance
+from trading_pipeline.services.research import ResearchDesk
+from trading_pipeline.services.session_loop import Progress, SessionLoop
+from trading_pipeline.settings import Settings, load_settings, resolve_home
+from trading_pipeline.venue.engine import SimulatedVenue
+from trading_pipeline.venue.rules import VenueRules
+
+VERSION = "0.1.0"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One home folder with everything in it, opened on demand."""
+
+    home: Path
+    settings: Settings
+    run_id: str = ""
+    clock: Clock = field(default_factory=SystemClock)
+
+    @cached_property
+    def calendar(self) -> ExchangeCalendar:
+        """The exchange's sessions."""
+        return ExchangeCalendar()
+
+    @cached_property
+    def bars(self) -> ParquetBarStore:
+        """Bars of this home."""
+        return ParquetBarStore(self.home / "bars", self.calendar, self.clock)
+
+    @cached_property
+    def frames(self) -> ParquetResearchStore:
+        """Frames derived from the bars."""
+        return ParquetResearchStore(self.home / "research")
+
+    @cached_property
+    def ledger(self) -> SqlLedger:
+        """The durable record; its tables are created or upgraded on first use."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        return SqlLedger.open(default_url(self.home))
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Which code and configuration work here, in which run."""
+        return Provenance(code_version=code_version(), config_hash=self.settings.digest(), run_id=self.run_id)
+
+    @cached_property
+    def research(self) -> ResearchDesk:
+        """Research over this home's bars."""
+        return ResearchDesk(
+            bars=self.bars, frames=self.frames, ledger=self.ledger, calendar=self.calendar, clock=self.clock,
+            settings=self.settings, provenance=self.provenance,
+        )  # fmt: skip
+
+    def room(self) -> Room:
+        """The simulated account of this home, on an accelerated clock."""
+        venue = SimulatedVenue(self.home / "venue.sqlite3", venue_rules(self.settings))
+        return Room(self, self.ledger, venue)
+
+    def live_room(self) -> Room:
+        """The simulated account of this home, on the machine's clock, fed by bars as they are stored."""
+        venue = SimulatedVenue(self.home / "venue.sqlite3", venue_rules(self.settings))
+        return Room(self, self.ledger, venue, clock=self.clock)
+
+    @contextmanager
+    def scratch_rooms(self) -> Iterator[ScratchRooms]:
+        """Rooms of their own that leave no trace: for verification and dry runs."""
+        with tempfile.TemporaryDirectory(prefix="trading-pipeline-") as folder:
+            yield ScratchRooms(self, Path(folder))
+
+
+@dataclass(frozen=True)
+class Room:
+    """A desk with its simulated market. clock None: a new accelerated clock for every session."""
+
+    workspace: Workspace
+    ledger: Ledger
+    venue: SimulatedVenue
+    clock: Clock | None = None
+    settings: Settings | None = None
+
+    def loop(self, session: date, on_step: Progress | None = None) -> SessionLoop:
+        """The loop of one session."""
+        times = self.workspace.calendar.times(session)
+        feed = StoredBarFeed(self.workspace.bars, live=self.clock is not None)
+        desk = self.desk(times.opens_at, feed.base_minutes())
+        return SessionLoop(desk=desk, feed=feed, times=times, market=self.venue, on_step=on_step)
+
+    def desk(self, starts_at: datetime, base_bar_minutes: int) -> Desk:
+        """The desk, its clock at `starts_at` unless it runs in real time."""
+        clock = self.clock or ReplayClock(starts_at)
+        return Desk(
+            ledger=self.ledger, broker=SimulatedBroker(self.venue, clock), clock=clock,
+            rules=(self.settings or self.workspace.settings).execution, provenance=self.workspace.provenance,
+            base_bar_minutes=base_bar_minutes,
+        )  # fmt: skip
+
+
+@dataclass
+class ScratchRooms:
+    """Makes rooms in a folder that goes away."""
+
+    workspace: Workspace
+    folder: Path
+    _made: int = 0
+
+    def __call__(self, opening_cash_usd: Decimal) -> Room:
+        """A room whose account starts with the given cash (USD)."""
+        self._made += 1
+        settings = with_cash(self.workspace.settings, opening_cash_usd)
+        ledger = SqlLedger.open(default_url(self.folder / str(self._made)))
+        return Room(self.workspace, ledger, SimulatedVenue(None, venue_rules(settings)), settings=settings)
+
+
+def with_cash(settings: Settings, initial_cash_usd: Decimal) -> Settings:
+    """The same settings with another opening cash (USD)."""
+    execution = settings.execution.model_copy(update={"initial_cash_usd": initial_cash_usd})
+    return settings.model_copy(update={"execution": execution})
+
+
+def venue_rules(settings: Settings) -> VenueRules:
+    """The simulated venue's rules as configured, for the configured account."""
+    return VenueRules(
+        account=settings.execution.account,
+        initial_cash_usd=settings.execution.initial_cash_usd,
+        **settings.venue.model_dump(),
+    )
+
+
+def open_workspace(
+    home: Path | None = None, *, config: Path | None = None, profile: Path | None = None, run_id: str = ""
+) -> Workspace:
+    """The workspace of a home folder under the configured settings."""
+    return Workspace(resolve_home(home), load_settings(config, profile=profile), run_id)
+
+
+def code_version() -> str:
+    """Package version and a digest of its source: what decided, even in a tree with local changes."""
+    root = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return f"{VERSION}+{digest.hexdigest()[:12]}"
