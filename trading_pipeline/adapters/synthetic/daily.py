@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from trading_pipeline.adapters.synthetic.factors import MarketFactors, cluster, fat_tailed
 from trading_pipeline.adapters.synthetic.roster import FloatArray, Roster
@@ -14,6 +15,7 @@ from trading_pipeline.adapters.synthetic.spec import SyntheticMarketSpec, random
 SESSIONS_A_YEAR: Final = 252
 _OVERNIGHT_SHARE: Final = 0.45  # of a stock's own daily standard deviation
 _NEWS_GAPS_A_YEAR, _NEWS_GAP = 4.0, 0.045
+_TURN_CHANCE: Final = 0.66
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +70,32 @@ def _news_gaps(roster: Roster, draw: np.random.Generator, shape: tuple[int, int]
 
 
 def make_reversals(spec: SyntheticMarketSpec, roster: Roster) -> Reversals:
-    """Place sell-offs of two to four sessions, each ending in a washout; about one in three does not turn."""
+    """Place sell-offs of two to four sessions, each ending in a washout; two in three turn, with a retest next day."""
     draw = random_stream(spec, 4)
     shape = (len(roster.symbols), spec.sessions)
     happens = draw.random(shape) < spec.reversals_per_symbol_year / SESSIONS_A_YEAR
     happens &= roster.is_stock[:, None]
     size = np.maximum(roster.own_vol, 0.012)[:, None]
-    fall, lengths = draw.uniform(0.5, 1.1, shape), draw.integers(2, 5, shape)
-    turns, strength = draw.random(shape) < 0.66, draw.uniform(0.4, 0.9, shape)
-    drift, volume = np.zeros(shape), np.ones(shape)
+    turns = happens & (draw.random(shape) < _TURN_CHANCE)
+    retests = np.zeros(shape, np.bool_)
+    retests[:, 1:] = turns[:, :-1] & ~happens[:, 1:]
+    depth = size * np.select([happens, retests], [draw.uniform(0.9, 1.7, shape), draw.uniform(0.35, 0.7, shape)], 0.0)
+    kept = [draw.uniform(0.5, 1.1, shape), draw.uniform(-0.1, 0.3, shape), draw.uniform(1.2, 2.2, shape)]
+    rebound = depth * np.select([turns, happens, retests], kept, 0.0)
+    drift, volume = _sell_offs(happens, size[:, 0], draw)
+    volume[retests] *= 1.2
+    return Reversals(drift, depth, rebound, draw.uniform(0.08, 0.45, shape), draw.uniform(0.12, 0.25, shape), volume)
+
+
+def _sell_offs(
+    happens: npt.NDArray[np.bool_], size: FloatArray, draw: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Downward drift (log return per session) and factor on volume in the sessions that lead to a washout."""
+    fall, lengths = draw.uniform(0.5, 1.1, happens.shape), draw.integers(2, 5, happens.shape)
+    drift, volume = np.zeros(happens.shape), np.ones(happens.shape)
     for place, day in zip(*np.nonzero(happens), strict=True):
         before = slice(max(day - int(lengths[place, day]), 0), day)
-        drift[place, before] -= fall[place, day] * size[place, 0]
+        drift[place, before] -= fall[place, day] * size[place]
         volume[place, before] *= 1.15
         volume[place, day] *= 1.7
-        if turns[place, day]:
-            drift[place, day + 1 : day + 3] += strength[place, day] * size[place, 0]
-    depth = np.where(happens, draw.uniform(0.9, 1.7, shape) * size, 0.0)
-    rebound = depth * np.where(turns, draw.uniform(0.4, 1.1, shape), draw.uniform(-0.1, 0.3, shape))
-    return Reversals(drift, depth, rebound, draw.uniform(0.1, 0.5, shape), draw.uniform(0.12, 0.25, shape), volume)
+    return drift, volume
