@@ -30,9 +30,7 @@ TYPES = {
     "adjusted_through": DAY,
 }
 VERSION = "version"
-BAR_SCHEMA = pa.schema(
-    [*((name, TYPES.get(name, pa.float64())) for name in STORED_BAR_COLUMNS), (VERSION, pa.int32())]
-)
+BAR_SCHEMA = pa.schema([*((name, TYPES.get(name, pa.float64())) for name in STORED_BAR_COLUMNS), (VERSION, pa.int32())])
 """One file per partition holds every version of every row, sorted by symbol, start, known_at, version."""
 ACTION_SCHEMA = pa.schema(
     [("symbol", pa.string()), ("ex_date", DAY), ("kind", pa.string()), ("value", pa.float64()), ("known_at", INSTANT)]
@@ -95,14 +93,15 @@ def read_versions(paths: Sequence[Path], symbols: Sequence[str] | None = None) -
     Raises DataFileError when a file is damaged.
     """
     if not paths:
-        return BAR_SCHEMA.empty_table().to_pandas()
+        nothing: pd.DataFrame = BAR_SCHEMA.empty_table().to_pandas()
+        return nothing
     chosen = None if symbols is None else ds.field("symbol").isin(list(symbols))
     try:
         table = ds.dataset([str(path) for path in paths], schema=BAR_SCHEMA, format="parquet").to_table(filter=chosen)
     except (OSError, pa.ArrowException) as error:
         raise unreadable(paths[0] if len(paths) == 1 else paths[0].parent, error) from error
     frame: pd.DataFrame = table.to_pandas()
-    return frame if len(paths) == 1 else by_symbol(frame)
+    return by_symbol(frame) if len(paths) > 1 else frame
 
 
 def by_symbol(frame: pd.DataFrame) -> pd.DataFrame:
@@ -120,7 +119,7 @@ def newest(versions: pd.DataFrame) -> pd.DataFrame:
         return versions.reset_index(drop=True)
     symbol, start = pd.factorize(versions["symbol"])[0], as_ns(versions["start"])
     last = np.r_[(symbol[1:] != symbol[:-1]) | (start[1:] != start[:-1]), True]
-    kept: pd.DataFrame = versions if last.all() else versions[last]
+    kept: pd.DataFrame = versions if bool(last.all()) else versions[last]
     return kept.reset_index(drop=True)
 
 

@@ -74,15 +74,19 @@ def merge(stored: pd.DataFrame, delivered: pd.DataFrame, now: datetime, *, known
     seen = current["known_at"].notna().to_numpy()
     differs = seen & ~_same(current, delivered)
     changed = _learned_now(delivered, current, now, differs) if known_at_end else delivered
-    differs &= ~_same(_in_force(stored, changed), changed)
-    version = np.where(seen, _versions(stored, delivered), 0)
-    rows = changed.assign(**{VERSION: version})[~seen | differs]
+    if differs.any():
+        differs &= ~_same(_in_force(stored, changed), changed)
+    appended = ~seen | differs
+    rows = changed[appended].reset_index(drop=True)
+    rows[VERSION] = _versions(stored, rows)
     new, corrected = int((~seen).sum()), int(differs.sum())
     return Merge(rows, new, corrected, len(delivered) - new - corrected)
 
 
 def _aligned(rows: pd.DataFrame, delivered: pd.DataFrame) -> pd.DataFrame:
     """The stored row of each delivered one, in its order; known_at is NaT where there is none."""
+    if rows[KEY].equals(delivered[KEY]):
+        return rows
     return delivered[KEY].merge(rows, on=KEY, how="left")
 
 
@@ -109,6 +113,6 @@ def _in_force(stored: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _versions(stored: pd.DataFrame, delivered: pd.DataFrame) -> npt.NDArray[np.int64]:
-    count = stored.groupby(KEY, sort=False)[VERSION].max().rename(VERSION).reset_index()
-    last = _aligned(count, delivered)[VERSION]
-    return np.asarray(last.fillna(-1).to_numpy(dtype=np.int64) + 1)
+    """The number each row to append gets: one more than the last stored of the same row, from 0."""
+    last = stored.groupby(KEY, sort=False)[[VERSION]].max().reset_index()
+    return np.asarray(_aligned(last, delivered)[VERSION].fillna(-1).to_numpy(dtype=np.int64) + 1)

@@ -206,9 +206,7 @@ def _split_factors(
     return price, volume
 
 
-def _dividend_factors(
-    bars: pd.DataFrame, actions: pd.DataFrame, as_of: date, known_at: datetime | None
-) -> FloatArray:
+def _dividend_factors(bars: pd.DataFrame, actions: pd.DataFrame, as_of: date, known_at: datetime | None) -> FloatArray:
     factor = np.ones(len(bars))
     for rows, before, carried, action in _matches(bars, actions, "dividend", Adjustment.ALL):
         if not before.any() or not _applies(action, as_of, known_at):
