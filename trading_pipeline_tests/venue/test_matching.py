@@ -76,7 +76,7 @@ def test_a_stop_triggers_at_its_price_or_fills_at_the_open_it_gapped_through(
 ) -> None:
     found = matched(side, OrderType.STOP, BAR, stop=stop)
 
-    assert found == Match(price and Decimal(price), triggered=price is not None)
+    assert found == Match(Decimal(price) if price else None, triggered=price is not None)
 
 
 @pytest.mark.parametrize(
