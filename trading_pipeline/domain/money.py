@@ -10,6 +10,8 @@ from trading_pipeline.domain.errors import NotAPriceError
 ZERO = Decimal(0)
 CENT = Decimal("0.01")
 SUB_PENNY = Decimal("0.0001")
+LARGEST_PRICE = 1e9
+"""USD per share; what is larger is a broken computation, not a price."""
 QUANTUM = Decimal("1e-10")
 """Finest amount of money kept (USD): a price of six decimals times a quantity of four fits exactly."""
 
@@ -22,10 +24,10 @@ def tick_size(price: Decimal) -> Decimal:
 def to_price(level: float, *, tick: Decimal = SUB_PENNY, rounding: str = ROUND_HALF_EVEN) -> Decimal:
     """Turn a computed level (float64 USD per share) into a Decimal price on the tick.
 
-    The only way from frames into the ledger. Raises NotAPriceError for NaN, infinity and anything that
-    is, or rounds to, zero or less.
+    The only way from frames into the ledger. Raises NotAPriceError for NaN, infinity, LARGEST_PRICE or more, and
+    anything that is, or rounds to, zero or less.
     """
-    if not math.isfinite(level):
+    if not math.isfinite(level) or not 0 < level < LARGEST_PRICE:
         raise NotAPriceError(level)
     price = (Decimal(repr(float(level))) / tick).quantize(Decimal(1), rounding) * tick
     if price <= 0:

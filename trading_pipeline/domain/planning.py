@@ -18,6 +18,9 @@ from trading_pipeline.domain.risk_limits import RiskLimits
 from trading_pipeline.domain.setups import Setup, TradePlan
 from trading_pipeline.domain.sizing import shares_for_notional, shares_for_risk
 
+LARGEST_EQUITY_USD = Decimal(10**12)
+LARGEST_MULTIPLIER = Decimal(10)
+
 
 class PlanRules(BaseModel):
     """How a setup becomes prices and a size. Defaults: execution.md §2."""
@@ -141,10 +144,11 @@ def _require_numbers(setup: Setup, equity_usd: Decimal, regime_multiplier: Decim
             raise _Refused(Code.NON_FINITE_INPUT, str(level), "> 0", f"{name} of {setup.symbol} is {level}, no price")
     if not math.isfinite(setup.score):
         raise _Refused(Code.NON_FINITE_INPUT, str(setup.score), "finite", f"score of {setup.symbol} is {setup.score}")
-    if not equity_usd.is_finite() or equity_usd <= 0:
+    if not equity_usd.is_finite() or not 0 < equity_usd < LARGEST_EQUITY_USD:
         raise _Refused(Code.NON_FINITE_INPUT, str(equity_usd), "> 0", f"equity_usd is {equity_usd}: nothing to size by")
-    if not regime_multiplier.is_finite():
-        raise _Refused(Code.NON_FINITE_INPUT, str(regime_multiplier), "finite", "regime_multiplier is not a number")
+    if not regime_multiplier.is_finite() or abs(regime_multiplier) > LARGEST_MULTIPLIER:
+        what = f"regime_multiplier is {regime_multiplier}: no factor to size by"
+        raise _Refused(Code.NON_FINITE_INPUT, str(regime_multiplier), f"≤ {LARGEST_MULTIPLIER}", what)
 
 
 def _levels(setup: Setup, rules: PlanRules) -> _Levels:

@@ -54,11 +54,15 @@ def usable_numbers(plan: TradePlan, setup: Setup, book: RiskBook, limits: RiskLi
     bad = [
         f"{name} = {number}"
         for name, number, above_zero in _numbers(plan, setup, book)
-        if not math.isfinite(number) or (above_zero and number <= 0)
+        if not _is_finite(number) or (above_zero and number <= 0)
     ]
     if not bad:
         return None
     return _denial(Code.NON_FINITE_INPUT, "; ".join(bad), "finite, > 0", "inputs", f"{len(bad)} unusable inputs")
+
+
+def _is_finite(number: _Number) -> bool:
+    return number.is_finite() if isinstance(number, Decimal) else math.isfinite(number)
 
 
 def stop_below_entry(plan: TradePlan, setup: Setup, book: RiskBook, limits: RiskLimits) -> Finding | None:

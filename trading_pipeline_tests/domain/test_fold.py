@@ -21,8 +21,8 @@ BUY, SELL = Side.BUY, Side.SELL
 def test_average_cost_and_realized_profit_worked_out_by_hand() -> None:
     held = fold([a_fill(BUY, 100, 10, commission=1), a_fill(BUY, 100, 12), a_fill(SELL, 50, 13, commission=1)])["XYZ"]
 
-    assert (held.quantity, held.avg_px, held.realized_usd, held.commission_usd) == (150, 11, 100, 2)
-    assert (held.bought_qty, held.sold_qty, held.trade_id) == (200, 50, "tp-entry")
+    assert (held.quantity, held.avg_px, held.realized_usd, held.commission_usd) == (dec(150), dec(11), dec(100), dec(2))
+    assert (held.bought_qty, held.sold_qty, held.trade_id) == (dec(200), dec(50), "tp-entry")
 
 
 def test_selling_more_than_is_owned_is_refused_with_both_numbers() -> None:
@@ -35,7 +35,7 @@ def test_selling_more_than_is_owned_is_refused_with_both_numbers() -> None:
 def test_a_buy_after_the_close_opens_a_new_round_trip() -> None:
     held = fold([a_fill(BUY), a_fill(SELL, 100, 51), a_fill(BUY, 10, 40, client_order_id="tp-entry-2")])["XYZ"]
 
-    assert (held.trade_id, held.quantity, held.realized_usd) == ("tp-entry-2", 10, 0)
+    assert (held.trade_id, held.quantity, held.realized_usd) == ("tp-entry-2", dec(10), dec(0))
 
 
 def test_a_fill_of_another_account_is_refused() -> None:
@@ -71,7 +71,7 @@ def test_marks_keep_the_extremes_and_ignore_what_is_older() -> None:
     for minute, price in ((1, 52), (2, 49), (3, 50), (0, 99)):
         held = mark(held, dec(price), AT + timedelta(minutes=minute))
 
-    assert (held.mark, held.low_mark, held.high_mark) == (50, 49, 52)
+    assert (held.mark, held.low_mark, held.high_mark) == (dec(50), dec(49), dec(52))
     with pytest.raises(NaiveDatetimeError):
         mark(held, dec(50), AT.replace(tzinfo=None))
 

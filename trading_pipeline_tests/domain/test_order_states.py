@@ -25,14 +25,14 @@ def after(order: Order, *reports: ExecutionReport) -> Order:
 def test_shares_filled_before_a_cancel_stay_on_the_order() -> None:
     canceled = after(an_order(quantity=300), a_report(E.TRADE, last_qty=120), a_report(E.CANCELED))
 
-    assert (canceled.status, canceled.cum_qty, canceled.leaves_qty) == (S.CANCELED, 120, 0)
+    assert (canceled.status, canceled.cum_qty, canceled.leaves_qty) == (S.CANCELED, dec(120), dec(0))
 
 
 @pytest.mark.parametrize("end", [E.CANCELED, E.EXPIRED])
 def test_a_fill_that_arrives_after_the_end_is_still_ours(end: E) -> None:
     ended = after(an_order(), a_report(end), a_report(E.TRADE, last_qty=40, commission=1))
 
-    assert (ended.cum_qty, ended.avg_px, ended.commission) == (40, 50, 1)
+    assert (ended.cum_qty, ended.avg_px, ended.commission) == (dec(40), dec(50), dec(1))
     assert ended.status in TERMINAL
 
 
@@ -67,7 +67,7 @@ def test_an_overfill_is_refused_with_its_numbers() -> None:
 def test_a_busted_trade_opens_the_order_again() -> None:
     busted = after(an_order(), a_report(E.TRADE, commission=1), a_report(E.TRADE_CANCEL, commission=1))
 
-    assert (busted.status, busted.cum_qty, busted.avg_px, busted.commission) == (S.NEW, 0, 0, 0)
+    assert (busted.status, busted.cum_qty, busted.avg_px, busted.commission) == (S.NEW, dec(0), dec(0), dec(0))
 
 
 @pytest.mark.parametrize("status", [S.REJECTED, S.DENIED])

@@ -38,7 +38,7 @@ def closed(fills: list[Fill], **changes: Any) -> Trade:
 def test_a_trade_tells_what_it_earned_and_why() -> None:
     trade = closed(round_trip("56.00", commission=1))
 
-    assert (trade.gross_usd, trade.commission_usd, trade.net_usd) == (600, 2, 598)
+    assert (trade.gross_usd, trade.commission_usd, trade.net_usd) == (dec(600), dec(2), dec(598))
     assert (trade.r_multiple, trade.return_fraction) == (dec("2.99"), dec("0.1196"))
     assert (trade.entry_at, trade.exit_at, trade.grade, trade.entry_reason) == (AT, LATER, "A+", "A+ setup")
 
@@ -74,7 +74,7 @@ def test_slippage_is_what_fills_cost_against_the_levels_asked_for() -> None:
 def test_excursions_come_from_marks_and_fills() -> None:
     trade = closed(round_trip("51.00"), position={"low_mark": dec("48.50"), "high_mark": dec("53.00")})
 
-    assert (trade.mae_usd, trade.mfe_usd) == (-150, 300)
+    assert (trade.mae_usd, trade.mfe_usd) == (dec(-150), dec(300))
 
 
 def test_e39_a_trade_of_several_fills_counts_each() -> None:
@@ -82,7 +82,7 @@ def test_e39_a_trade_of_several_fills_counts_each() -> None:
 
     trade = closed(fills)
 
-    assert (trade.quantity, trade.entry_px, trade.gross_usd) == (100, dec("49.94"), 106)
+    assert (trade.quantity, trade.entry_px, trade.gross_usd) == (dec(100), dec("49.94"), dec(106))
 
 
 def test_an_open_position_is_no_trade() -> None:
