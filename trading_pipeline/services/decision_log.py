@@ -15,8 +15,9 @@ import rfc8785
 from trading_pipeline.domain.money import plain
 from trading_pipeline.ports import LedgerTransaction
 
-BOOKKEEPING = frozenset({"run_id", "code_version", "config_hash"})
-"""Fields that say who decided, not what: a replay by newer code that decides the same has the same log."""
+BOOKKEEPING = frozenset({"run_id", "code_version", "config_hash", "venue_order_id"})
+"""Fields that say who decided or how a venue numbers, not what was decided: a replay that decides the same has the
+same log, by newer code or at a venue that has numbered other orders before."""
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
