@@ -7,7 +7,6 @@ import pandas as pd
 
 from trading_pipeline.analytics import sabr20_components as components
 from trading_pipeline.analytics.indicators import INDICATOR_COLUMNS
-from trading_pipeline.analytics.points import ratio
 from trading_pipeline.analytics.sabr20_components import Levels, Sight, TextArray
 from trading_pipeline.analytics.sabr20_rules import COMPONENTS, RAW_MAX, Sabr20Rules
 from trading_pipeline.analytics.schemas import BAR_COLUMNS, require_columns
@@ -21,7 +20,7 @@ SETUP_COLUMNS = (
     *("entry", "stop", "target", "lowest_low", "lower_band", "atr", "atr_mean", "bars_since_pivot"),
     *("drawdown_pct", "exhaustion", "quartile", "trigger"),
 )
-"""What score_setups returns: prices in USD per share, components in raw points, drawdown_pct in % below the high."""
+"""What score_setups returns: prices in USD per share, components in raw points, drawdown_pct in % from the high."""
 
 _TEXTS = ("state", "phase", "grade", "quartile")
 
@@ -36,7 +35,9 @@ def score_setups(
     Returns SETUP_COLUMNS, one row per candidate in the order given. Where `scored` is False, `reason` says why
     ("no_bar_at_as_of", or "insufficient_history:<timeframe>:<bars>"), numbers are NaN and texts empty.
     score lies in [0, 100], each component in [0, RAW_MAX]; bars_since_pivot counts from the earliest lowest low of
-    20 T1 bars; drawdown_pct = (high − close) / high × 100 over 20 T2 bars, at least 0.
+    20 T1 bars; drawdown_pct = (close / high − 1) × 100 over 20 T2 bars, at most 0.
+    rr is (target − close) / (close − stop), so negative when the close is past the target; 0 when the stop is not
+    below the close.
     Raises FrameContractError for missing columns, unsorted rows or a candidate given twice.
     """
     require_columns(candidates, ("as_of", "symbol"), "candidate")
@@ -148,7 +149,7 @@ def _context(sight: Sight) -> dict[str, object]:
     quarter = [(rsi >= 60) & (hist > 0), (rsi >= 50) | (hist > 0), rsi >= 40]
     return {
         "bars_since_pivot": components.bars_since_lowest(sight.t1.window("low", rules.pivot_bars)).astype(np.float64),
-        "drawdown_pct": ratio(high - sight.t2.back("close"), high) * 100.0,
+        "drawdown_pct": (sight.t2.back("close") / high - 1.0) * 100.0,
         "exhaustion": np.maximum(0.0, rsi - 50.0) + sight.t2.back("stoch_k") / 2.0,
         "quartile": components.first_named(quarter, ["Q1", "Q2", "Q3"], "Q4"),
     }

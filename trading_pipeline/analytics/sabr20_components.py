@@ -214,14 +214,14 @@ class Levels:
 def levels(sight: Sight) -> Levels:
     """Stop, target and reward:risk per candidate.
 
-    reward_risk is 0 when the stop is not below the close (no risk to measure by) or the target not above it.
+    reward_risk is 0 when the stop is not below the close (no risk to measure by), and negative when the close is
+    past the target.
     """
     lowest, band = sight.t1.window("low", sight.rules.stop_bars).min(axis=1), sight.t1.back("bb_lower")
     stop = np.minimum(lowest, band)
     target = np.maximum(sight.t1.back("bb_upper"), sight.t2.back("bb_mid") * sight.rules.target_of_t2_mid)
-    risk, reward = sight.close - stop, target - sight.close
-    tradable = (risk > 0) & (reward > 0)
-    reward_risk = np.where(tradable, ratio(reward, risk), 0.0)
+    risk = sight.close - stop
+    reward_risk = np.where(risk > 0, ratio(target - sight.close, risk), 0.0)
     return Levels(lowest, band, stop, target, reward_risk, np.asarray(risk / sight.close * 100.0))
 
 

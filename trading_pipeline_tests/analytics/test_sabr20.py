@@ -60,7 +60,7 @@ def test_scores_and_components_stay_within_their_bounds(seed: int) -> None:
     assert all(scored[name].between(0, RAW_MAX[name]).all() for name in COMPONENTS)
     assert np.isfinite(scored.select_dtypes("number").to_numpy()).all()
     assert (scored["stop"] <= scored["entry"]).all()
-    assert (scored["drawdown_pct"] >= 0).all()
+    assert (scored["drawdown_pct"] <= 0).all()
     assert scored["bars_since_pivot"].between(0, 19).all()
     weighed = sum(scored[name] / RAW_MAX[name] * RULES.weights.of(name) for name in COMPONENTS)
     np.testing.assert_allclose(scored["score"], weighed, rtol=1e-12)
@@ -131,11 +131,10 @@ def test_a_symbol_that_did_not_trade_in_the_bar_that_just_closed_is_not_scored()
 )
 def test_too_little_history_is_rejected_with_timeframe_and_count(bars: tuple[int, int, int], reason: str) -> None:
     raw = [random_bars(5, ["AAA"], SESSIONS, timeframe) for timeframe in MINUTES]
-    frames = [
-        compute_indicators(frame.iloc[len(frame) - n :], IndicatorRules()) for frame, n in zip(raw, bars, strict=True)
-    ]
+    kept = (frame.iloc[len(frame) - count :] for frame, count in zip(raw, bars, strict=True))
+    market = Market(*(compute_indicators(frame, IndicatorRules()) for frame in kept))
 
-    found = score_setups(*frames, snapshots(-1, ["AAA"]).tail(1), RULES).iloc[0]
+    found = score_setups(*market, snapshots(-1, ["AAA"]).tail(1), RULES).iloc[0]
 
     assert (found["reason"], found["scored"]) == (reason, reason == "")
 

@@ -42,7 +42,7 @@ def test_a_calm_symbol_has_the_points_the_specification_gives_it() -> None:
     assert (row["entry"], row["stop"], row["target"]) == (100.0, 92.0, pytest.approx(103.02))
     assert (row["lowest_low"], row["lower_band"], row["atr"], row["atr_mean"]) == (99.0, 92.0, 1.0, 1.0)
     assert (row["bars_since_pivot"], row["exhaustion"]) == (19.0, 55.0)
-    assert row["drawdown_pct"] == pytest.approx(100 / 101)
+    assert row["drawdown_pct"] == pytest.approx(-100 / 101)
 
 
 @pytest.mark.parametrize(
@@ -229,12 +229,12 @@ def test_the_lower_of_low_and_band_is_the_stop_and_the_higher_of_band_and_t2_mid
     assert score({"low": [90.0, *[99.0] * 10], "bb_lower": 91.0})["stop"] == 91.0
 
 
-def test_a_setup_without_risk_or_without_reward_has_no_reward_risk() -> None:
+def test_a_setup_without_risk_has_no_reward_risk_and_one_past_its_target_a_negative_one() -> None:
     no_risk = score({"low": 100.0, "bb_lower": 100.0})
-    no_reward = score({"bb_upper": 100.0, "low": 98.5, "bb_lower": 98.5}, {"bb_mid": 90.0})
+    past_target = score({"bb_upper": 97.0, "low": 98.0, "bb_lower": 98.0}, {"bb_mid": 90.0})
 
     assert (no_risk["rr"], no_risk["risk_reward"]) == (0.0, 0.0)
-    assert (no_reward["rr"], no_reward["risk_reward"]) == (0.0, 3.0)
+    assert (past_target["rr"], past_target["risk_reward"]) == (-1.5, 2.0)
 
 
 @pytest.mark.parametrize(
