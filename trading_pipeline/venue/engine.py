@@ -27,7 +27,7 @@ from trading_pipeline.venue.book import Book
 from trading_pipeline.venue.checks import form_faults, orders_of, price_faults
 from trading_pipeline.venue.matching import checked
 from trading_pipeline.venue.rules import VenueRules
-from trading_pipeline.venue.state import VenueState, interests
+from trading_pipeline.venue.state import VenueState
 from trading_pipeline.venue.storage import VenueFile
 from trading_pipeline.venue.tickets import Terms, Ticket
 
@@ -54,17 +54,11 @@ class SimulatedVenue:
         with self._lock:
             book = Book(self._state, self.rules)
             yield book
-            self._keep(book)
-
-    def _keep(self, book: Book) -> None:
-        seen = book.marks.maps[0].keys()
-        if book.matters and self._file:
-            self._file.save(book)
-            self._state.version += 1
-            self._state.unsaved_marks.clear()
-        else:  # the price of a symbol nobody holds or orders is not worth a write: it goes with the next one
-            self._state.unsaved_marks |= seen
-        self._state.apply(book)
+            if book.is_empty:
+                return
+            if self._file:
+                self._file.save(book)
+            self._state.apply(book)
 
     # the client's side
 
@@ -171,7 +165,7 @@ class SimulatedVenue:
 
     def symbols_of_interest(self) -> frozenset[str]:
         """Symbols with working orders or positions."""
-        return frozenset(interests(Book(self._state, self.rules)))
+        return Book(self._state, self.rules).interests()
 
     def _is_fresh(self, bar: MarketBar, now: datetime) -> bool:
         if bar.end_at > now:

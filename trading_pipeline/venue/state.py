@@ -47,7 +47,7 @@ class Mark:
 
 @dataclass(slots=True)
 class VenueState:
-    """All of it, in memory. `working` holds the ids of open tickets."""
+    """All of it, in memory. `working` holds the ids of open tickets; `version` counts the calls that changed it."""
 
     cash_usd: Decimal
     version: int = 0
@@ -57,11 +57,11 @@ class VenueState:
     marks: dict[str, Mark] = field(default_factory=dict)
     reports: list[ExecutionReport] = field(default_factory=list)
     working: set[str] = field(default_factory=set)
-    unsaved_marks: set[str] = field(default_factory=set)
 
     def apply(self, changes: Changes) -> None:
         """Take over the changes of one call, after they have been saved."""
         self.cash_usd, self.sequence = changes.cash_usd, changes.sequence
+        self.version += 1
         self.tickets.update(changes.tickets.maps[0])
         self.holdings.update(changes.holdings.maps[0])
         self.marks.update(changes.marks.maps[0])
@@ -82,11 +82,9 @@ class Changes:
         self.reports: list[ExecutionReport] = []
 
     @property
-    def matters(self) -> bool:
-        """True when anything but the price of a symbol nobody holds or orders has changed."""
-        if self.tickets.maps[0] or self.holdings.maps[0] or self.reports:
-            return True
-        return not self.marks.maps[0].keys().isdisjoint(interests(self))
+    def is_empty(self) -> bool:
+        """True when there is nothing to save."""
+        return not (self.tickets.maps[0] or self.holdings.maps[0] or self.marks.maps[0] or self.reports)
 
     def working(self, symbol: str | None = None) -> Iterator[Ticket]:
         """Open tickets in order of acceptance, of one symbol or all."""
@@ -94,6 +92,11 @@ class Changes:
         found = (self.tickets[client_order_id] for client_order_id in ids)
         chosen = (ticket for ticket in found if ticket.is_open and symbol in {None, ticket.symbol})
         return iter(sorted(chosen, key=lambda ticket: ticket.sequence))
+
+    def interests(self) -> frozenset[str]:
+        """Symbols with working orders or positions."""
+        held = (holding.symbol for holding in self.holdings.values() if holding.quantity)
+        return frozenset((*held, *(ticket.symbol for ticket in self.working())))
 
     def holding(self, symbol: str) -> Holding:
         """What is held of a symbol; an empty holding when nothing."""
@@ -103,9 +106,3 @@ class Changes:
         """When the newest report occurred."""
         newest = self.reports or self.state.reports
         return newest[-1].occurred_at if newest else None
-
-
-def interests(changes: Changes) -> set[str]:
-    """Symbols with working orders or positions."""
-    held = {holding.symbol for holding in changes.holdings.values() if holding.quantity}
-    return held | {ticket.symbol for ticket in changes.working()}

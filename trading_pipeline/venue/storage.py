@@ -86,12 +86,11 @@ class VenueFile:
     def save(self, changes: Changes) -> None:
         """Write what one call changed, all or nothing; raises HomeInUseError when another process wrote meanwhile."""
         state = changes.state
-        marks = state.unsaved_marks | changes.marks.maps[0].keys()
         with self._engine.begin() as connection:
             self._advance(connection, changes)
             _put(connection, TICKETS, (_ticket_row(ticket) for ticket in changes.tickets.maps[0].values()))
             _put(connection, HOLDINGS, (_row(_HOLDING, held) for held in changes.holdings.maps[0].values()))
-            _put(connection, MARKS, (_row(_MARK, changes.marks[symbol]) for symbol in sorted(marks)))
+            _put(connection, MARKS, (_row(_MARK, mark) for mark in changes.marks.maps[0].values()))
             _put(
                 connection,
                 REPORTS,

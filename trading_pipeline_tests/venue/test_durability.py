@@ -101,18 +101,6 @@ def test_a_bar_already_seen_is_remembered_across_a_restart(path: Path) -> None:
     assert trades(second) == [("b-e", 40, "99")]
 
 
-def test_the_price_of_an_idle_symbol_is_saved_with_the_next_change(path: Path) -> None:
-    first = SimulatedVenue(path, RULES)
-    feed(first, flat(0, 50, symbol="BBB"))
-    first.submit(a_bracket(), at(1))
-    first.close()
-
-    second = SimulatedVenue(path, RULES)
-    feed(second, flat(0, 60, symbol="BBB"))  # seen before: changes nothing
-
-    assert second._state.marks["BBB"].price == 50
-
-
 def test_a_second_writer_is_noticed_and_changes_nothing(path: Path) -> None:
     one, other = SimulatedVenue(path, RULES), SimulatedVenue(path, RULES)
     one.submit(a_bracket("one"), at(0))
@@ -146,14 +134,15 @@ def test_a_file_that_is_no_venue_is_named(path: Path, spoil: Callable[[Path], ob
         SimulatedVenue(path, RULES)
 
 
-def test_idle_bars_and_reads_write_nothing(path: Path) -> None:
+def test_calls_that_change_nothing_write_nothing(path: Path) -> None:
     venue = SimulatedVenue(path, RULES)
     venue.submit(a_bracket(), at(0))
-    version = venue._state.version
+    feed(venue, flat(0, 101))
+    before = path.with_name("venue.db-wal").read_bytes()
 
-    feed(venue, flat(0, 101, symbol="BBB"))
-    venue.account()
-    venue.submit(a_bracket(), at(1))
+    feed(venue, flat(0, 101))
     venue.on_bars([], at(5))
+    venue.submit(a_bracket(), at(1))
+    venue.account()
 
-    assert venue._state.version == version
+    assert path.with_name("venue.db-wal").read_bytes() == before
