@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -11,11 +12,26 @@ Bar = Mapping[str, float]
 Bars = Sequence[Bar]
 
 
-def bars_until(frame: pd.DataFrame, symbol: str, as_of: pd.Timestamp) -> list[Bar]:
-    """The symbol's rows that ended by as_of, oldest first, numbers only."""
-    rows = frame[(frame["symbol"] == symbol) & (frame["end"] <= as_of)].sort_values("start")
-    numbers = [name for name in rows.columns if pd.api.types.is_float_dtype(rows[name])]
-    return [{str(name): float(row[name]) for name in numbers} for row in rows[numbers].to_dict("records")]
+class History:
+    """Each symbol's bars with their starts and ends, oldest first."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        numbers = [name for name in frame.columns if pd.api.types.is_float_dtype(frame[name])]
+        self.bars: dict[str, list[Bar]] = {}
+        self.starts: dict[str, list[pd.Timestamp]] = {}
+        self.ends: dict[str, list[pd.Timestamp]] = {}
+        for symbol, rows in frame.sort_values(["symbol", "start"]).groupby("symbol"):
+            columns = [rows[name].tolist() for name in numbers]
+            self.bars[str(symbol)] = [dict(zip(numbers, values, strict=True)) for values in zip(*columns, strict=True)]
+            self.starts[str(symbol)], self.ends[str(symbol)] = list(rows["start"]), list(rows["end"])
+
+    def count(self, symbol: str, as_of: pd.Timestamp) -> int:
+        """How many bars of the symbol ended by as_of."""
+        return bisect_right(self.ends.get(symbol, []), as_of)
+
+    def until(self, symbol: str, as_of: pd.Timestamp) -> list[Bar]:
+        """The symbol's bars that ended by as_of, oldest first; none when the symbol is unknown."""
+        return self.bars.get(symbol, [])[: self.count(symbol, as_of)]
 
 
 def is_null(value: float) -> bool:
@@ -29,8 +45,8 @@ def last(bars: Bars, name: str, count: int) -> list[float]:
 
 
 def lowest(values: Sequence[float]) -> float:
-    """The smallest; null when any is null or there is none."""
-    return math.nan if not values or any(is_null(value) for value in values) else min(values)
+    """The smallest of those that are not null; null when there is none."""
+    return min((value for value in values if not is_null(value)), default=math.nan)
 
 
 def band_position(bar: Bar) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class Coarse:
 
 def screen(bars: Bars, volume_baseline: float) -> Coarse:
     """The filter at the last bar; volume_baseline in shares, NaN when unknown."""
-    if len(bars) < 30:
+    if len(bars) < 30 or math.isnan(volume_baseline):
         return Coarse("insufficient_history")
     band, stoch, macd, rsi = _band(bars), _stoch(bars), _macd(bars), _rsi(bars)
     volume = bars[-1]["volume"] >= 0.8 * volume_baseline
@@ -102,8 +103,8 @@ def _band_points(bars: Bars) -> float:
 
 
 def time_of_day_baseline(volumes_of_slot: Sequence[float]) -> float:
-    """Mean volume of the same bar slot over 20 sessions; volumes oldest first, NaN when fewer than 20."""
-    return sum(volumes_of_slot[-20:]) / 20 if len(volumes_of_slot) >= 20 else float("nan")
+    """Mean volume of the same bar slot over the 20 sessions before, of those that have the bar; null without any."""
+    return sum(volumes_of_slot) / len(volumes_of_slot) if volumes_of_slot else math.nan
 
 
 def hand_off(screened: Mapping[str, Coarse]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -95,7 +94,7 @@ def score(t1: Bars, t2: Bars, t3: Bars) -> Scored:
     """Score one symbol; its history must suffice."""
     state, (phase, ratio) = state_of(t1), phase_and_ratio(t1)
     entry, stop, target = levels(t1, t2)
-    rr = (target - entry) / (entry - stop) if entry > stop else math.nan
+    rr = (target - entry) / (entry - stop) if entry > stop else 0.0
     raw = {
         "setup_strength": setup_t1(t1) + setup_t2(t2) + setup_t3(t3),
         "bottom_phase": bottom_phase(t1, state),
@@ -258,7 +257,7 @@ def levels(t1: Bars, t2: Bars) -> tuple[float, float, float]:
 
 def reward_risk_points(rr: float, entry: float, stop: float) -> float:
     """Risk/reward, at most 10; a setup without a distance to its stop earns nothing."""
-    if is_null(rr):
+    if entry <= stop:
         return 0.0
     risk_percent = (entry - stop) / entry * 100
     points = first_reached(rr, [(3, 7), (2.5, 6), (2, 5), (1.5, 3)])
