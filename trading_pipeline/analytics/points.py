@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
+from pydantic import AfterValidator
 
 from trading_pipeline.analytics.windows import FloatArray
 
 Steps = tuple[tuple[float, float], ...]
-"""(bound, points) rows, the best first; the first bound that is met gives the points, none gives 0."""
+"""(bound, points) rows; the first bound that is met gives the points, none gives 0."""
+
+
+def _require_order(steps: Steps, sign: int) -> Steps:
+    bounds = [bound * sign for bound, _ in steps]
+    if bounds != sorted(set(bounds)) or any(points < 0 for _, points in steps):
+        way = "rise" if sign > 0 else "fall"
+        raise ValueError(f"the bounds {[bound for bound, _ in steps]} must {way} and no points be negative")
+    return steps
+
+
+FloorSteps = Annotated[Steps, AfterValidator(lambda steps: _require_order(steps, -1))]
+"""Steps for at_least: the highest bound first."""
+CeilingSteps = Annotated[Steps, AfterValidator(lambda steps: _require_order(steps, 1))]
+"""Steps for at_most: the lowest bound first."""
 
 
 def at_least(values: FloatArray, steps: Steps) -> FloatArray:

@@ -60,7 +60,7 @@ def _assemble(candidates: pd.DataFrame, reasons: TextArray, scored: pd.DataFrame
     out = candidates[["as_of", "symbol"]].reset_index(drop=True)
     out["scored"], out["reason"] = reasons == "", reasons
     out = out.join(scored.set_axis(kept))
-    out[list(_TEXTS)] = out[list(_TEXTS)].astype(object).where(out["scored"], "")
+    out[list(_TEXTS)] = out[list(_TEXTS)].astype(object).where(out["scored"], "").astype(str)
     out["trigger"] = out["trigger"].astype(object).where(out["scored"], False).astype(bool)
     return out[list(SETUP_COLUMNS)]
 

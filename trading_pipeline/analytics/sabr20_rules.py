@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trading_pipeline.analytics.points import Steps
+from trading_pipeline.analytics.points import CeilingSteps, FloorSteps
 from trading_pipeline.domain.market import Timeframe
+
+State = Literal["PreBottom", "BottomSoon", "BottomActive", "PostBottom"]
 
 COMPONENTS = (
     *("setup_strength", "bottom_phase", "accumulation_intensity", "trend_momentum", "risk_reward", "volume_profile"),
@@ -136,24 +138,24 @@ class Sabr20Rules(_Rules):
         default=-2.0, description="a falling hist above this many atr still has points"
     )
     t3_shallow_points: float = Field(default=2, ge=0)
-    t3_rsi_points: Steps = ((45, 4), (35, 2))
+    t3_rsi_points: FloorSteps = ((45, 4), (35, 2))
 
     bottom_bars: int = Field(default=10, ge=2, le=50)
-    lowest_k_points: Steps = ((10, 6), (15, 4), (20, 2))
-    lowest_rsi_points: Steps = ((25, 4), (30, 2))
-    since_low_points: Steps = ((5, 8), (10, 4))
-    state_points: dict[str, float] = Field(
+    lowest_k_points: CeilingSteps = ((10, 6), (15, 4), (20, 2))
+    lowest_rsi_points: CeilingSteps = ((25, 4), (30, 2))
+    since_low_points: CeilingSteps = ((5, 8), (10, 4))
+    state_points: dict[State, float] = Field(
         default={"BottomActive": 7, "BottomSoon": 5, "PreBottom": 3, "PostBottom": 0}
     )
 
     accumulation_bars: int = Field(default=50, ge=11, le=500)
     phases: tuple[AccumulationPhase, ...] = PHASES
     recent_bars: int = Field(default=10, ge=1, le=50)
-    recent_signal_points: Steps = ((3, 2), (2, 1))
+    recent_signal_points: FloorSteps = ((3, 2), (2, 1))
 
     slopes_points: float = Field(default=8, ge=0)
     last_slope_points: float = Field(default=5, ge=0)
-    rsi_rise_points: Steps = ((5, 6), (3, 4), (1, 2))
+    rsi_rise_points: FloorSteps = ((5, 6), (3, 4), (1, 2))
     rising_average_points: float = Field(default=6, ge=0)
     above_average_points: float = Field(default=3, ge=0)
     average_rise_bars: int = Field(
@@ -162,9 +164,9 @@ class Sabr20Rules(_Rules):
 
     stop_bars: int = Field(default=10, ge=1, le=50)
     target_of_t2_mid: float = Field(default=1.02, gt=0)
-    reward_risk_points: Steps = ((3, 7), (2.5, 6), (2, 5), (1.5, 3))
-    risk_percent_points: Steps = ((1.5, 3), (2.5, 2), (3.5, 1))
-    volume_ratio_points: Steps = ((1.5, 1.5), (1.0, 1.0), (0.7, 0.5))
+    reward_risk_points: FloorSteps = ((3, 7), (2.5, 6), (2, 5), (1.5, 3))
+    risk_percent_points: CeilingSteps = ((1.5, 3), (2.5, 2), (3.5, 1))
+    volume_ratio_points: FloorSteps = ((1.5, 1.5), (1.0, 1.0), (0.7, 0.5))
     rising_volume_points: float = Field(default=0.5, ge=0)
 
     atr_mean_bars: int = Field(default=20, ge=1, le=200)

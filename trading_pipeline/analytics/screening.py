@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from trading_pipeline.analytics.points import Steps, at_least, at_most, ratio
+from trading_pipeline.analytics.points import CeilingSteps, FloorSteps, at_least, at_most, ratio
 from trading_pipeline.analytics.schemas import BAR_COLUMNS, require_columns
 from trading_pipeline.analytics.windows import (
     BoolArray,
@@ -62,12 +62,12 @@ class CoarseRules(BaseModel):
     min_score: float = Field(default=60, ge=0, le=100)
     max_handed_off: int = Field(default=100, ge=1)
 
-    lowest_k_points: Steps = ((10, 15), (20, 10), (30, 5))
-    k_rise_points: Steps = ((10, 15), (5, 10), (2, 5))
+    lowest_k_points: CeilingSteps = ((10, 15), (20, 10), (30, 5))
+    k_rise_points: FloorSteps = ((10, 15), (5, 10), (2, 5))
     both_slopes_points: float = Field(default=20, ge=0, le=30)
     last_slope_points: float = Field(default=10, ge=0, le=30)
     zero_cross_points: float = Field(default=10, ge=0, le=30)
-    rsi_rise_points: Steps = ((3, 10), (1, 5))
+    rsi_rise_points: FloorSteps = ((3, 10), (1, 5))
 
 
 def coarse_screen(

@@ -32,10 +32,14 @@ class Segments:
 
 
 def nanoseconds(instants: pd.Series | pd.DatetimeIndex) -> IntArray:
-    """Instants (aware) as int64 nanoseconds since 1970 UTC; raises NaiveDatetimeError for naive ones."""
+    """Instants (aware) as int64 nanoseconds since 1970 UTC; raises for naive ones and for nulls."""
     index = pd.DatetimeIndex(instants)
     if index.tz is None:
         raise NaiveDatetimeError("column of instants")
+    if index.hasnans:
+        raise FrameContractError(
+            f"{int(np.count_nonzero(index.isna()))} of {len(index)} instants are null; drop or fill those rows"
+        )
     return np.asarray(index.as_unit("ns").asi8, dtype=np.int64)
 
 
@@ -140,6 +144,9 @@ def windows_at(frame: pd.DataFrame, symbols: pd.Series, as_of: pd.Series) -> Win
 
     symbols, as_of: equal lengths, any order and repetition; as_of aware. frame: sorted by symbol and start.
     """
+    if symbols.isna().any():
+        raise FrameContractError(f"{int(symbols.isna().sum())} of {len(symbols)} symbols are null; drop those rows")
+    nanoseconds(as_of)  # refuses null and naive instants before they are looked up
     located = segments(frame)
     symbol_codes, names = pd.factorize(symbols)
     moment_codes, moments = pd.factorize(as_of)

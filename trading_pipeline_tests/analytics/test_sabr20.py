@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from trading_pipeline.analytics.indicators import IndicatorRules, compute_indicators
 from trading_pipeline.analytics.sabr20 import COMPONENTS, RAW_MAX, SETUP_COLUMNS, Sabr20Rules, grades, score_setups
-from trading_pipeline.domain.errors import FrameContractError
+from trading_pipeline.domain.errors import FrameContractError, NaiveDatetimeError
 from trading_pipeline_tests.indicator_rows import calm
 from trading_pipeline_tests.random_market import MINUTES, OPENS_AT, random_bars, sessions_from
 
@@ -183,15 +183,25 @@ def test_the_grade_is_the_best_row_of_the_table_that_fits(
 def test_weights_must_add_up_and_unknown_settings_are_refused() -> None:
     with pytest.raises(ValidationError, match="must add up to 100"):
         Sabr20Rules.model_validate({"weights": {"setup_strength": 31}})
+    with pytest.raises(ValidationError, match="must fall"):
+        Sabr20Rules.model_validate({"reward_risk_points": [[2, 5], [3, 7]]})
+    with pytest.raises(ValidationError, match="state_points"):
+        Sabr20Rules.model_validate({"state_points": {"BottomActiv": 7}})
     with pytest.raises(ValidationError, match="Extra inputs"):
         Sabr20Rules.model_validate({"wieghts": {}})
 
 
-def test_a_candidate_given_twice_and_a_frame_without_indicators_are_refused() -> None:
+def test_candidates_and_frames_that_break_the_contract_are_refused() -> None:
     market, candidates = a_market(1, ["AAA"]), snapshots(-1, ["AAA"])
 
     with pytest.raises(FrameContractError, match="26 candidates are given twice"):
         score_setups(*market, pd.concat([candidates, candidates]), RULES)
+    with pytest.raises(FrameContractError, match="1 of 2 instants are null"):
+        score_setups(*market, pd.DataFrame({"as_of": [candidates["as_of"][0], pd.NaT], "symbol": "AAA"}), RULES)
+    with pytest.raises(FrameContractError, match="1 of 2 symbols are null"):
+        score_setups(*market, candidates.head(2).assign(symbol=pd.Series(["AAA", np.nan], dtype=object)), RULES)
+    with pytest.raises(NaiveDatetimeError):
+        score_setups(*market, candidates.assign(as_of=candidates["as_of"].dt.tz_localize(None)), RULES)
     with pytest.raises(FrameContractError, match="lacks 1 of"):
         score_setups(market.t1, market.t2.drop(columns="macd_hist"), market.t3, candidates, RULES)
 
