@@ -10,6 +10,7 @@ from trading_pipeline.domain.money import tick_size
 from trading_pipeline.domain.orders import BracketRequest, OrderRequest, OrderType, Side, TimeInForce
 
 SUPPORTED_TIME_IN_FORCE = (TimeInForce.DAY, TimeInForce.GTC)
+HIGHEST_PRICE_USD = Decimal(10_000_000)
 _PRICES = {  # what each type must carry: (limit, stop)
     OrderType.MARKET: (False, False),
     OrderType.LIMIT: (True, False),
@@ -38,8 +39,8 @@ def price_faults(order_type: OrderType, limit_price: Decimal | None, stop_price:
             yield f"a {order_type} order {'needs a' if needed else 'takes no'} {name} price"
         elif price is None:
             continue
-        elif not price.is_finite() or price <= 0:
-            yield f"{name} price {price} must be finite and above zero"
+        elif not price.is_finite() or not 0 < price <= HIGHEST_PRICE_USD:
+            yield f"{name} price {price} must be finite and above zero, at most {HIGHEST_PRICE_USD} USD"
         elif price % tick_size(price):
             yield f"{name} price {price} is finer than the tick of {tick_size(price)} USD"
 

@@ -10,7 +10,6 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from threading import RLock
 
 from trading_pipeline.domain.errors import InputError, OrderRefused
 from trading_pipeline.domain.market import MarketBar, SessionTimes, require_aware
@@ -35,6 +34,7 @@ from trading_pipeline.venue.tickets import Terms, Ticket
 class SimulatedVenue:
     """A matching engine for one long-only account. Every call happens whole, on disk and in memory, or not at all.
 
+    One caller at a time: a door that serves several threads must queue them.
     path: its own SQLite file, separate from the ledger; None keeps everything in memory.
     """
 
@@ -42,7 +42,6 @@ class SimulatedVenue:
         self.rules = rules
         self._file = VenueFile(path, rules) if path else None
         self._state = self._file.load() if self._file else VenueState(rules.initial_cash_usd)
-        self._lock = RLock()
 
     def close(self) -> None:
         """Release the file; the state stays on disk."""
@@ -51,14 +50,13 @@ class SimulatedVenue:
 
     @contextmanager
     def _change(self) -> Iterator[Book]:
-        with self._lock:
-            book = Book(self._state, self.rules)
-            yield book
-            if book.is_empty:
-                return
-            if self._file:
-                self._file.save(book)
-            self._state.apply(book)
+        book = Book(self._state, self.rules)
+        yield book
+        if book.is_empty:
+            return
+        if self._file:
+            self._file.save(book)
+        self._state.apply(book)
 
     # the client's side
 

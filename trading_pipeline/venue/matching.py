@@ -11,6 +11,9 @@ from trading_pipeline.domain.money import SUB_PENNY
 from trading_pipeline.domain.orders import OrderType, Side
 from trading_pipeline.venue.tickets import Terms
 
+LARGEST_VOLUME = Decimal(10) ** 15
+"""Shares; no bar ever traded as many, and Decimal arithmetic stays exact far beyond."""
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -106,8 +109,8 @@ def checked(bar: MarketBar) -> MarketBar:
     require_aware(bar.start_at, "bar start")
     if require_aware(bar.end_at, "bar end") <= bar.start_at:
         raise _broken(bar, "it must end after it starts")
-    if not bar.volume.is_finite() or bar.volume < 0:
-        raise _broken(bar, f"volume {bar.volume} must be finite and not negative")
+    if not bar.volume.is_finite() or not 0 <= bar.volume <= LARGEST_VOLUME:
+        raise _broken(bar, f"volume {bar.volume} must be a number from 0 to {LARGEST_VOLUME}")
     if bar.low > min(bar.open, bar.close) or bar.high < max(bar.open, bar.close):
         raise _broken(bar, "open and close must lie between low and high")
     return bar

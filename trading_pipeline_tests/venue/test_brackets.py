@@ -122,6 +122,16 @@ def test_a_stop_that_triggers_cancels_the_rest_of_the_entry() -> None:
     assert venue.positions() == ()
 
 
+def test_a_stop_that_triggers_without_volume_still_ends_the_buying() -> None:
+    venue = entered(volume=400)
+
+    feed(venue, a_bar(1, 101, 102, 94, 99, volume=9))
+    assert said(venue, "b-e") == [NEW, TRADE, CANCELED]
+    feed(venue, flat(2, 99))
+
+    assert trades(venue) == [("b-e", 40, "100"), ("b-s", 40, "99")]
+
+
 def test_a_partly_filled_leg_reduces_the_other() -> None:
     venue = entered()
 

@@ -238,6 +238,8 @@ REFUSED: list[tuple[str, OrderRequest]] = [
     ("takes no stop price", an_order("x", BUY, LIMIT, limit=10, stop=9)),
     ("finite and above zero", an_order("x", BUY, LIMIT, limit="NaN")),
     ("finite and above zero", an_order("x", BUY, LIMIT, limit=-1)),
+    ("at most 10000000 USD", an_order("x", BUY, LIMIT, limit="1E+40")),
+    ("buying power", an_order("x", BUY, LIMIT, limit=1, quantity="1E+40")),
     ("finer than the tick", an_order("x", BUY, LIMIT, limit="10.001")),
     ("IOC is not supported", an_order("x", BUY, LIMIT, limit=10, time_in_force=TimeInForce.IOC)),
     ("OPG is not supported", an_order("x", BUY, LIMIT, limit=10, time_in_force=TimeInForce.OPG)),

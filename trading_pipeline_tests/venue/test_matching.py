@@ -140,7 +140,14 @@ def test_a_bar_with_a_price_that_is_none_is_refused(price: str, position: int) -
 
 
 @pytest.mark.parametrize(
-    "bar", [a_bar(0, 10, 9, 8, 9), a_bar(0, 10, 11, 9, 8), flat(0, 10, volume=-1), flat(0, 10, volume="NaN")]
+    "bar",
+    [
+        a_bar(0, 10, 9, 8, 9),
+        a_bar(0, 10, 11, 9, 8),
+        flat(0, 10, volume=-1),
+        flat(0, 10, volume="NaN"),
+        flat(0, 10, volume="1E+40"),
+    ],
 )
 def test_a_bar_that_contradicts_itself_is_refused(bar: MarketBar) -> None:
     with pytest.raises(InputError, match="cannot be traded on"):
