@@ -51,7 +51,7 @@ def decide(plan: TradePlan, setup: Setup, book: RiskBook, limits: RiskLimits) ->
     with localcontext(_NO_TRAPS):
         findings = [finding for check in CHECKS if (finding := check(plan, setup, book, limits)) is not None]
         quantity, bound_by = _reduced(plan, findings)
-        if not _denials(findings):
+        if not any(finding.quantity == 0 for finding in findings):  # no room is that limit's denial (E-9)
             findings.extend(_too_small(plan, quantity, limits))
         denials = _denials(findings)
         approved = not denials

@@ -54,6 +54,11 @@ def test_a_quote_that_is_no_price_moves_nothing(bad: str) -> None:
     assert trailing_stop(a_position(), two_quotes(54, bad), RULES, COSTS) is None
 
 
+def test_a_stop_that_costs_would_lift_to_the_market_stays_where_it_is() -> None:
+    assert trailing_stop(a_position(), two_quotes(53, 53), RULES, dec("3.00")) is None
+    assert trailing_stop(a_position(), two_quotes(53, 53), RULES, dec("2.99")) == dec("52.99")
+
+
 def test_the_ladder_stays_one_r_behind_when_it_is_switched_on() -> None:
     laddered = ExitRules(ladder=True)
 

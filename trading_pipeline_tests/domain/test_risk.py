@@ -74,6 +74,48 @@ def test_each_limit_denies_under_its_own_name(code: Code, plan: dict[str, Any], 
     assert the(decision, code).message
 
 
+FREE = an_exposure(quantity=755, price=100, stop=100)  # 75,500 USD that risk nothing
+REDUCTIONS: list[tuple[Code, dict[str, Any], dict[str, Any], int]] = [
+    (Code.TRADE_RISK, {"quantity": 600}, {}, 500),
+    (Code.TOTAL_OPEN_RISK, {}, {"exposures": (an_exposure(quantity=2820),)}, 90),
+    (Code.POSITION_RISK, {"quantity": 3000}, {}, 2500),
+    (Code.POSITION_NOTIONAL, {"quantity": 201}, {}, 200),
+    (Code.ORDER_NOTIONAL, {"quantity": 201}, {"equity_usd": dec(500_000), "buying_power_usd": dec(500_000)}, 200),
+    (Code.TOTAL_EXPOSURE, {}, {"exposures": (FREE,)}, 90),
+    (Code.BUYING_POWER_RESERVE, {}, {"buying_power_usd": dec(24_999)}, 99),
+]
+
+
+@pytest.mark.parametrize(("code", "plan", "book", "left"), REDUCTIONS)
+def test_each_limit_on_size_leaves_the_largest_that_fits(
+    code: Code, plan: dict[str, Any], book: dict[str, Any], left: int
+) -> None:
+    decision = decided(plan, **book)
+
+    finding = the(decision, code)
+    assert (finding.verdict, finding.quantity) == (Verdict.REDUCTION, dec(left))
+    assert decision.approved
+    assert decision.quantity <= left
+
+
+def test_every_code_has_a_case() -> None:
+    by_name = {
+        Code.NON_FINITE_INPUT,
+        Code.HOSTILE_REGIME,
+        Code.GRADE_BELOW_REGIME,
+        Code.SYMBOL_BUSY,
+        Code.BELOW_MINIMUM_SIZE,
+    }
+    assert {case[0] for case in DENIALS} | {case[0] for case in REDUCTIONS} | by_name == set(Code)
+
+
+def test_a_small_size_is_told_beside_other_denials() -> None:
+    decision = decided({"quantity": 1}, grade="A", regime_score=35.0)
+
+    assert codes(decision) == {Code.GRADE_BELOW_REGIME, Code.BELOW_MINIMUM_SIZE}
+    assert the(decision, Code.BELOW_MINIMUM_SIZE).limit_name == "min_notional_usd"
+
+
 JUST_INSIDE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"target": "53.00"}, {}),
     ({}, {"entries_close_at": AT}),
