@@ -25,12 +25,12 @@ from trading_pipeline.adapters.bar_files import (
     write_atomically,
 )
 from trading_pipeline.adapters.bar_versions import CONTENT, Merge, merge, stored_rows
-from trading_pipeline.adapters.bar_views import RolledSession, RollUpCache, Token, in_units_of, prefer_first
+from trading_pipeline.adapters.bar_views import RolledSession, RollUpCache, Token, blocks_of, in_units_of, prefer_first
 from trading_pipeline.adapters.bar_views import roll_up_stored as roll
 from trading_pipeline.analytics.bars import ACTION_COLUMNS, as_ns, require_action_values, session_table
 from trading_pipeline.analytics.schemas import SESSION_NS, STORED_BAR_COLUMNS, UTC_NS, require_columns
 from trading_pipeline.domain.errors import HomeInUseError
-from trading_pipeline.domain.market import BASE_TIMEFRAMES, Adjustment, Timeframe, require_aware
+from trading_pipeline.domain.market import BASE_TIMEFRAMES, DERIVED_TIMEFRAMES, Adjustment, Timeframe, require_aware
 from trading_pipeline.ports import Clock, TradingCalendar, WriteResult
 
 ACTION_KEY = ["symbol", "ex_date", "kind"]
@@ -230,15 +230,19 @@ class ParquetBarStore:
     def _roll_newest(
         self, source: Timeframe, target: Timeframe, tokens: dict[date, Token], actions: pd.DataFrame
     ) -> dict[date, RolledSession]:
-        """Roll whole sessions up in one pass and remember each."""
-        if not tokens:
-            return {}
-        rows = self.read(source, list(tokens))
-        latest = {day: part["known_at"].max() for day, part in by_session(rows).items()}
-        rolled = by_session(self._roll(rows, target, actions))
-        made = {day: RolledSession(tokens[day], part, latest[day]) for day, part in rolled.items()}
-        for session, entry in made.items():
-            self._cache.put(source, target, session, entry)
+        """Roll whole sessions up, many in one pass, and remember each.
+
+        Reading costs more than rolling up: all derived timeframes are made while the rows are at hand.
+        """
+        made: dict[date, RolledSession] = {}
+        for block in blocks_of(tokens):
+            rows = self.read(source, block)
+            latest = {day: part["known_at"].max() for day, part in by_session(rows).items()}
+            for timeframe in dict.fromkeys((*DERIVED_TIMEFRAMES, target)):
+                rolled = by_session(self._roll(rows, timeframe, actions))
+                entries = {day: RolledSession(tokens[day], part, latest[day]) for day, part in rolled.items()}
+                self._cache.remember(source, timeframe, entries)
+                made |= entries if timeframe is target else {}
         return made
 
     def _roll(self, rows: pd.DataFrame, target: Timeframe, actions: pd.DataFrame) -> pd.DataFrame:

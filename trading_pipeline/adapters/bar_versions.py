@@ -65,19 +65,20 @@ def _require_numbers(bars: pd.DataFrame) -> None:
 def merge(stored: pd.DataFrame, delivered: pd.DataFrame, now: datetime, *, known_at_end: bool) -> Merge:
     """Compare a delivery with all stored versions of its partition.
 
-    A row equal to the newest version, or to the one in force at its known_at, says nothing new. known_at_end: rows were
-    delivered as known at their own end; a correction among them was learned now, or the past would change under us.
+    A row equal to the version in force at its known_at says nothing new. known_at_end: rows were delivered as known at
+    their own end; those equal to the newest version say nothing new, and a correction among them was learned now, or
+    the past would change under us.
     """
     if stored.empty:
         return Merge(delivered.assign(**{VERSION: 0}), len(delivered), 0, 0)
     current = _aligned(newest(stored), delivered)
     seen = current["known_at"].notna().to_numpy()
-    differs = seen & ~_same(current, delivered)
-    changed = _learned_now(delivered, current, now, differs) if known_at_end else delivered
-    if differs.any():
-        differs &= ~_same(_in_force(stored, changed), changed)
-    appended = ~seen | differs
-    rows = changed[appended].reset_index(drop=True)
+    if known_at_end:
+        differs = seen & ~_same(current, delivered)
+        delivered = _learned_now(delivered, current, now, differs)
+    else:
+        differs = seen & ~_same(_in_force(stored, delivered), delivered)
+    rows = delivered[~seen | differs].reset_index(drop=True)
     rows[VERSION] = _versions(stored, rows)
     new, corrected = int((~seen).sum()), int(differs.sum())
     return Merge(rows, new, corrected, len(delivered) - new - corrected)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -44,14 +44,32 @@ class RollUpCache:
         self._entries.move_to_end((source, target, session))
         return entry
 
-    def put(self, source: Timeframe, target: Timeframe, session: date, entry: RolledSession) -> None:
-        """Remember; forgets the oldest when there is too much."""
+    def remember(self, source: Timeframe, target: Timeframe, entries: Mapping[date, RolledSession]) -> None:
+        """Keep the sessions; forgets the least recently used when there is too much."""
+        for session, entry in entries.items():
+            self._put(source, target, session, entry)
+
+    def _put(self, source: Timeframe, target: Timeframe, session: date, entry: RolledSession) -> None:
         previous = self._entries.pop((source, target, session), None)
         self._rows += len(entry.rows) - (0 if previous is None else len(previous.rows))
         self._entries[source, target, session] = entry
         while self._rows > self._max_rows and len(self._entries) > 1:
             _, forgotten = self._entries.popitem(last=False)
             self._rows -= len(forgotten.rows)
+
+
+def blocks_of(tokens: Mapping[date, Token], max_bytes: int = 32_000_000) -> Iterator[list[date]]:
+    """Sessions in blocks of files that fit into memory together, whatever the number of symbols."""
+    block: list[date] = []
+    size = 0
+    for session, token in tokens.items():
+        if block and size + token[0][1] > max_bytes:
+            yield block
+            block, size = [], 0
+        block.append(session)
+        size += token[0][1]
+    if block:
+        yield block
 
 
 def roll_up_stored(
