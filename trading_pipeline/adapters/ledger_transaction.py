@@ -12,6 +12,7 @@ from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_records import Kind, insert_many, insert_or_verify, upsert, verify
 from trading_pipeline.adapters.tables import Base
 from trading_pipeline.domain.errors import LedgerConflict, LedgerError
+from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.orders import TERMINAL, ExecutionReport, Fill, Order, OrdStatus
 from trading_pipeline.domain.performance import DailyPerformance, EquityPoint
 from trading_pipeline.domain.positions import Position, Trade
@@ -144,6 +145,12 @@ class SqlTransaction:
     def add_report(self, broker: str, report: ExecutionReport) -> bool:
         return self._add(kinds.REPORTS, report, broker=broker)
 
+    def reports(self, client_order_id: str) -> Sequence[ExecutionReport]:
+        """What was said about one order, oldest first."""
+        columns = kinds.REPORTS.table.c
+        where = columns.client_order_id == client_order_id
+        return self._all(kinds.REPORTS, where, order=(columns.occurred_at, columns.record_no))
+
     def add_fill(self, fill: Fill) -> bool:
         return self._add(kinds.FILLS, fill)
 
@@ -160,7 +167,9 @@ class SqlTransaction:
     def positions(self, account: str) -> Sequence[Position]:
         """Open positions, by symbol."""
         columns = kinds.POSITIONS.table.c
-        found = self._all(kinds.POSITIONS, columns.account == account, columns.quantity > 0, order=(columns.opened_at,))
+        found = self._all(
+            kinds.POSITIONS, columns.account == account, columns.quantity > ZERO, order=(columns.opened_at,)
+        )
         return sorted(found, key=lambda position: (position.symbol, position.trade_id))
 
     def save_position(self, position: Position) -> None:

@@ -1,0 +1,345 @@
+"""One trade's worth of ledger rows, each naming what caused it, and strategies for any value a row may hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, get_type_hints
+from zoneinfo import ZoneInfo
+
+from hypothesis import strategies as st
+
+from trading_pipeline.domain.orders import (
+    ExecType,
+    ExecutionReport,
+    Fill,
+    Leg,
+    Order,
+    OrderType,
+    OrdStatus,
+    Side,
+    TimeInForce,
+)
+from trading_pipeline.domain.performance import DailyPerformance, EquityPoint
+from trading_pipeline.domain.positions import ExitReason, Position, Trade
+from trading_pipeline.domain.risk import Code, Finding, RiskDecision, Verdict
+from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
+from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionPhase, SessionRecord
+from trading_pipeline.ports import LedgerTransaction
+
+ACCOUNT = "simulated"
+SESSION = date(2025, 3, 10)
+NOW = datetime(2025, 3, 10, 14, 15, tzinfo=UTC)
+
+SNAPSHOT = ScanSnapshot(
+    snapshot_id="scan-1",
+    session=SESSION,
+    as_of=NOW,
+    code_version="1",
+    config_hash="c",
+    input_hash="i",
+    scored=1,
+    selected=1,
+    created_at=NOW,
+)
+SETUP = Setup(
+    setup_id="setup-1",
+    snapshot_id="scan-1",
+    symbol="AAPL",
+    session=SESSION,
+    as_of=NOW,
+    score=88.5,
+    grade="A+",
+    state="BottomActive",
+    phase="Early",
+    reward_risk=2.5,
+    entry=100.1,
+    stop=98.0,
+    target=105.35,
+    lowest_low=98.5,
+    lower_band=98.2,
+    atr=1.1,
+    atr_mean=1.0,
+    rank=1,
+    selected=True,
+    components={"setup_strength": 30.0},
+    details={"trigger": "macd", "missing": None},
+)
+REGIME = RegimeSnapshot(
+    regime_id="regime-1",
+    session=SESSION,
+    as_of=NOW,
+    regime_class="calm",
+    score=61.0,
+    size_multiplier=1.0,
+    positions_allowed=5,
+    only_a_plus=False,
+    missing=("vix",),
+    parts={"trend": 20.0},
+    details={"spy": {"close": 500.5}},
+    code_version="1",
+    config_hash="c",
+    input_hash="i",
+    created_at=NOW,
+)
+PLAN = TradePlan(
+    plan_id="plan-1",
+    setup_id="setup-1",
+    snapshot_id="scan-1",
+    account=ACCOUNT,
+    strategy="sabr20",
+    session=SESSION,
+    symbol="AAPL",
+    as_of=NOW,
+    planned_at=NOW,
+    entry=Decimal("100.10"),
+    stop=Decimal("98.00"),
+    target=Decimal("105.35"),
+    risk_per_share=Decimal("2.10"),
+    reward_risk=Decimal("2.5"),
+    multiplier=Decimal("0.75"),
+    quantity=Decimal(100),
+    size_bound_by="position_notional",
+    entry_reason="A+ BottomActive",
+    expires_at=NOW + timedelta(minutes=15),
+)
+DECISION = RiskDecision(
+    decision_id="decision-1",
+    plan_id="plan-1",
+    approved=True,
+    requested_quantity=Decimal(100),
+    quantity=Decimal(100),
+    reserved_risk_usd=Decimal(210),
+    findings=(Finding(Verdict.WARNING, Code.TRADE_RISK, Decimal("0.0021"), Decimal("0.01"), "risk_fraction"),),
+    bound_by="",
+    decided_at=NOW,
+)
+INTENT = Intent(
+    intent_id="intent-1",
+    account=ACCOUNT,
+    strategy="sabr20",
+    session=SESSION,
+    symbol="AAPL",
+    snapshot_id="scan-1",
+    setup_id="setup-1",
+    plan_id="plan-1",
+    decision_id="decision-1",
+    quantity=Decimal(100),
+    reserved_risk_usd=Decimal(210),
+    created_at=NOW,
+    expires_at=NOW + timedelta(minutes=15),
+    code_version="1",
+    config_hash="c",
+)
+ORDER = Order(
+    client_order_id="order-1",
+    intent_id="intent-1",
+    account=ACCOUNT,
+    strategy="sabr20",
+    session=SESSION,
+    symbol="AAPL",
+    side=Side.BUY,
+    order_type=OrderType.LIMIT,
+    quantity=Decimal(100),
+    leg=Leg.ENTRY,
+    time_in_force=TimeInForce.DAY,
+    created_at=NOW,
+    updated_at=NOW,
+    limit_price=Decimal("100.10"),
+)
+REPORT = ExecutionReport(
+    exec_id="exec-1",
+    client_order_id="order-1",
+    venue_order_id="v-1",
+    exec_type=ExecType.TRADE,
+    occurred_at=NOW,
+    last_qty=Decimal(100),
+    last_px=Decimal("100.0937"),
+    commission=Decimal(1),
+)
+FILL = Fill(
+    broker="simulated",
+    exec_id="exec-1",
+    client_order_id="order-1",
+    account=ACCOUNT,
+    session=SESSION,
+    symbol="AAPL",
+    side=Side.BUY,
+    quantity=Decimal(100),
+    price=Decimal("100.0937"),
+    commission=Decimal(1),
+    executed_at=NOW,
+)
+POSITION = Position(
+    account=ACCOUNT,
+    symbol="AAPL",
+    trade_id="order-1",
+    quantity=Decimal(100),
+    avg_px=Decimal("100.0937"),
+    opened_at=NOW,
+)
+TRADE = Trade(
+    trade_id="order-1",
+    account=ACCOUNT,
+    strategy="sabr20",
+    symbol="AAPL",
+    session=SESSION,
+    entry_at=NOW,
+    exit_at=NOW + timedelta(hours=1),
+    quantity=Decimal(100),
+    entry_px=Decimal("100.0937"),
+    exit_px=Decimal(105),
+    initial_stop=Decimal(98),
+    target=Decimal("105.35"),
+    gross_usd=Decimal("490.63"),
+    commission_usd=Decimal(2),
+    slippage_usd=Decimal("5.01"),
+    net_usd=Decimal("488.63"),
+    return_fraction=Decimal("0.0488"),
+    r_multiple=Decimal("2.33"),
+    mae_usd=Decimal(-10),
+    mfe_usd=Decimal(500),
+    exit_reason=ExitReason.TARGET,
+    score=88.5,
+    state="BottomActive",
+    grade="A+",
+    entry_reason="A+ BottomActive",
+    snapshot_id="scan-1",
+    setup_id="setup-1",
+)
+DAILY = DailyPerformance(
+    account=ACCOUNT,
+    session=SESSION,
+    trades=1,
+    wins=1,
+    losses=0,
+    break_even=0,
+    win_rate=Decimal(1),
+    gross_usd=Decimal("490.63"),
+    commission_usd=Decimal(2),
+    slippage_usd=Decimal("5.01"),
+    net_usd=Decimal("488.63"),
+    average_r=Decimal("2.33"),
+    largest_win_usd=Decimal("488.63"),
+    largest_loss_usd=None,
+    opening_equity_usd=Decimal(100_000),
+    closing_equity_usd=Decimal("100488.63"),
+    return_fraction=Decimal("0.0048863"),
+    max_drawdown_fraction=Decimal(0),
+    computed_at=NOW,
+)
+EQUITY = EquityPoint(
+    account=ACCOUNT,
+    session=SESSION,
+    at=NOW,
+    cash_usd=Decimal(90_000),
+    positions_usd=Decimal(10_000),
+    equity_usd=Decimal(100_000),
+    open_risk_usd=Decimal(210),
+    positions=1,
+)
+RISK_EVENT = RiskEvent(
+    event_id="event-1",
+    account=ACCOUNT,
+    session=SESSION,
+    occurred_at=NOW,
+    kind="denial",
+    severity="WARNING",
+    message="too much",
+    data={"limit": "0.01"},
+)
+SESSION_RECORD = SessionRecord(
+    account=ACCOUNT,
+    session=SESSION,
+    phase=SessionPhase.RUNNING,
+    opening_cash_usd=Decimal(100_000),
+    opening_equity_usd=Decimal(100_000),
+    was_flat=True,
+    cursor_at=None,
+    decision_hash="",
+    code_version="1",
+    config_hash="c",
+    started_at=NOW,
+)
+
+
+def record_decision(tx: LedgerTransaction) -> None:
+    """Everything up to the intent, which orders and fills hang on."""
+    tx.add_snapshot(SNAPSHOT, [SETUP])
+    tx.add_plan(PLAN)
+    tx.add_decision(DECISION)
+    tx.add_intent(INTENT)
+
+
+def record_orders(tx: LedgerTransaction, *client_order_ids: str) -> None:
+    """Entry orders of that intent."""
+    for client_order_id in client_order_ids:
+        tx.add_order(replace(ORDER, client_order_id=client_order_id))
+
+
+def record_trade(tx: LedgerTransaction) -> None:
+    """One row in every table."""
+    record_decision(tx)
+    record_orders(tx, ORDER.client_order_id)
+    tx.add_regime(REGIME)
+    tx.add_report("simulated", REPORT)
+    tx.add_fill(FILL)
+    tx.save_position(POSITION)
+    tx.add_trade(TRADE)
+    tx.add_equity_point(EQUITY)
+    tx.put_daily_performance(DAILY)
+    tx.add_risk_event(RISK_EVENT)
+    tx.save_session_record(SESSION_RECORD)
+
+
+# any value a row may hold
+
+ZONES = st.sampled_from([UTC, ZoneInfo("America/New_York"), ZoneInfo("Asia/Kolkata")])
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+EXACTS = st.decimals(min_value=Decimal("0.00000001"), max_value=Decimal(92_000_000_000), places=8)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+DOCUMENTS = st.dictionaries(TEXTS, st.none() | FLOATS | TEXTS, max_size=3)
+INSTANTS = st.datetimes(datetime(1999, 1, 1), datetime(2060, 1, 1), timezones=ZONES)  # noqa: DTZ001  zones are drawn
+AMOUNTS = st.decimals(allow_nan=False) | TEXTS
+FINDINGS = st.builds(
+    Finding,
+    st.sampled_from(Verdict),
+    st.sampled_from(Code),
+    AMOUNTS,
+    AMOUNTS,
+    TEXTS,
+    TEXTS,
+    st.none() | EXACTS,
+)
+STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
+    Decimal: EXACTS,
+    Decimal | None: st.none() | EXACTS,
+    datetime: INSTANTS,
+    datetime | None: st.none() | INSTANTS,
+    date: st.dates(date(1999, 1, 1), date(2060, 1, 1)),
+    float: FLOATS,
+    int: st.integers(0, 2**31 - 1),
+    bool: st.booleans(),
+    str: TEXTS,
+    str | None: st.none() | TEXTS,
+    tuple[str, ...]: st.lists(TEXTS, max_size=3).map(tuple),
+    tuple[Finding, ...]: st.lists(FINDINGS, max_size=2).map(tuple),
+    dict[str, float]: st.dictionaries(TEXTS, FLOATS, max_size=3),
+    dict[str, str]: st.dictionaries(TEXTS, TEXTS, max_size=3),
+    dict[str, list[str]]: st.dictionaries(TEXTS, st.lists(TEXTS, max_size=2), max_size=3),
+    dict[str, float | str | None]: DOCUMENTS,
+    dict[str, object]: DOCUMENTS,
+    **{
+        names: st.sampled_from(names)
+        for names in (Side, OrderType, TimeInForce, Leg, OrdStatus, ExecType, ExitReason, SessionPhase)
+    },
+}
+
+
+def variants(sample: Any) -> st.SearchStrategy[Any]:
+    """Records like the sample in what they name, and anything at all in every other field."""
+    kept = {"account", "session", "symbol", "parent_id", "strategy"}
+    hints = get_type_hints(type(sample))
+    free = {name: STRATEGIES[hint] for name, hint in hints.items() if name not in kept and not name.endswith("_id")}
+    return st.fixed_dictionaries(free).map(lambda values: replace(sample, **values))
