@@ -81,10 +81,10 @@ def assert_equal(world: World, row: Mapping[Any, Any]) -> None:
     assert {symbol: trend["label"] for symbol, trend in details["trends_4h"].items()} == labels
     assert (details["vix"]["label"], details["vix"]["trend"]) == (oracle.vix_label(vix[-1]), oracle.vix_trend(vix))
     for sessions in (30, 90):
-        assert details["vix"]["percentiles"][str(sessions)] == pytest.approx(oracle.percentile(vix, sessions))
+        assert details["vix"]["percentiles"][str(sessions)] == pytest.approx(oracle.percentile(vix, sessions), rel=1e-9)
     assert details["correlation"]["mean"] == pytest.approx(correlation, abs=1e-9)
     for name, value in vars(breadth).items():
-        assert details["breadth"][name] == (value if isinstance(value, str) else pytest.approx(value)), name
+        assert details["breadth"][name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-9)), name
     for name, value in vars(verdict).items():
         assert row[name] == value, name
 

@@ -195,3 +195,13 @@ def test_doubled_rows_lacking_columns_and_naive_instants_are_refused() -> None:
 def test_rules_that_contradict_themselves_are_refused(rules: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         RegimeRules(**rules)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_the_resolution_of_instants_changes_nothing(unit: str) -> None:
+    as_of = CALM.last_prices["as_of"].astype(f"datetime64[{unit}, UTC]")
+    universe = CALM.universe_1d.assign(session=CALM.universe_1d["session"].astype(f"datetime64[{unit}]"))
+
+    row = CALM.row(last_prices=CALM.last_prices.assign(as_of=as_of), universe_1d=universe)
+
+    assert parts(row) == (30, 25, 25, 20)
