@@ -35,9 +35,10 @@ def table_of(*days: date) -> pd.DataFrame:
 def grid(day: date, timeframe: Timeframe = Timeframe.MIN1) -> pd.DataFrame:
     """session, start and end of every bar of one session."""
     times = CALENDAR.times(day)
-    start = pd.date_range(times.opens_at, times.closes_at, freq=timeframe.length, inclusive="left").as_unit("ns")
-    end = (start + timeframe.length).where(start + timeframe.length < times.closes_at, times.closes_at)
-    return pd.DataFrame({"session": pd.Timestamp(day).as_unit("ns"), "start": start, "end": end.as_unit("ns")})
+    start = pd.Series(pd.date_range(times.opens_at, times.closes_at, freq=timeframe.length, inclusive="left"))
+    end = (start + timeframe.length).clip(upper=pd.Series(times.closes_at, index=start.index))
+    frame = pd.DataFrame({"session": pd.Timestamp(day), "start": start, "end": end})
+    return frame.astype({"session": "datetime64[ns]", "start": "datetime64[ns, UTC]", "end": "datetime64[ns, UTC]"})
 
 
 def flat_bars(

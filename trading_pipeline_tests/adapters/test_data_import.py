@@ -49,7 +49,7 @@ def imported(tmp_path: Path, frame: pd.DataFrame, spec: ImportSpec | None = None
     return import_bars(read_delivery(path, spec=spec), spec, CALENDAR, a_store(tmp_path / "bars"))
 
 
-def daily(symbol: str, *days: date, price: float = 100.0, **extra: object) -> pd.DataFrame:
+def daily(symbol: str, *days: date, price: float = 100.0, **extra: Any) -> pd.DataFrame:
     """Daily rows as a vendor sends them."""
     prices = dict.fromkeys(PRICES, price)
     return pd.DataFrame({"date": [str(day) for day in days]}).assign(symbol=symbol, **prices, volume=10, **extra)
@@ -98,7 +98,7 @@ def test_times_without_a_zone_are_new_york_time(tmp_path: Path) -> None:
     assert imported(tmp_path, delivered(bars).assign(ts=naive)).good == len(bars)
 
 
-def bad_rows() -> dict[str, dict[str, object]]:
+def bad_rows() -> dict[str, dict[str, Any]]:
     """Reason: what to change in the first row (09:30) of a good delivery."""
     day = f"{FULL_DAY} "
     return {
@@ -145,7 +145,8 @@ def test_no_delivered_row_is_lost(data: st.DataObject, seed: int) -> None:
     for at in data.draw(rows):
         frame.loc[at, data.draw(st.sampled_from([*PRICES, "volume"]))] = data.draw(st.sampled_from([0.0, -1.0, np.nan]))
     for at in data.draw(rows):
-        frame.loc[at, "ts"] += pd.Timedelta(minutes=data.draw(st.sampled_from([1, 600, 2000])))
+        moved = pd.Timedelta(minutes=data.draw(st.sampled_from([1, 600, 2000])))
+        frame["ts"] = frame["ts"].where(frame.index != at, frame["ts"] + moved)
     frame = pd.concat([frame, frame.loc[data.draw(rows)]]).sample(frac=1, random_state=seed)
 
     with TemporaryDirectory() as folder:

@@ -55,7 +55,7 @@ def test_missing_bars_are_counted_per_session() -> None:
         ("start", pd.Timestamp("2025-07-02 12:00", tz="UTC"), "out_of_session"),
     ],
 )
-def test_each_fault_is_counted_once(column: str, wrong: object, fault: str) -> None:
+def test_each_fault_is_counted_once(column: str, wrong: Any, fault: str) -> None:
     bars = flat_bars("AAA", *DAYS)
     bars.loc[3, column] = wrong
 
