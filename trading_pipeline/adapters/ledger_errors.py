@@ -26,6 +26,7 @@ BROKEN_RULES = {
     "23514": "a value is out of bounds",
     "SQLITE_CONSTRAINT_NOTNULL": "a value is missing",
     "23502": "a value is missing",
+    "23001": "recorded rows of this table are never changed or deleted",
     "SQLITE_CONSTRAINT_TRIGGER": "recorded rows of this table are never changed or deleted",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -264,12 +265,24 @@ SESSION_RECORD = SessionRecord(
 )
 
 
+CAUSES: tuple[Callable[[LedgerTransaction], bool], ...] = (
+    lambda tx: tx.add_snapshot(SNAPSHOT, [SETUP]),
+    lambda tx: tx.add_plan(PLAN),
+    lambda tx: tx.add_decision(DECISION),
+    lambda tx: tx.add_intent(INTENT),
+    lambda tx: tx.add_order(ORDER),
+)  # each hangs on the ones before it
+
+
+def record_causes(tx: LedgerTransaction, count: int) -> None:
+    """The first `count` rows of the chain from scan to order."""
+    for cause in CAUSES[:count]:
+        cause(tx)
+
+
 def record_decision(tx: LedgerTransaction) -> None:
     """Everything up to the intent, which orders and fills hang on."""
-    tx.add_snapshot(SNAPSHOT, [SETUP])
-    tx.add_plan(PLAN)
-    tx.add_decision(DECISION)
-    tx.add_intent(INTENT)
+    record_causes(tx, 4)
 
 
 def record_orders(tx: LedgerTransaction, *client_order_ids: str) -> None:

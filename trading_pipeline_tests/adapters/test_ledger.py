@@ -17,6 +17,7 @@ from trading_pipeline.adapters.ledger import SqlLedger, default_url
 from trading_pipeline.adapters.tables import APPEND_ONLY
 from trading_pipeline.domain.errors import LedgerConflict, LedgerError
 from trading_pipeline.domain.orders import OrdStatus
+from trading_pipeline.domain.risk import Code, Finding, Verdict
 from trading_pipeline.ports import Ledger, LedgerTransaction
 from trading_pipeline_tests.adapters import ledger_samples as samples
 from trading_pipeline_tests.adapters.ledger_samples import ACCOUNT, NOW, SESSION
@@ -66,13 +67,15 @@ def test_the_same_identity_with_other_content_is_a_conflict_that_names_it(ledger
     record, write, change, identity = ADDED[table]
     (field,) = change
 
-    with pytest.raises(LedgerConflict, match=f"{table} already has .*{identity}.*: (asked_)?{field} is .* there and"):
-        with ledger.transaction() as tx:
-            write(tx, replace(record, **change))
+    with (
+        pytest.raises(LedgerConflict, match=f"{table} already has .*{identity}.*: (asked_)?{field} is .* there and"),
+        ledger.transaction() as tx,
+    ):
+        write(tx, replace(record, **change))
 
 
 def test_two_runs_may_differ_in_who_ran_them_and_when(ledger: SqlLedger) -> None:
-    later = {"run_id": "second run", "created_at": NOW + timedelta(days=1)}
+    later: dict[str, Any] = {"run_id": "second run", "created_at": NOW + timedelta(days=1)}
 
     with ledger.transaction() as tx:
         assert not tx.add_snapshot(replace(samples.SNAPSHOT, **later), [samples.SETUP])
@@ -82,9 +85,13 @@ def test_two_runs_may_differ_in_who_ran_them_and_when(ledger: SqlLedger) -> None
 
 
 def test_a_second_intent_for_the_same_snapshot_and_symbol_is_refused(ledger: SqlLedger) -> None:
-    with pytest.raises(LedgerConflict, match="intent_id is 'intent-1' there and 'intent-2' here"):
-        with ledger.transaction() as tx:
-            tx.add_intent(replace(samples.INTENT, intent_id="intent-2"))
+    other = replace(samples.INTENT, intent_id="intent-2")
+
+    with (
+        pytest.raises(LedgerConflict, match="intent_id is 'intent-1' there and 'intent-2'"),
+        ledger.transaction() as tx,
+    ):
+        tx.add_intent(other)
 
 
 def test_a_snapshot_cannot_lose_or_gain_setups(ledger: SqlLedger) -> None:
@@ -138,15 +145,17 @@ def test_the_database_itself_refuses_to_change_what_is_recorded(tmp_path: Path, 
 
 @pytest.mark.parametrize(("field", "value"), [("quantity", Decimal(0)), ("price", Decimal(-1)), ("price", Decimal(0))])
 def test_e39_a_fill_has_shares_and_a_price(ledger: SqlLedger, field: str, value: Decimal) -> None:
+    change: dict[str, Any] = {"exec_id": "exec-2", field: value}
+
     with pytest.raises(LedgerError, match="out of bounds"), ledger.transaction() as tx:
-        tx.add_fill(replace(samples.FILL, exec_id="exec-2", **{field: value}))
+        tx.add_fill(replace(samples.FILL, **change))
 
 
 def test_e39_an_order_keeps_each_of_its_partial_fills(ledger: SqlLedger) -> None:
     with ledger.transaction() as tx:
         tx.add_fill(replace(samples.FILL, exec_id="exec-2", quantity=Decimal(40), price=Decimal("100.11")))
         found = [(fill.exec_id, fill.quantity, fill.price) for fill in tx.fills(ACCOUNT, session=SESSION)]
-    assert found == [("exec-1", 100, Decimal("100.0937")), ("exec-2", 40, Decimal("100.11"))]
+    assert found == [("exec-1", Decimal(100), Decimal("100.0937")), ("exec-2", Decimal(40), Decimal("100.11"))]
 
 
 def test_a_row_whose_cause_is_not_recorded_is_refused(ledger: SqlLedger) -> None:
@@ -163,8 +172,11 @@ def test_e28_two_trades_of_one_symbol_stay_two(ledger: SqlLedger) -> None:
         tx.save_position(replace(samples.POSITION, trade_id="order-2", stop=Decimal(100)))
 
     with ledger.read() as tx:
-        assert [(t.trade_id, t.exit_px) for t in tx.trades(ACCOUNT)] == [("order-1", 105), ("order-2", 99)]
-        assert [(p.trade_id, p.stop) for p in tx.positions(ACCOUNT)] == [("order-2", 100)]
+        assert [(t.trade_id, t.exit_px) for t in tx.trades(ACCOUNT)] == [
+            ("order-1", Decimal(105)),
+            ("order-2", Decimal(99)),
+        ]
+        assert [(p.trade_id, p.stop) for p in tx.positions(ACCOUNT)] == [("order-2", Decimal(100))]
         assert tx.row_counts()["positions"] == 2
 
 
@@ -237,3 +249,13 @@ def test_legs_are_found_by_their_parent(ledger: SqlLedger) -> None:
     with ledger.transaction() as tx:
         tx.add_order(replace(samples.ORDER, client_order_id="leg", parent_id="order-1"))
         assert [leg.client_order_id for leg in tx.children("order-1")] == ["leg"]
+
+
+def test_a_decision_on_a_number_that_is_none_is_recorded_once(ledger: SqlLedger) -> None:
+    measured = Finding(Verdict.DENIAL, Code.NON_FINITE_INPUT, Decimal("NaN"), "finite", "entry")
+    denied = replace(samples.DECISION, decision_id="decision-2", approved=False, findings=(measured,))
+
+    with ledger.transaction() as tx:
+        assert tx.add_decision(denied)
+        assert not tx.add_decision(denied)
+        assert str(tx.decisions(ACCOUNT, SESSION)[1].findings[0].measured) == "NaN"
