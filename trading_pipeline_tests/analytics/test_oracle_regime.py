@@ -89,7 +89,7 @@ def assert_equal(world: World, row: Mapping[Any, Any]) -> None:
         assert row[name] == value, name
 
 
-@settings(max_examples=20, deadline=None, phases=NO_SHRINKING)
+@settings(max_examples=10, deadline=None, phases=NO_SHRINKING)
 @given(seed=st.integers(0, 100_000))
 def test_the_regime_equals_the_oracle(seed: int) -> None:
     world = random_world(seed)
@@ -100,7 +100,7 @@ def test_the_regime_equals_the_oracle(seed: int) -> None:
 
 
 def test_the_random_markets_reach_the_rules_they_are_meant_to_test() -> None:
-    rows = pd.concat([random_world(seed).scored() for seed in range(25)])
+    rows = pd.concat([random_world(seed).scored() for seed in range(15)])
 
     assert set(rows["trend"]) == {"bullish", "mixed", "bearish"}
     assert len(set(rows["breadth_points"])) == 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pytest
@@ -198,10 +198,10 @@ def test_rules_that_contradict_themselves_are_refused(rules: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_the_resolution_of_instants_changes_nothing(unit: str) -> None:
-    as_of = CALM.last_prices["as_of"].astype(f"datetime64[{unit}, UTC]")
-    universe = CALM.universe_1d.assign(session=CALM.universe_1d["session"].astype(f"datetime64[{unit}]"))
+def test_the_resolution_of_instants_changes_nothing(unit: Literal["s", "ms", "us", "ns"]) -> None:
+    prices = CALM.last_prices.assign(as_of=CALM.last_prices["as_of"].dt.as_unit(unit))
+    universe = CALM.universe_1d.assign(session=CALM.universe_1d["session"].dt.as_unit(unit))
 
-    row = CALM.row(last_prices=CALM.last_prices.assign(as_of=as_of), universe_1d=universe)
+    row = CALM.row(last_prices=prices, universe_1d=universe)
 
     assert parts(row) == (30, 25, 25, 20)
