@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
 
@@ -12,11 +10,11 @@ import pandas as pd
 
 from trading_pipeline.domain.orders import Leg, Order, OrdStatus
 from trading_pipeline.domain.positions import Trade
+from trading_pipeline.domain.reports import STAGES, Candidate, Funnel
 from trading_pipeline.domain.risk import RiskDecision, Verdict
 from trading_pipeline.domain.trading_session import RiskEvent
 from trading_pipeline.ports import Ledger, LedgerTransaction, ResearchStore
 
-STAGES = ("universe", "coarse", "scored", "watchlist", "planned", "approved", "submitted", "filled", "closed")
 GATES = ("insufficient_history", "conditions", "volume", "score_below_minimum", "not_in_top")
 """Reasons of the coarse screen in the order of its gates: a later one means the symbol came further."""
 GRADES = ("C", "B", "A", "A+")
@@ -24,33 +22,6 @@ GRADES = ("C", "B", "A", "A+")
 Reasons = Mapping[str, Mapping[str, str]]
 """Per stage: the symbols with evidence of having reached it, each with why it would end there."""
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One symbol of the session: the furthest stage it reached, and why it went no further."""
-
-    symbol: str
-    stage: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Funnel:
-    """Distinct symbols per stage, and each symbol's one end.
-
-    counts[stage] = counts[next stage] + the candidates that ended at the stage. Candidates are sorted by how far they
-    came (furthest first), then by symbol.
-    """
-
-    session: date
-    counts: dict[str, int]
-    candidates: tuple[Candidate, ...]
-
-    def reasons(self, stage: str) -> dict[str, int]:
-        """Why symbols ended at a stage, the most frequent reason first, then by name."""
-        found = Counter(candidate.reason for candidate in self.candidates if candidate.stage == stage)
-        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def session_funnel(frames: ResearchStore, ledger: Ledger, account: str, session: date) -> Funnel:

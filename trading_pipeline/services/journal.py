@@ -12,9 +12,9 @@ from trading_pipeline.domain.market import Quote
 from trading_pipeline.domain.money import ZERO, average_price, cost_of, plain, to_ratio
 from trading_pipeline.domain.orders import Fill, Leg, Order
 from trading_pipeline.domain.positions import Position, Trade
+from trading_pipeline.domain.reports import JournalEntry, PositionView
 from trading_pipeline.domain.setups import Setup, TradePlan
 from trading_pipeline.ports import LedgerTransaction
-from trading_pipeline.services.report_data import JournalEntry, PositionView
 
 
 def plan_of(tx: LedgerTransaction, order: Order | None) -> TradePlan | None:

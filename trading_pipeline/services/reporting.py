@@ -14,12 +14,7 @@ from trading_pipeline.domain.market import Quote, Timeframe
 from trading_pipeline.domain.money import ZERO, to_price
 from trading_pipeline.domain.performance import DailyPerformance, EquityPoint, summarise_day
 from trading_pipeline.domain.positions import Trade
-from trading_pipeline.domain.setups import ScanSnapshot, Setup
-from trading_pipeline.domain.trading_session import SessionRecord
-from trading_pipeline.ports import BarStore, Clock, Ledger, LedgerTransaction, ResearchStore, TradingCalendar
-from trading_pipeline.services.funnel import session_funnel
-from trading_pipeline.services.journal import positions_at_close, total_open_risk, write_journal
-from trading_pipeline.services.report_data import (
+from trading_pipeline.domain.reports import (
     Benchmark,
     ClosingEquity,
     NetPnl,
@@ -29,6 +24,12 @@ from trading_pipeline.services.report_data import (
     TradeChart,
     WinRates,
 )
+from trading_pipeline.domain.setups import ScanSnapshot, Setup
+from trading_pipeline.domain.trading_session import SessionRecord
+from trading_pipeline.ports import BarStore, Clock, Ledger, LedgerTransaction, ResearchStore, TradingCalendar
+from trading_pipeline.services.decision_log import Json, as_json
+from trading_pipeline.services.funnel import session_funnel
+from trading_pipeline.services.journal import positions_at_close, total_open_risk, write_journal
 
 CHART_BARS = Timeframe.MIN15
 TOP_SETUPS = 8
@@ -227,3 +228,10 @@ def _origin(record: SessionRecord, snapshots: Sequence[ScanSnapshot]) -> Origin:
         decision_hash=record.decision_hash,
         inputs={snapshot.as_of.isoformat(): snapshot.input_hash for snapshot in snapshots},
     )  # fmt: skip
+
+
+def report_json(report: SessionReport) -> dict[str, Json]:
+    """The report as plain JSON values: decimals and instants as text; trades without the bars of their charts."""
+    fields = as_json(report)
+    fields.pop("charts")
+    return {**fields, "trades": [as_json(trade) for trade in report.trades]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -9,8 +10,36 @@ from decimal import Decimal
 from trading_pipeline.domain.performance import DailyPerformance, EquityPoint
 from trading_pipeline.domain.positions import Trade
 from trading_pipeline.domain.setups import RegimeSnapshot, Setup
-from trading_pipeline.services.decision_log import Json, as_json
-from trading_pipeline.services.funnel import Funnel
+
+STAGES = ("universe", "coarse", "scored", "watchlist", "planned", "approved", "submitted", "filled", "closed")
+"""How far a symbol can come, each stage within the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One symbol of the session: the furthest stage it reached, and why it went no further."""
+
+    symbol: str
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """Distinct symbols per stage, and each symbol's one end.
+
+    counts[stage] = counts[next stage] + the candidates that ended at the stage. Candidates are sorted by how far they
+    came (furthest first), then by symbol.
+    """
+
+    session: date
+    counts: dict[str, int]
+    candidates: tuple[Candidate, ...]
+
+    def reasons(self, stage: str) -> dict[str, int]:
+        """Why symbols ended at a stage, the most frequent reason first, then by name."""
+        found = Counter(candidate.reason for candidate in self.candidates if candidate.stage == stage)
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +180,3 @@ class SessionReport:
     def trades(self) -> tuple[Trade, ...]:
         """Trades closed in the session, in order of exit."""
         return tuple(chart.trade for chart in self.charts)
-
-    def to_json(self) -> dict[str, Json]:
-        """Plain JSON values: decimals and instants as text; trades without the bars of their charts."""
-        fields = as_json(self)
-        fields.pop("charts")
-        return {**fields, "trades": [as_json(trade) for trade in self.trades]}
