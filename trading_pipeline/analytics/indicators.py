@@ -106,9 +106,11 @@ def _fill(bars: dict[str, FloatArray], out: FloatArray, rules: IndicatorRules) -
 
 
 def _mean_of_last(values: FloatArray, bars: int, out: FloatArray) -> None:
-    """Mean of the last `bars` values, summed afresh on each row: a sliding sum would carry rounding along."""
+    """Mean of the last `bars` values, summed afresh on each row: a sliding sum would carry rounding along.
+
+    values start with NaN (warm-up), so the rows before `bars` values are NaN without being told.
+    """
     out[:] = values
     for lag in range(1, bars):
         out[lag:] += values[:-lag]
-    out[: bars - 1] = np.nan
     out /= bars
