@@ -31,7 +31,7 @@ class Frame:
     x_range: tuple[float, float]
     y_range: tuple[float, float]
     left: int = 56
-    right: int = 12
+    right: int = 20
     top: int = 10
     bottom: int = 22
 

@@ -87,7 +87,12 @@ def funnel_rows(funnel: Funnel) -> list[tuple[str, int, float, list[tuple[str, i
     """Per stage: name, symbols, share of the first stage (%), and why symbols ended there."""
     whole = max(funnel.counts[STAGES[0]], 1)
     return [
-        (stage, count, round(100.0 * count / whole, 2), list(funnel.reasons(stage).items()))
+        (
+            stage,
+            count,
+            round(100.0 * count / whole, 2),
+            [(reason.removeprefix(f"{stage}:"), number) for reason, number in funnel.reasons(stage).items()],
+        )
         for stage, count in funnel.counts.items()
     ]
 
