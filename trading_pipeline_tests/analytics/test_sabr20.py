@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -157,27 +158,33 @@ def test_a_null_anywhere_a_rule_reads_is_insufficient_history() -> None:
             frame[column] = kept
 
 
-scores = st.sampled_from([54.999999, 55.0, 64.999999, 65.0, 74.999999, 75.0, 100.0, 0.0])
-ratios = st.sampled_from([0.0, 1.19, 1.2, 1.49, 1.5, 1.99, 2.0, 9.0])
-states = st.sampled_from(["BottomActive", "BottomSoon", "PreBottom", "PostBottom"])
+GRADED = list(
+    product(
+        (0.0, 54.999999, 55.0, 64.999999, 65.0, 74.999999, 75.0, 100.0),
+        ("BottomActive", "BottomSoon", "PreBottom", "PostBottom"),
+        (-1.0, 0.0, 1.19, 1.2, 1.49, 1.5, 1.99, 2.0, 9.0),
+        (False, True),
+    )
+)
 
 
-@given(score=scores, ratio=ratios, state=states, trigger=st.booleans(), required=st.booleans())
-def test_the_grade_is_the_best_row_of_the_table_that_fits(
-    score: float, ratio: float, state: str, trigger: bool, required: bool
-) -> None:
-    rules = Sabr20Rules(require_trigger=required)
-    opened = trigger or not required
+def literal_grade(score: float, state: str, ratio: float, opened: bool) -> str:
     if score >= 75 and state == "BottomActive" and ratio >= 2.0 and opened:
-        expected = "A+"
-    elif score >= 65 and state in {"BottomActive", "BottomSoon"} and ratio >= 1.5 and opened:
-        expected = "A"
-    else:
-        expected = "B" if score >= 55 and ratio >= 1.2 else "C"
+        return "A+"
+    if score >= 65 and state in {"BottomActive", "BottomSoon"} and ratio >= 1.5 and opened:
+        return "A"
+    return "B" if score >= 55 and ratio >= 1.2 else "C"
 
-    found = grades(np.array([score]), np.array([state], dtype=object), np.array([ratio]), rules, np.array([trigger]))
 
-    assert found.tolist() == [expected]
+@pytest.mark.parametrize("required", [False, True])
+def test_the_grade_is_the_best_row_of_the_table_that_fits(required: bool) -> None:
+    score, state, ratio, trigger = (np.array(values) for values in zip(*GRADED, strict=True))
+
+    found = grades(score, state.astype(object), ratio, Sabr20Rules(require_trigger=required), trigger)
+
+    assert found.tolist() == [
+        literal_grade(points, phase, rr, fired or not required) for points, phase, rr, fired in GRADED
+    ]
 
 
 def test_weights_must_add_up_and_unknown_settings_are_refused() -> None:
