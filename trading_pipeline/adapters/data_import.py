@@ -177,7 +177,7 @@ def _duplicates(good: pd.DataFrame) -> tuple[BoolArray, BoolArray]:
 
 
 def _set_aside(placed: pd.DataFrame, spec: ImportSpec, folder: Path) -> Path | None:
-    """Write the rows that have a reason, as delivered, under the hash of their content."""
+    """Write the rows that have a reason, as read (`row`: place in the file), under the hash of their content."""
     bad = placed[placed["reason"] != ""].drop(columns=["place", "session", "start", "end"])
     if bad.empty:
         return None

@@ -158,6 +158,16 @@ def test_no_delivered_row_is_lost(data: st.DataObject, seed: int) -> None:
     assert (len(stored), aside) == (report.good, report.quarantined)
 
 
+@pytest.mark.parametrize("timeframe", [MIN1, DAY1])
+def test_a_delivery_without_any_good_row_stores_nothing(tmp_path: Path, timeframe: Timeframe) -> None:
+    frame = daily("AAA", date(1990, 1, 2), date(1990, 1, 3))
+
+    report = imported(tmp_path, frame, a_spec(timeframe))
+
+    assert (report.good, report.sessions, report.symbols) == (0, (), ())
+    assert report.reasons == {"outside_calendar": 2}
+
+
 def test_exact_duplicates_are_collapsed_and_counted(tmp_path: Path) -> None:
     frame = delivered(flat_bars("AAA", FULL_DAY))
 
