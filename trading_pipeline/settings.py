@@ -30,6 +30,7 @@ from trading_pipeline.domain.risk import RiskLimits
 
 HOME_VARIABLE = "TRADING_PIPELINE_HOME"
 CONFIG_VARIABLE = "TRADING_PIPELINE_CONFIG"
+PROFILE_VARIABLE = "TRADING_PIPELINE_PROFILE"
 OVERRIDE_PREFIX = "TRADING_PIPELINE__"
 DEFAULT_HOME = Path(".trading_pipeline")
 SHIPPED_CONFIG = Path(__file__).resolve().parent.parent / "config" / "trading.yaml"
@@ -122,12 +123,12 @@ def load_settings(
     """Read the YAML tree, lay a profile and environment overrides over it, and validate.
 
     path: default $TRADING_PIPELINE_CONFIG, else the shipped config/trading.yaml, else the built-in defaults.
-    profile: a YAML file with only the settings that differ. Environment: TRADING_PIPELINE__RISK__... with "__"
-    between levels, for example TRADING_PIPELINE__EXECUTION__RISK__MAX_OPEN_POSITIONS=3.
+    profile: a YAML file with only the settings that differ; default $TRADING_PIPELINE_PROFILE.
+    Environment: TRADING_PIPELINE__ and the levels of the key with "__" between, for example TRADING_PIPELINE__EXECUTION__RISK__MAX_OPEN_POSITIONS=3.
     Raises SettingsError naming file, key and fix.
     """
     environ = os.environ if environ is None else environ
-    named = path or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
+    named, profile = path or _named(environ, CONFIG_VARIABLE), profile or _named(environ, PROFILE_VARIABLE)
     chosen = named or (SHIPPED_CONFIG if SHIPPED_CONFIG.exists() else None)
     tree = _read_yaml(chosen) if chosen else {}
     for overlay in (_read_yaml(profile) if profile else {}, _overrides(environ)):
@@ -136,6 +137,10 @@ def load_settings(
         return Settings.model_validate(tree)
     except ValidationError as error:
         raise SettingsError(_explain(error, [source for source in (chosen, profile) if source])) from error
+
+
+def _named(environ: Mapping[str, str], variable: str) -> Path | None:
+    return Path(environ[variable]) if environ.get(variable) else None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from trading_pipeline.adapters.bar_feed import StoredBarFeed
 from trading_pipeline.adapters.bar_store import ParquetBarStore
@@ -18,9 +20,14 @@ from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
 from trading_pipeline.adapters.calendar import ExchangeCalendar
 from trading_pipeline.adapters.clock import ReplayClock, SystemClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
+from trading_pipeline.adapters.report_page import equity_svg, write_report
 from trading_pipeline.adapters.research_store import ParquetResearchStore
+from trading_pipeline.domain.errors import HomeInUseError
+from trading_pipeline.domain.reports import SessionReport
 from trading_pipeline.ports import Clock, Ledger
 from trading_pipeline.services.desk import Desk, Provenance
+from trading_pipeline.services.replay import Replayed, copy_research, replay_session
+from trading_pipeline.services.reporting import ReportDesk, report_data
 from trading_pipeline.services.research import ResearchDesk
 from trading_pipeline.services.session_loop import Progress, SessionLoop
 from trading_pipeline.settings import Settings, load_settings, resolve_home
@@ -28,6 +35,7 @@ from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import VenueRules
 
 VERSION = "0.1.0"
+SessionProgress = Callable[[date, datetime, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class Workspace:
     settings: Settings
     run_id: str = ""
     clock: Clock = field(default_factory=SystemClock)
+    config: Path | None = None
+    profile: Path | None = None
 
     @cached_property
     def calendar(self) -> ExchangeCalendar:
@@ -73,6 +83,16 @@ class Workspace:
             settings=self.settings, provenance=self.provenance,
         )  # fmt: skip
 
+    def report_path(self, session: date) -> Path:
+        """Where a session's report stands."""
+        return self.home / "reports" / f"{self.settings.execution.account}-{session.isoformat()}.html"
+
+    def write_report(self, session: date) -> WrittenReport:
+        """Write the session's HTML report from the record; raises MissingResultError when it was not traded."""
+        desk = ReportDesk(ledger=self.ledger, frames=self.frames, bars=self.bars, calendar=self.calendar)
+        report = report_data(desk, self.settings.execution.account, session)
+        return WrittenReport(write_report(self.report_path(session), report), report)
+
     def room(self) -> Room:
         """The simulated account of this home, on an accelerated clock."""
         venue = SimulatedVenue(self.home / "venue.sqlite3", venue_rules(self.settings))
@@ -83,11 +103,62 @@ class Workspace:
         venue = SimulatedVenue(self.home / "venue.sqlite3", venue_rules(self.settings))
         return Room(self, self.ledger, venue, clock=self.clock)
 
+    def replay(self, first: date, last: date, on_step: SessionProgress | None = None) -> Iterator[Replayed]:
+        """Run the sessions from first to last through the loop; those on record are verified instead.
+
+        Raises NotASessionError when there is no session between, HomeInUseError when another process trades here.
+        """
+        sessions = self.calendar.sessions(first, last)
+        if not sessions:
+            self.calendar.times(first)
+        with self.exclusive("trading"), self.scratch_rooms() as scratch:
+            account = self.settings.execution.account
+            with closing(self.room()) as room:
+                for session in sessions:
+                    step = partial(on_step, session) if on_step else None
+                    yield replay_session(room, scratch, account, session, step)
+
+    def dry_run(self, first: date, last: date, on_step: SessionProgress | None = None) -> Iterator[Replayed]:
+        """Trade the sessions in a fresh account that leaves no trace, on the research on record."""
+        with self.scratch_rooms() as scratch:
+            room = scratch(self.settings.execution.initial_cash_usd)
+            for session in self.calendar.sessions(first, last):
+                copy_research(self.ledger, room.ledger, session)
+                step = partial(on_step, session) if on_step else None
+                yield Replayed(room.loop(session, step).run(), verified=False)
+
+    @contextmanager
+    def exclusive(self, what: str) -> Iterator[None]:
+        """Keep other processes of this home from doing the same; raises HomeInUseError when one already does."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.home / f"{what}.lock")
+        try:
+            with lock.acquire(blocking=False):
+                yield
+        except Timeout as error:
+            raise HomeInUseError(
+                f"another process is busy with {what} in {self.home}. Wait for it to end, or use another home: "
+                "--home FOLDER"
+            ) from error
+
     @contextmanager
     def scratch_rooms(self) -> Iterator[ScratchRooms]:
         """Rooms of their own that leave no trace: for verification and dry runs."""
         with tempfile.TemporaryDirectory(prefix="trading-pipeline-") as folder:
             yield ScratchRooms(self, Path(folder))
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenReport:
+    """A report's page and what it shows."""
+
+    path: Path
+    report: SessionReport
+
+    @property
+    def equity_svg(self) -> str:
+        """The session's equity as a picture."""
+        return str(equity_svg(self.report.equity))
 
 
 @dataclass(frozen=True)
@@ -106,6 +177,14 @@ class Room:
         feed = StoredBarFeed(self.workspace.bars, live=self.clock is not None)
         desk = self.desk(times.opens_at, feed.base_minutes())
         return SessionLoop(desk=desk, feed=feed, times=times, market=self.venue, on_step=on_step)
+
+    def close(self) -> None:
+        """Give the venue back, so that another process may open it."""
+        self.venue.close()
+
+    def session_of(self, instant: datetime) -> date:
+        """The session an instant belongs to."""
+        return self.workspace.calendar.session_of(instant)
 
     def desk(self, starts_at: datetime, base_bar_minutes: int) -> Desk:
         """The desk, its clock at `starts_at` unless it runs in real time."""
@@ -152,7 +231,8 @@ def open_workspace(
     home: Path | None = None, *, config: Path | None = None, profile: Path | None = None, run_id: str = ""
 ) -> Workspace:
     """The workspace of a home folder under the configured settings."""
-    return Workspace(resolve_home(home), load_settings(config, profile=profile), run_id)
+    settings = load_settings(config, profile=profile)
+    return Workspace(resolve_home(home), settings, run_id, config=config, profile=profile)
 
 
 def code_version() -> str:

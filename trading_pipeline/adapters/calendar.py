@@ -49,6 +49,10 @@ class ExchangeCalendar:
         low, high = np.searchsorted(days, np.datetime64(first)), np.searchsorted(days, np.datetime64(last), "right")
         return self._days[low:high]
 
+    def last_session(self) -> date:
+        """The last session the calendar knows (about a year ahead)."""
+        return self._days[-1]
+
     def is_session(self, day: date) -> bool:
         """True when the exchange opens on that date."""
         return day in self._times

@@ -47,18 +47,23 @@ def _entry(tx: LedgerTransaction, order: Order, fills: list[Fill]) -> JournalEnt
     levels = f"; stop {plain(plan.stop)}, target {plain(plan.target)}. {plan.entry_reason}." if plan else "; no plan."
     return JournalEntry(
         at=fills[0].executed_at, kind="entry", symbol=order.symbol,
-        text=f"Bought {plain(quantity)} {order.symbol} at {price:.4f}{levels}",
+        text=f"Bought {plain(quantity)} {order.symbol} at {_price(price)}{levels}",
         score=setup.score if setup else 0.0, state=setup.state if setup else "", grade=setup.grade if setup else "",
     )  # fmt: skip
 
 
 def _exit(trade: Trade) -> JournalEntry:
     text = (
-        f"Sold {plain(trade.quantity)} {trade.symbol} at {trade.exit_px:.4f} ({trade.exit_reason.value}): "
+        f"Sold {plain(trade.quantity)} {trade.symbol} at {_price(trade.exit_px)} ({trade.exit_reason.value}): "
         f"net {trade.net_usd:+,.2f} USD, {trade.r_multiple:+.2f} R after {plain(trade.commission_usd)} USD commission. "
         f"Entered as {trade.entry_reason}."
     )
     return JournalEntry(trade.exit_at, "exit", trade.symbol, text, trade.score, trade.state, trade.grade)
+
+
+def _price(price: Decimal) -> str:
+    """Cents, or four digits where there are sub-pennies."""
+    return f"{price:.4f}".removesuffix("00")
 
 
 def positions_at_close(

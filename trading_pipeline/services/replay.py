@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Protocol
 
@@ -23,6 +23,9 @@ class TradingRoom(Protocol):
 
     def loop(self, session: date, on_step: Progress | None = None) -> SessionLoop:
         """The loop of one session."""
+
+    def session_of(self, instant: datetime) -> date:
+        """The session an instant belongs to."""
 
 
 @dataclass(frozen=True, slots=True)

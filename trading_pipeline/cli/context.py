@@ -1,0 +1,56 @@
+"""What every command starts from: the workspace, and which session is meant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trading_pipeline.domain.errors import InputError, MissingResultError
+from trading_pipeline.wiring import Workspace, open_workspace
+
+LATEST = "latest"
+SessionOption = Annotated[str, typer.Option("--session", help="Session date (YYYY-MM-DD), or: latest")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines")]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The global options as given."""
+
+    home: Path | None = None
+    config: Path | None = None
+    profile: Path | None = None
+
+
+def workspace_of(context: typer.Context) -> Workspace:
+    """The workspace the command works in."""
+    options: Options = context.obj or Options()
+    return open_workspace(options.home, config=options.config, profile=options.profile)
+
+
+def parse_day(text: str) -> date:
+    """A date; raises InputError that shows the format."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"{text!r} is not a date: write it as 2025-06-10, or: latest") from error
+
+
+def chosen_session(workspace: Workspace, text: str) -> date:
+    """The session meant: a date that is one, or the newest on record."""
+    if text != LATEST:
+        return workspace.calendar.times(parse_day(text)).session
+    with workspace.ledger.read() as tx:
+        records = tx.session_records(workspace.settings.execution.account)
+    researched = workspace.frames.sessions("sabr20_watchlist")
+    newest = max([*(record.session for record in records), *researched], default=None)
+    if newest is None:
+        raise MissingResultError(
+            f"nothing has been run in {workspace.home} yet. Try: trading-pipeline demo, or import bars and then "
+            "trading-pipeline session replay --session YYYY-MM-DD"
+        )
+    return newest

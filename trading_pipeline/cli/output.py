@@ -1,0 +1,81 @@
+"""Printing: tables for people, JSON for machines, one line for a failure."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+WIDTH_OF_A_PIPE = 150
+console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+errors = Console(stderr=True, highlight=False)
+NUMBER_LIKE = frozenset("0123456789.,+-−%$ RAM/")
+
+
+def complain(message: str) -> int:
+    """Print a failure to stderr; returns the exit code for it."""
+    errors.print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+    return 1
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON, keys in the given order."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def say(text: str = "") -> None:
+    """Print a line as it is, however long: no markup."""
+    console.print(Text(text), soft_wrap=True)
+
+
+def heading(text: str) -> None:
+    """Print a heading with a line of space above."""
+    console.print()
+    console.print(Text(text, style="bold"))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "none") -> None:
+    """Print rows under column names; numbers to the right; one line of words when there are no rows."""
+    found = [[_cell(value) for value in row] for row in rows]
+    if not found:
+        say(f"  {empty}")
+        return
+    table = Table(box=None, pad_edge=True, header_style="dim")
+    for number, name in enumerate(columns):
+        right = all(set(row[number]) <= NUMBER_LIKE for row in found)
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in found:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+
+
+def print_records(records: Sequence[Mapping[str, object]], *, empty: str = "none") -> None:
+    """Print records as a table; their keys are the columns."""
+    columns = list(records[0]) if records else []
+    print_table(columns, ([record[name] for name in columns] for record in records), empty=empty)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A progress display on stderr that goes away when done; silent where there is no terminal."""
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    )  # fmt: skip
+    with Progress(*columns, console=errors, transient=not errors.is_terminal) as shown:
+        yield shown

@@ -1,0 +1,97 @@
+"""session replay"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Annotated
+
+import typer
+
+from trading_pipeline.cli.context import JsonOption, parse_day, workspace_of
+from trading_pipeline.cli.output import heading, print_json, print_table, progress, say
+from trading_pipeline.domain.errors import MissingBarsError
+from trading_pipeline.services.replay import Replayed
+from trading_pipeline.services.research import STEPS, run_research
+from trading_pipeline.services.session_rows import session_rows
+from trading_pipeline.wiring import Workspace
+
+app = typer.Typer(help="Trading sessions.", no_args_is_help=True)
+
+
+@app.command()
+def replay(
+    context: typer.Context,
+    session: Annotated[str, typer.Option("--session", help="First session (YYYY-MM-DD)")],
+    to: Annotated[str | None, typer.Option("--to", help="Last session. Default: only the first")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Trade a fresh account and record nothing")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run stored sessions through the session loop: trade those not on record, verify those that are."""
+    workspace = workspace_of(context)
+    first = workspace.calendar.times(parse_day(session)).session
+    sessions = workspace.calendar.sessions(first, parse_day(to) if to else first)
+    _require_bars(workspace, sessions)
+    with workspace.exclusive("trading"):
+        _research(workspace, sessions)
+    done = _run(workspace, sessions, dry_run=dry_run)
+    if as_json:
+        print_json([_json(one) for one in done])
+    else:
+        _show(workspace, done, dry_run=dry_run)
+
+
+def _require_bars(workspace: Workspace, sessions: Sequence[date]) -> None:
+    base = workspace.bars.base_timeframe()
+    stored = set(workspace.bars.sessions(base)) if base else set()
+    missing = [day for day in sessions if day not in stored]
+    if missing or not sessions:
+        raise MissingBarsError(missing[0] if missing else date.min, [], base.value if base else "1min or 5min")
+
+
+def _research(workspace: Workspace, sessions: Sequence[date]) -> None:
+    with workspace.ledger.read() as tx:
+        missing = [day for day in sessions if not tx.snapshots(day)]
+    with progress() as shown:
+        task = shown.add_task("research", total=len(missing) * len(STEPS))
+        for day in missing:
+            run_research(workspace.research, day, lambda name, day=day: shown.update(  # type: ignore[misc]
+                task, advance=1, description=f"research {day} {name}"
+            ))  # fmt: skip
+
+
+def _run(workspace: Workspace, sessions: Sequence[date], *, dry_run: bool) -> list[Replayed]:
+    with progress() as shown:
+        task = shown.add_task("sessions", total=None)
+
+        def on_step(day: date, at: datetime, done: int, total: int) -> None:
+            shown.update(task, completed=done, total=total, description=f"session {day} {at:%H:%M} UTC")
+
+        run = workspace.dry_run if dry_run else workspace.replay
+        return list(run(sessions[0], sessions[-1], on_step))
+
+
+def _json(one: Replayed) -> dict[str, object]:
+    record = one.record
+    return {
+        "session": record.session.isoformat(), "phase": record.phase.value, "verified": one.verified,
+        "decision_hash": record.decision_hash, "opening_equity_usd": str(record.opening_equity_usd),
+    }  # fmt: skip
+
+
+def _show(workspace: Workspace, done: Sequence[Replayed], *, dry_run: bool) -> None:
+    account = workspace.settings.execution.account
+    heading(f"{len(done)} sessions" + (" (dry run: nothing recorded)" if dry_run else ""))
+    rows = [
+        (one.record.session, "verified: decides the same again" if one.verified else "traded",
+         one.record.decision_hash[:16], f"{one.record.opening_equity_usd:,.2f}")
+        for one in done
+    ]  # fmt: skip
+    print_table(("session", "what", "decision log", "opening equity"), rows)
+    if dry_run:
+        return
+    with workspace.ledger.read() as tx:
+        trades = [row for one in done for row in session_rows(tx, account, one.record.session, "trades")]
+    heading(f"{len(trades)} trades")
+    print_table(list(trades[0]) if trades else (), (list(row.values()) for row in trades))
+    say(f"\nNext: trading-pipeline funnel --session {done[-1].record.session}")

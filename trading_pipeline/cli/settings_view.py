@@ -1,0 +1,58 @@
+"""config check | show"""
+
+from __future__ import annotations
+
+import typer
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from trading_pipeline.cli.context import JsonOption, Options
+from trading_pipeline.cli.output import print_json, print_table, say
+from trading_pipeline.settings import Settings, load_settings
+
+app = typer.Typer(help="Settings: check them, show them with units and meaning.", no_args_is_help=True)
+
+
+def _settings(context: typer.Context) -> Settings:
+    options: Options = context.obj or Options()
+    return load_settings(options.config, profile=options.profile)
+
+
+@app.command()
+def check(context: typer.Context) -> None:
+    """Read the settings and say whether they hold together."""
+    settings = _settings(context)
+    say(f"settings are valid; configuration {settings.digest()[:12]}")
+
+
+@app.command()
+def show(context: typer.Context, as_json: JsonOption = False, as_yaml: bool = False) -> None:
+    """Show every setting with its value and meaning; --as-yaml prints a file to start a profile from."""
+    settings = _settings(context)
+    tree = settings.model_dump(mode="json")
+    if as_json:
+        print_json(tree)
+    elif as_yaml:
+        say(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).rstrip())
+    else:
+        print_table(("setting", "value", "meaning"), _rows(settings))
+
+
+def _rows(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:
+    rows: list[tuple[str, str, str]] = []
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            rows += _rows(value, f"{prefix}{name}.")
+        else:
+            rows.append((f"{prefix}{name}", _shown(value), _meaning(field)))
+    return rows
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _meaning(field: FieldInfo) -> str:
+    return field.description or ""

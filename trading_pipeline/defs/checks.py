@@ -1,0 +1,62 @@
+"""Asset checks: the same questions from the UI, from a single run and from a backfill."""
+
+from datetime import date
+from typing import Any, Protocol
+
+import dagster as dg
+
+from trading_pipeline.defs.partitions import SESSIONS
+from trading_pipeline.defs.resources import WorkspaceResource
+from trading_pipeline.services.checks import CHECKS, Check, Verdict
+from trading_pipeline.services.research import ResearchDesk
+
+
+def severity_of(check: Check) -> dg.AssetCheckSeverity:
+    """A failed blocking check is an error; any other a warning."""
+    return dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
+
+
+def _definition(check: Check) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=check.asset, name=check.name, description=check.question, blocking=check.blocking,
+        partitions_def=SESSIONS,
+    )  # fmt: skip
+    def ask(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
+        verdict = check.ask(workspace.open().research, date.fromisoformat(context.partition_key))
+        return dg.AssetCheckResult(
+            passed=verdict.passed, severity=severity_of(check), description=verdict.words, metadata=verdict.numbers
+        )
+
+    return ask
+
+
+CHECK_DEFINITIONS = tuple(_definition(check) for check in CHECKS)
+
+
+class EventLog(Protocol):
+    """Any run's context: assets' and ops' alike."""
+
+    def log_event(self, event: Any) -> None:
+        """Record an event in the run."""
+
+
+def report_checks(context: EventLog, desk: ResearchDesk, session: date, *assets: str) -> None:
+    """Ask every question about the assets for one session, and log each answer under its partition.
+
+    The jobs plan no checks (in a range run they would be recorded without a partition); the steps report them here.
+    """
+    for check in CHECKS:
+        if check.asset in assets:
+            context.log_event(_evaluation(check, session, check.ask(desk, session)))
+
+
+def _evaluation(check: Check, session: date, verdict: Verdict) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(check.asset),
+        check_name=check.name,
+        passed=verdict.passed,
+        severity=severity_of(check),
+        description=verdict.words,
+        metadata={name: dg.MetadataValue.text(str(value)) for name, value in verdict.numbers.items()},
+        partition=session.isoformat(),
+    )

@@ -1,0 +1,47 @@
+"""The local Dagster instance of a home folder: runs, events and schedules live in it, never in the source tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+
+ROOT = Path(__file__).resolve().parents[2]
+DAGSTER_HOME = "DAGSTER_HOME"
+
+
+def prepare_dagster_home(home: Path) -> Path:
+    """Make home/dagster with the project's dagster.yaml and point DAGSTER_HOME at it; returns the folder."""
+    folder = home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = (ROOT / "dagster.yaml").read_text(encoding="utf-8")
+    target = folder / "dagster.yaml"
+    if not target.exists() or target.read_text(encoding="utf-8") != wanted:
+        part = target.with_suffix(f".{os.getpid()}.part")
+        part.write_text(wanted, encoding="utf-8")
+        part.replace(target)
+    os.environ[DAGSTER_HOME] = str(folder)
+    return folder
+
+
+@contextmanager
+def local_instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    """The home's instance, open for the block."""
+    folder = prepare_dagster_home(home)
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        yield instance
+
+
+def report_raw_bars(home: Path, sessions: Sequence[date], metadata: Mapping[str, str | int]) -> None:
+    """Tell Dagster that bars of the sessions were stored: one materialisation of raw_bars per session."""
+    if not sessions:
+        return
+    with local_instance(home) as instance:
+        for session in sessions:
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization("raw_bars", partition=session.isoformat(), metadata=dict(metadata))
+            )

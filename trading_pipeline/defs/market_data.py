@@ -1,0 +1,60 @@
+"""Bars as delivered, the universe, and bars rolled up."""
+
+import dagster as dg
+
+from trading_pipeline.analytics.schemas import STORED_BAR_COLUMNS
+from trading_pipeline.defs.checks import report_checks
+from trading_pipeline.defs.metadata import frame_metadata, picture
+from trading_pipeline.defs.partitions import SESSIONS
+from trading_pipeline.defs.pictures import bars_svg
+from trading_pipeline.defs.resources import WorkspaceResource, sessions_of
+from trading_pipeline.services import research
+
+OWNERS = ["team:market-data"]
+
+RAW_BARS = dg.AssetSpec(
+    "raw_bars",
+    description="Bars as delivered, unadjusted, by timeframe and session; every correction is a version of its own. "
+    "Written by `trading-pipeline data import` and the synthetic market, never by a run.",
+    partitions_def=SESSIONS,
+    group_name="market_data",
+    kinds={"parquet"},
+    owners=OWNERS,
+    metadata={
+        "dagster/column_schema": dg.TableSchema(columns=[dg.TableColumn(name) for name in STORED_BAR_COLUMNS]),
+    },
+)
+
+
+@dg.asset(
+    partitions_def=SESSIONS, deps=[RAW_BARS], group_name="market_data", kinds={"python", "parquet"}, owners=OWNERS,
+    code_version="1", backfill_policy=dg.BackfillPolicy.single_run(),
+)  # fmt: skip
+def universe(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
+    """Who may be traded: every symbol judged by the sessions before this one, with the reason it is out."""
+    desk = workspace.open(context.run_id).research
+    for session in sessions_of(context):
+        frame = research.make_universe(desk, session)
+        reasons = frame.loc[~frame["included"].astype(bool), "reason"].value_counts().to_dict()
+        shown = {"included": float(frame["included"].sum()), **{str(k): float(v) for k, v in reasons.items()}}
+        context.add_asset_metadata(
+            frame_metadata(frame, included=int(frame["included"].sum()), reasons=picture(bars_svg(shown), "universe")),
+            partition_key=session.isoformat(),
+        )
+        report_checks(context, desk, session, "universe")
+
+
+@dg.asset(
+    partitions_def=SESSIONS, deps=[RAW_BARS, universe], group_name="market_data", kinds={"python", "parquet"},
+    owners=OWNERS, code_version="1", backfill_policy=dg.BackfillPolicy.single_run(),
+)  # fmt: skip
+def bars(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
+    """Base bars rolled up to 15min, 1h, 4h and 1d, anchored on the session's open."""
+    desk = workspace.open(context.run_id).research
+    for session in sessions_of(context):
+        rows = research.make_bars(desk, session)
+        context.add_asset_metadata(
+            {"dagster/row_count": sum(rows.values()), **{f"rows_{name}": count for name, count in rows.items()}},
+            partition_key=session.isoformat(),
+        )
+        report_checks(context, desk, session, "bars")

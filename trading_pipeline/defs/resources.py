@@ -1,0 +1,41 @@
+"""The home folder and its settings, as one Dagster resource."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from trading_pipeline.adapters.clock import FixedClock, SystemClock
+from trading_pipeline.settings import load_settings, resolve_home
+from trading_pipeline.wiring import Workspace
+
+
+class WorkspaceResource(dg.ConfigurableResource[Workspace]):
+    """Opens the workspace a run works in. Empty fields: the environment decides, then the shipped defaults."""
+
+    home: str = ""
+    config: str = ""
+    profile: str = ""
+    now: str = ""
+    """An ISO instant at which the clock stands still; empty: the machine's clock."""
+
+    def open(self, run_id: str = "") -> Workspace:
+        """The workspace, with the run's id on everything it writes."""
+        settings = load_settings(_path(self.config), profile=_path(self.profile))
+        clock = FixedClock(datetime.fromisoformat(self.now)) if self.now else SystemClock()
+        return Workspace(resolve_home(_path(self.home)), settings, run_id, clock)
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def sessions_of(context: dg.AssetExecutionContext) -> Iterator[date]:
+    """The run's partitions as sessions, ascending: one for a single run, many for a backfill."""
+    keys: Sequence[str] = sorted(context.partition_keys)
+    for number, key in enumerate(keys, start=1):
+        context.log.info("session %s (%d of %d)", key, number, len(keys))
+        yield date.fromisoformat(key)

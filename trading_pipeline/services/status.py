@@ -1,0 +1,37 @@
+"""How a home and its account stand, in a few figures."""
+
+from __future__ import annotations
+
+from trading_pipeline.domain.market import Timeframe
+from trading_pipeline.domain.money import plain
+from trading_pipeline.ports import BarStore, Ledger, LedgerTransaction
+
+
+def read_status(ledger: Ledger, bars: BarStore, account: str) -> dict[str, object]:
+    """Stored bars, sessions run, last session, equity, positions, working orders, trades, and rows in the ledger."""
+    base = bars.base_timeframe() or Timeframe.DAY1
+    stored = bars.sessions(base)
+    with ledger.read() as tx:
+        return {
+            "account": account,
+            "bars": f"{len(stored)} sessions of {base.value}" if stored else "none",
+            "first_bars": stored[0].isoformat() if stored else None,
+            "last_bars": stored[-1].isoformat() if stored else None,
+            **_trading(tx, account),
+            "ledger_rows": tx.row_counts(),
+        }
+
+
+def _trading(tx: LedgerTransaction, account: str) -> dict[str, object]:
+    records = tx.session_records(account)
+    last = records[-1] if records else None
+    points = tx.equity_points(account, last.session, last.session) if last else ()
+    return {
+        "sessions_run": len(records),
+        "last_session": last.session.isoformat() if last else None,
+        "last_session_is": last.phase.value if last else None,
+        "equity_usd": plain(points[-1].equity_usd) if points else None,
+        "open_positions": len(tx.positions(account)),
+        "working_orders": len(tx.open_orders(account)),
+        "trades": len(tx.trades(account)),
+    }
