@@ -160,7 +160,7 @@ def _level(frame: Frame, name: str, price: float) -> str:
 
 def _candle(frame: Frame, bar: PriceBar) -> str:
     middle = frame.x((bar.start.timestamp() + bar.end.timestamp()) / 2)
-    half = max((frame.x(bar.end.timestamp()) - frame.x(bar.start.timestamp())) * 0.32, 1.0)
+    half = min(max((frame.x(bar.end.timestamp()) - frame.x(bar.start.timestamp())) * 0.32, 1.0), 6.0)
     top, foot = frame.y(max(bar.open, bar.close)), frame.y(min(bar.open, bar.close))
     way = "up" if bar.close >= bar.open else "down"
     title = f"{_clock(bar.start)}  open {bar.open:.2f}, high {bar.high:.2f}, low {bar.low:.2f}, close {bar.close:.2f}"
