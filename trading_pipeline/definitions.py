@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from trading_pipeline.defs import automation, checks, jobs, market_data, reports, signals, trading
-from trading_pipeline.defs.launch import QUIET, run_logger
+from trading_pipeline.defs.logs import QUIET, run_logger
 from trading_pipeline.defs.resources import WorkspaceResource
 
 defs = dg.Definitions(

@@ -124,7 +124,8 @@ def load_settings(
 
     path: default $TRADING_PIPELINE_CONFIG, else the shipped config/trading.yaml, else the built-in defaults.
     profile: a YAML file with only the settings that differ; default $TRADING_PIPELINE_PROFILE.
-    Environment: TRADING_PIPELINE__ and the levels of the key with "__" between, for example TRADING_PIPELINE__EXECUTION__RISK__MAX_OPEN_POSITIONS=3.
+    Environment: TRADING_PIPELINE__ and the levels of the key with "__" between, for example
+    TRADING_PIPELINE__EXECUTION__RISK__MAX_OPEN_POSITIONS=3.
     Raises SettingsError naming file, key and fix.
     """
     environ = os.environ if environ is None else environ

@@ -13,10 +13,11 @@ from rich.progress import Progress
 
 from trading_pipeline.adapters.synthetic import SyntheticMarketSpec, market_sessions, populate
 from trading_pipeline.cli.context import workspace_of
+from trading_pipeline.cli.launch import run_range, run_replay
 from trading_pipeline.cli.output import heading, print_records, print_table, progress, say
 from trading_pipeline.cli.show import show_report
 from trading_pipeline.defs.instance import report_raw_bars
-from trading_pipeline.defs.launch import RUN_LOGGER, run_range, run_replay
+from trading_pipeline.defs.logs import RUN_LOGGER
 from trading_pipeline.domain.errors import InputError
 from trading_pipeline.services.decision_log import decision_log, log_hash
 from trading_pipeline.services.funnel import session_funnel

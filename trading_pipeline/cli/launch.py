@@ -1,27 +1,19 @@
 """Running the jobs in this process, recorded in the home's Dagster instance like any other run."""
 
-import logging
+from __future__ import annotations
+
 from datetime import date
 
 import dagster as dg
 
+from trading_pipeline.definitions import defs
 from trading_pipeline.defs.instance import local_instance
+from trading_pipeline.defs.logs import QUIET
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.domain.errors import TradingPipelineError
 from trading_pipeline.wiring import Workspace
 
-RUN_LOGGER = "trading_pipeline.runs"
-QUIET = "quiet"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-
-
-@dg.logger(None, "Run events as Python log records.")
-def run_logger(_context: dg.InitLoggerContext) -> logging.Logger:
-    """The logger that runs started by the command line write to; a progress display may listen."""
-    logger = logging.getLogger(RUN_LOGGER)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    return logger
 
 
 def run_range(workspace: Workspace, job: str, first: date, last: date) -> str:
@@ -36,8 +28,6 @@ def run_replay(workspace: Workspace, first: date, last: date) -> str:
 
 
 def _run(workspace: Workspace, job: str, tags: dict[str, str], run_config: dict[str, object]) -> str:
-    from trading_pipeline.definitions import defs
-
     all_tags = {**tags, "mode": workspace.settings.execution.mode, "config_hash": workspace.provenance.config_hash[:12]}
     resource = WorkspaceResource(
         home=str(workspace.home), config=str(workspace.config or ""), profile=str(workspace.profile or "")
