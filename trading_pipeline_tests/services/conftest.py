@@ -1,0 +1,22 @@
+"""A traded market, built once for the tests that read its record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trading_pipeline.adapters.ledger import SqlLedger, default_url
+from trading_pipeline_tests.services.traded_market import TradedMarket, trade_a_market
+
+
+@pytest.fixture(scope="session")
+def market(tmp_path_factory: pytest.TempPathFactory) -> TradedMarket:
+    """Two sessions with closed, canceled and undecided candidates; read only."""
+    return trade_a_market(tmp_path_factory.mktemp("home"), count=2)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> SqlLedger:
+    """An empty ledger on disk."""
+    return SqlLedger.open(default_url(tmp_path))
