@@ -10,6 +10,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from trading_pipeline.domain.errors import MissingResultError
@@ -57,15 +58,13 @@ def test_the_bars_it_was_decided_on_end_at_the_snapshot(market: TradedMarket) ->
     days = days[-home.settings.history.trigger_sessions :]
     bars = home.bars.view(Timeframe.MIN15, days, as_of=setup.session, symbols=[setup.symbol])
     known = bars[bars["end"] <= setup.as_of]
-    numbers = [[row.start.value, row.open, row.high, row.low, row.close, row.volume] for row in known.itertuples()]
-    content = "|".join(known["symbol"]).encode() + b"".join(as_float64(number) for row in numbers for number in row)
+    starts = [instant.value for instant in pd.DatetimeIndex(known["start"])]
+    columns = [starts, *(known[name].tolist() for name in ("open", "high", "low", "close", "volume"))]
+    packed = b"".join(struct.pack("=6d", *map(float, row)) for row in zip(*columns, strict=True))
+    content = "|".join(known["symbol"]).encode() + packed
     assert (decided.bars, decided.last_end) == (len(known), setup.as_of)
     assert decided.sha256 == hashlib.sha256(content).hexdigest()
     assert decided.inputs == "unchanged"
-
-
-def as_float64(number: float) -> bytes:
-    return struct.pack("=d", float(number))
 
 
 def test_every_leg_leads_to_the_same_decision(market: TradedMarket) -> None:

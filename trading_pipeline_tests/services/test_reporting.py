@@ -19,9 +19,9 @@ from trading_pipeline.adapters.ledger import SqlLedger
 from trading_pipeline.adapters.research_store import ParquetResearchStore
 from trading_pipeline.domain.errors import MissingResultError
 from trading_pipeline.domain.market import Timeframe
-from trading_pipeline.domain.reports import SessionReport
+from trading_pipeline.domain.reports import NetPnl, SessionReport
 from trading_pipeline.services.reporting import ReportDesk, record_daily_performance, report_data, report_json
-from trading_pipeline_tests.builders import SESSION
+from trading_pipeline_tests.builders import SESSION, dec
 from trading_pipeline_tests.services.recorded import (
     ACCOUNT,
     opens_at,
@@ -59,10 +59,10 @@ def test_e29_a_session_without_trades_has_zeros_and_its_equity(ledger: SqlLedger
     daily = record_daily_performance(ledger, ACCOUNT, SESSION, clock=CLOCK)
     report = report_data(desk, ACCOUNT, SESSION)
 
-    assert (daily.trades, daily.wins, daily.losses, daily.gross_usd, daily.net_usd) == (0, 0, 0, 0, 0)
+    assert (daily.trades, daily.wins, daily.losses, daily.gross_usd, daily.net_usd) == (0, 0, 0, dec(0), dec(0))
     assert (daily.win_rate, daily.average_r, daily.largest_win_usd) == (None, None, None)
     assert daily.closing_equity_usd == Decimal(99_000)
-    assert (report.trades, report.net_usd.all_time, report.win_rates.all_time) == ((), 0, None)
+    assert (report.trades, report.net_usd.all_time, report.win_rates.all_time) == ((), dec(0), None)
 
 
 def test_e30_commission_is_in_the_stored_net(ledger: SqlLedger) -> None:
@@ -72,7 +72,7 @@ def test_e30_commission_is_in_the_stored_net(ledger: SqlLedger) -> None:
 
     daily = record_daily_performance(ledger, ACCOUNT, SESSION, clock=CLOCK)
 
-    assert (daily.gross_usd, daily.commission_usd, daily.net_usd) == (100, Decimal("2.50"), Decimal("97.50"))
+    assert (daily.gross_usd, daily.commission_usd, daily.net_usd) == (dec(100), dec("2.50"), dec("97.50"))
 
 
 def test_e31_wins_are_net_and_break_even_is_neither(ledger: SqlLedger, desk: ReportDesk) -> None:
@@ -113,7 +113,7 @@ def test_e33_the_last_day_counts_and_days_are_exchange_dates(ledger: SqlLedger, 
 
     last = report_data(desk, ACCOUNT, WEDNESDAY)
 
-    assert (last.net_usd.today, last.net_usd.week, last.net_usd.month, last.net_usd.all_time) == (100, 111, 111, 111)
+    assert last.net_usd == NetPnl(dec(100), dec(111), dec(111), dec(111))
     assert report_data(desk, ACCOUNT, TUESDAY).net_usd.week == 11  # what came later is not yet known
     assert record_daily_performance(ledger, ACCOUNT, WEDNESDAY, clock=CLOCK).trades == 1
 
@@ -127,7 +127,7 @@ def test_the_week_begins_on_monday_and_the_month_on_the_first(ledger: SqlLedger,
 
     net = report_data(desk, ACCOUNT, TUESDAY).net_usd
 
-    assert (net.today, net.week, net.month, net.all_time) == (100, 100, 200, 300)
+    assert net == NetPnl(dec(100), dec(100), dec(200), dec(300))
 
 
 def test_e34_the_curve_starts_at_the_opening_equity_and_holds_cash_and_positions(
@@ -207,9 +207,9 @@ def test_an_open_position_shows_what_a_trader_asks(ledger: SqlLedger, desk: Repo
 
     (held,) = report_data(desk, ACCOUNT, SESSION).open_positions
 
-    assert (held.symbol, held.quantity, held.entry_px, held.price) == ("XYZ", 100, 50, 51)
-    assert (held.stop, held.target, held.open_risk_usd) == (48, 56, 200)
-    assert (held.unrealized_usd, held.unrealized_fraction, held.r_multiple) == (100, Decimal("0.02"), Decimal("0.5"))
+    assert (held.symbol, held.quantity, held.entry_px, held.price) == ("XYZ", dec(100), dec(50), dec(51))
+    assert (held.stop, held.target, held.open_risk_usd) == (dec(48), dec(56), dec(200))
+    assert (held.unrealized_usd, held.unrealized_fraction, held.r_multiple) == (dec(100), dec("0.02"), dec("0.5"))
     assert (held.score, held.state, held.entry_reason) == (80.5, "BottomActive", "A+ setup: score 80.50")
 
 
