@@ -35,7 +35,8 @@ class DecidedOn:
     """The trigger bars of the symbol that were known: how many, which, and their content.
 
     Bars in the units of the session; sha256 over `snapshots.content` of the rows. inputs: "unchanged" when the
-    snapshot's input hash is reproduced from the bars stored now, "changed since" when it is not.
+    snapshot's input hash is reproduced from the bars stored now, "changed since" when it is not, "not checked" when it
+    was not asked for.
     """
 
     timeframe: str
@@ -89,8 +90,10 @@ class Explanation:
         return {**as_json(self), "origin": origin}
 
 
-def explain(desk: ResearchDesk, identity: str) -> Explanation:
+def explain(desk: ResearchDesk, identity: str, *, reproduce_inputs: bool = True) -> Explanation:
     """What is on record about an order or a trade, given its client_order_id or trade_id; any leg will do.
+
+    reproduce_inputs: read the whole market's history again and compare it with what the snapshot knew (seconds).
 
     Raises MissingResultError for an unknown id (naming the nearest known ones), and for an order whose intent, plan,
     setup or snapshot is not on record.
@@ -109,7 +112,7 @@ def explain(desk: ResearchDesk, identity: str) -> Explanation:
             order=order, reports=tuple(tx.reports(order.client_order_id)), fills=fills[order.client_order_id],
             legs=legs, intent=intent, decision=_require(decisions.get(intent.decision_id), "decision", order),
             plan=plan, setup=setup, snapshot=snapshot, regime=regime_at(tx.regimes(plan.session), setup.as_of),
-            decided_on=decided_on(desk, setup, snapshot),
+            decided_on=decided_on(desk, setup, snapshot, reproduce_inputs=reproduce_inputs),
             exits=tuple(fill for leg in legs if leg.leg is not Leg.ENTRY for fill in fills[leg.client_order_id]),
             trade=tx.trade(entry.client_order_id),
         )  # fmt: skip
@@ -146,20 +149,23 @@ def _fills_of(tx: LedgerTransaction, order: Order) -> tuple[Fill, ...]:
     return tuple(fill for fill in fills if fill.client_order_id == order.client_order_id)
 
 
-def decided_on(desk: ResearchDesk, setup: Setup, snapshot: ScanSnapshot) -> DecidedOn:
+def decided_on(desk: ResearchDesk, setup: Setup, snapshot: ScanSnapshot, *, reproduce_inputs: bool) -> DecidedOn:
     """The trigger bars a setup was scored on, and whether everything its snapshot knew is still stored as it was."""
-    timeframe, as_of = Timeframe.MIN15, pd.Timestamp(setup.as_of)
-    bars = desk.view(setup.session, timeframe, [setup.symbol])
-    rows = bars[bars["end"] <= as_of]
-    ends: tuple[datetime | None, datetime | None] = (None, None)
-    if len(rows):
-        ends = rows["start"].iloc[0].to_pydatetime(), rows["end"].iloc[-1].to_pydatetime()
-    known = snapshots.input_hashes(desk, setup.session, desk.trigger_instants(setup.session))
-    is_same = {instant: digest == snapshot.input_hash for instant, digest in known.items()}.get(as_of, False)
+    bars = desk.view(setup.session, Timeframe.MIN15, [setup.symbol])
+    rows = bars[bars["end"] <= pd.Timestamp(setup.as_of)]
     return DecidedOn(
-        timeframe.value, len(rows), *ends, hashlib.sha256(snapshots.content(rows)).hexdigest(),
-        "unchanged" if is_same else "changed since",
-    )  # fmt: skip
+        timeframe=Timeframe.MIN15.value,
+        bars=len(rows),
+        first_start=rows["start"].iloc[0].to_pydatetime() if len(rows) else None,
+        last_end=rows["end"].iloc[-1].to_pydatetime() if len(rows) else None,
+        sha256=hashlib.sha256(snapshots.content(rows)).hexdigest(),
+        inputs=_inputs_now(desk, snapshot) if reproduce_inputs else "not checked",
+    )
+
+
+def _inputs_now(desk: ResearchDesk, snapshot: ScanSnapshot) -> str:
+    known = snapshots.input_hashes(desk, snapshot.session, desk.trigger_instants(snapshot.session))
+    return "unchanged" if known.get(pd.Timestamp(snapshot.as_of)) == snapshot.input_hash else "changed since"
 
 
 def _sections(found: Explanation) -> Iterator[Section]:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_pipeline.adapters.report_page import equity_svg, figures, render_report, trade_svg, write_report
-from trading_pipeline.adapters.report_page.charts import Frame, padded, ticks
+from trading_pipeline.adapters.report_page.charts import Frame, closings_svg, padded, ticks
 from trading_pipeline.domain.errors import DataFileError
 from trading_pipeline.domain.performance import summarise_day
 from trading_pipeline.domain.positions import Trade
@@ -225,6 +225,17 @@ def test_the_equity_line_has_a_titled_spot_per_point_and_stands_alone() -> None:
     assert titles[0] == "10:30  100,000.00 USD"
     assert picture.find("{http://www.w3.org/2000/svg}style") is not None
     assert equity_svg(()) == ""
+
+
+def test_the_sessions_so_far_are_drawn_from_the_first_opening_on() -> None:
+    closings = [ClosingEquity(SESSION + timedelta(days=n), Decimal(100_000 + 50 * n), 0.0005) for n in range(1, 12)]
+
+    picture = ET.fromstring(closings_svg(closings))  # noqa: S314  our own markup
+
+    titles = [element.text or "" for element in picture.iter("{http://www.w3.org/2000/svg}title")]
+    assert len(titles) == 12
+    assert titles[-1] == "2025-06-21  100,550.00 USD (+0.05%)"
+    assert closings_svg(()) == ""
 
 
 @given(st.lists(st.decimals(1, 10**9, places=2), min_size=1, max_size=30))

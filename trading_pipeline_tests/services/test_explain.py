@@ -120,3 +120,10 @@ def test_an_unknown_id_names_the_nearest_known_ones(market: TradedMarket) -> Non
 
     with pytest.raises(MissingResultError, match=entry.client_order_id):
         explain(market.workspace.research, entry.client_order_id[:-2])
+
+
+def test_the_inputs_may_be_left_unchecked(market: TradedMarket) -> None:
+    found = explain(market.workspace.research, filled_entry(market).client_order_id, reproduce_inputs=False)
+
+    assert found.decided_on.inputs == "not checked"
+    assert found.decided_on.bars > 0

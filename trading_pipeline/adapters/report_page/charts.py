@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup, escape
 
 from trading_pipeline.domain.performance import EquityPoint
-from trading_pipeline.domain.reports import PriceBar, TradeChart
+from trading_pipeline.domain.reports import ClosingEquity, PriceBar, TradeChart
 
 EXCHANGE = ZoneInfo("America/New_York")
 STANDALONE = (
@@ -71,28 +71,54 @@ def equity_svg(points: Sequence[EquityPoint], *, width: int = 1040, height: int 
     """
     if not points:
         return Markup("")
-    values = [float(point.equity_usd) for point in points]
-    seconds = [point.at.timestamp() for point in points]
-    frame = Frame(
-        width,
-        height,
-        (seconds[0], max(seconds[-1], seconds[0] + 1)),
-        padded(values, max(values[0] * 1e-4, 1.0)),
-        left=72,
-    )
-    spots = [(frame.x(second), frame.y(value)) for second, value in zip(seconds, values, strict=True)]
-    floor = frame.height - frame.bottom
-    path = " ".join(f"{x},{y}" for x, y in spots)
-    area = f"{spots[0][0]},{floor} {path} {spots[-1][0]},{floor}"
-    parts = [
-        *_grid(frame, "{:,.0f}" if frame.y_range[1] - frame.y_range[0] > 8 else "{:,.2f}"),
-        *_hours(frame, [point.at for point in points]),
-        f'<polygon class="area" points="{area}"/>',
-        f'<line class="base" x1="{frame.left}" x2="{width - frame.right}" y1="{spots[0][1]}" y2="{spots[0][1]}"/>',
-        f'<polyline class="line" points="{path}"/>',
-        *(_dot(spot, f"{_clock(p.at)}  {p.equity_usd:,.2f} USD") for spot, p in zip(spots, points, strict=True)),
+    spots = [(point.at.timestamp(), float(point.equity_usd)) for point in points]
+    titles = [f"{_clock(point.at)}  {point.equity_usd:,.2f} USD" for point in points]
+    frame = _frame_of(spots, width, height)
+    return _line_chart(frame, "Account value over the session", spots, titles, _hours(frame, [p.at for p in points]))
+
+
+def closings_svg(closings: Sequence[ClosingEquity], *, width: int = 1040, height: int = 180) -> Markup:
+    """Closing account value session by session, from the first opening on; empty markup without sessions."""
+    if not closings:
+        return Markup("")
+    opening = float(closings[0].equity_usd) / (1.0 + closings[0].return_fraction)
+    spots = [(0.0, opening), *((number, float(close.equity_usd)) for number, close in enumerate(closings, 1))]
+    titles = ["start", *(f"{c.session}  {c.equity_usd:,.2f} USD ({c.return_fraction:+.2%})" for c in closings)]
+    frame = _frame_of(spots, width, height)
+    step = math.ceil(len(closings) / 8)
+    labels = [
+        _text(frame.x(number), height - 6, f"{close.session:%-d %b}", "middle")
+        for number, close in enumerate(closings, 1)
+        if (len(closings) - number) % step == 0
     ]
-    return _picture(frame, "Account value over the session", [f"<style>{STANDALONE}</style>", *parts])
+    return _line_chart(frame, "Closing account value by session", spots, titles, labels)
+
+
+def _frame_of(spots: Sequence[tuple[float, float]], width: int, height: int) -> Frame:
+    """Room for a line of values, never so close that cents fill the picture."""
+    first, last, values = spots[0][0], spots[-1][0], [value for _, value in spots]
+    y_range = padded(values, max(values[0] * 1e-4, 1.0))
+    return Frame(width, height, (first, max(last, first + 1)), y_range, left=72)
+
+
+def _line_chart(
+    frame: Frame, label: str, spots: Sequence[tuple[float, float]], titles: Sequence[str], marks: Iterable[str]
+) -> Markup:
+    """A line over its first value, with a titled spot per value."""
+    drawn = [(frame.x(at), frame.y(value)) for at, value in spots]
+    floor, end = frame.height - frame.bottom, frame.width - frame.right
+    path = " ".join(f"{x},{y}" for x, y in drawn)
+    area = f"{drawn[0][0]},{floor} {path} {drawn[-1][0]},{floor}"
+    parts = [
+        f"<style>{STANDALONE}</style>",
+        *_grid(frame, "{:,.0f}" if frame.y_range[1] - frame.y_range[0] > 8 else "{:,.2f}"),
+        *marks,
+        f'<polygon class="area" points="{area}"/>',
+        f'<line class="base" x1="{frame.left}" x2="{end}" y1="{drawn[0][1]}" y2="{drawn[0][1]}"/>',
+        f'<polyline class="line" points="{path}"/>',
+        *(_dot(spot, title) for spot, title in zip(drawn, titles, strict=True)),
+    ]
+    return _picture(frame, label, parts)
 
 
 def trade_svg(chart: TradeChart, *, width: int = 500, height: int = 230) -> Markup:
