@@ -87,7 +87,6 @@ class AutomationSettings(_Frozen):
     """When Dagster acts by itself. Everything starts stopped; a person turns it on in the UI."""
 
     max_snapshot_age_minutes: int = Field(20, ge=1, le=120)
-    sensor_interval_seconds: int = Field(30, ge=5, le=300)
 
 
 class Settings(_Frozen):

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from trading_pipeline.adapters.bar_feed import StoredBarFeed
 from trading_pipeline.adapters.bar_store import ParquetBarStore
+from trading_pipeline.adapters.brokers.absent import AbsentBroker
 from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
 from trading_pipeline.adapters.calendar import ExchangeCalendar
 from trading_pipeline.adapters.clock import ReplayClock, SystemClock
@@ -24,8 +25,10 @@ from trading_pipeline.adapters.report_page import equity_svg, write_report
 from trading_pipeline.adapters.research_store import ParquetResearchStore
 from trading_pipeline.domain.errors import HomeInUseError
 from trading_pipeline.domain.reports import SessionReport
+from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.ports import Clock, Ledger
 from trading_pipeline.services.desk import Desk, Provenance
+from trading_pipeline.services.live import decide_now, run_live_session
 from trading_pipeline.services.replay import Replayed, copy_research, replay_session
 from trading_pipeline.services.reporting import ReportDesk, report_data
 from trading_pipeline.services.research import ResearchDesk
@@ -98,10 +101,29 @@ class Workspace:
         venue = SimulatedVenue(self.home / "venue.sqlite3", venue_rules(self.settings))
         return Room(self, self.ledger, venue)
 
-    def live_room(self) -> Room:
-        """The simulated account of this home, on the machine's clock, fed by bars as they are stored."""
-        venue = SimulatedVenue(self.home / "venue.sqlite3", venue_rules(self.settings))
-        return Room(self, self.ledger, venue, clock=self.clock)
+    def host(self, session: date, on_step: Progress | None = None) -> SessionRecord:
+        """Run the session's loop on this workspace's clock, fed by bars as they are stored, to the close.
+
+        An interrupt ends it where it stands; every finished step is on record, and the next host goes on from there.
+        Raises HomeInUseError when another process trades here.
+        """
+        with self.exclusive("trading"):
+            venue = SimulatedVenue(self.home / "venue.sqlite3", venue_rules(self.settings))
+            with closing(Room(self, self.ledger, venue, clock=self.clock)) as room:
+                return run_live_session(room, session, on_step)
+
+    def decide(self) -> str:
+        """Decide on the running session's newest watchlist, from ledger and bars alone: no venue is opened.
+
+        Returns what happened, in words; raises MissingResultError when there is nothing recent to decide on.
+        """
+        times = self.calendar.times(self.calendar.session_of(self.clock.now()))
+        feed = StoredBarFeed(self.bars, live=True)
+        desk = Desk(
+            ledger=self.ledger, broker=AbsentBroker(), clock=self.clock, rules=self.settings.execution,
+            provenance=self.provenance, base_bar_minutes=feed.base_minutes(),
+        )  # fmt: skip
+        return decide_now(desk, feed, times, timedelta(minutes=self.settings.automation.max_snapshot_age_minutes))
 
     def replay(self, first: date, last: date, on_step: SessionProgress | None = None) -> Iterator[Replayed]:
         """Run the sessions from first to last through the loop; those on record are verified instead.

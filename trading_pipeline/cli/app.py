@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from trading_pipeline.cli import data, demo, sessions, settings_view, show, ui
 from trading_pipeline.cli.context import Options
 from trading_pipeline.cli.output import complain
 from trading_pipeline.domain.errors import TradingPipelineError
@@ -20,10 +20,46 @@ GLOBAL_OPTIONS = ("--home", "--config", "--profile")
 INTERRUPTED = 130
 
 
-class Verbs(TyperGroup):
-    """Ends every expected failure in one message and an exit code."""
+VERBS = {
+    "demo": ("demo", "Build a synthetic market, trade it through Dagster, show what happened and why"),
+    "ui": ("ui", "Open the Dagster UI and daemon on the local instance"),
+    "status": ("show", "What this home holds, and how the account stands"),
+    "positions": ("show", "Open positions"),
+    "orders": ("show", "Orders of a session and where they stand"),
+    "trades": ("show", "Closed trades, of all sessions or of one"),
+    "watchlist": ("show", "Setups scored by SABR20 at one instant"),
+    "decisions": ("show", "What the risk checks decided, the decision log and its hash"),
+    "funnel": ("show", "From universe to closed trades: who came how far, and why not further"),
+    "explain": ("show", "Walk back from a fill to the bars it was decided on"),
+    "report": ("show", "A session's performance; also writes its HTML page"),
+    "config": ("settings_view", "check, show: settings with units and meaning"),
+    "data": ("data", "import, check: bars from files, and what is wrong with them"),
+    "session": ("sessions", "replay: run stored sessions through the session loop"),
+}
+"""Module and help of each verb. A verb's module is imported when it is used: help and mistakes answer at once."""
 
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+
+class Verbs(TyperGroup):
+    """Loads verbs when they are used, and ends every expected failure in one message and an exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of the help."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The verb, imported; None when there is none of that name."""
+        if cmd_name not in VERBS:
+            return None
+        module = import_module(f"trading_pipeline.cli.{VERBS[cmd_name][0]}")
+        found = getattr(module, "app", None) or getattr(module, cmd_name)
+        return typer.main.get_command(found if isinstance(found, typer.Typer) else _alone(found))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The help's list of verbs, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in VERBS.items()])
+
+    def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         try:
             return super().invoke(ctx)
@@ -35,6 +71,12 @@ class Verbs(TyperGroup):
         except OSError as error:
             code = _out_of_luck(error)
         raise typer.Exit(code)
+
+
+def _alone(verb: Any) -> typer.Typer:
+    single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    single.command()(verb)
+    return single
 
 
 app = typer.Typer(
@@ -61,14 +103,6 @@ def options(
 ) -> None:
     """Take the global options; they may stand anywhere on the line."""
     context.obj = Options(home, config, profile)
-
-
-app.command()(demo.demo)
-app.command()(ui.ui)
-app.add_typer(settings_view.app, name="config")
-app.add_typer(data.app, name="data")
-app.add_typer(sessions.app, name="session")
-show.add_commands(app)
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trading_pipeline.domain.errors import InputError, MissingResultError
-from trading_pipeline.wiring import Workspace, open_workspace
+
+if TYPE_CHECKING:
+    from trading_pipeline.wiring import Workspace
 
 LATEST = "latest"
 SessionOption = Annotated[str, typer.Option("--session", help="Session date (YYYY-MM-DD), or: latest")]
@@ -28,6 +30,8 @@ class Options:
 
 def workspace_of(context: typer.Context) -> Workspace:
     """The workspace the command works in."""
+    from trading_pipeline.wiring import open_workspace
+
     options: Options = context.obj or Options()
     return open_workspace(options.home, config=options.config, profile=options.profile)
 

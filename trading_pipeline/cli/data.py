@@ -16,12 +16,11 @@ from trading_pipeline.analytics.bars import session_table
 from trading_pipeline.analytics.quality import QualityReport, check_bars
 from trading_pipeline.cli.context import JsonOption, parse_day, workspace_of
 from trading_pipeline.cli.output import heading, print_json, print_table, progress, say
-from trading_pipeline.defs.instance import report_raw_bars
 from trading_pipeline.domain.errors import InputError, MissingBarsError
 from trading_pipeline.domain.market import Adjustment, Timeframe
 from trading_pipeline.wiring import Workspace
 
-app = typer.Typer(help="Bars: import files, check what is stored.", no_args_is_help=True)
+app = typer.Typer(help="Bars: import files, check what is stored.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 SHOWN_ROWS = 15
 
 
@@ -76,11 +75,15 @@ def _import_one(workspace: Workspace, file: Path, spec: ImportSpec) -> ImportRep
     frame = read_delivery(file, spec=spec)
     with workspace.exclusive("import"), progress() as shown:
         task = shown.add_task(f"importing {file.name}", total=None)
+        told = shown.add_task("telling Dagster", total=None)
         report = import_bars(
             frame, spec, workspace.calendar, workspace.bars, known_at=workspace.clock.now(),
             on_progress=lambda done, total: shown.update(task, completed=done, total=total),
         )  # fmt: skip
-    report_raw_bars(workspace.home, report.sessions, {"source": file.name, "timeframe": spec.timeframe.value})
+        report_raw_bars(
+            workspace.home, report.sessions, {"source": file.name, "timeframe": spec.timeframe.value},
+            on_progress=lambda done, total: shown.update(told, completed=done, total=total),
+        )  # fmt: skip
     return report
 
 

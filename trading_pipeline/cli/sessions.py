@@ -16,7 +16,7 @@ from trading_pipeline.services.research import STEPS, run_research
 from trading_pipeline.services.session_rows import session_rows
 from trading_pipeline.wiring import Workspace
 
-app = typer.Typer(help="Trading sessions.", no_args_is_help=True)
+app = typer.Typer(help="Trading sessions.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from trading_pipeline.cli.context import JsonOption, Options
 from trading_pipeline.cli.output import print_json, print_table, say
 from trading_pipeline.settings import Settings, load_settings
 
-app = typer.Typer(help="Settings: check them, show them with units and meaning.", no_args_is_help=True)
+app = typer.Typer(help="Settings: check them, show them with units and meaning.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 
 def _settings(context: typer.Context) -> Settings:

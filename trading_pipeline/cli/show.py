@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date, datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -216,14 +215,3 @@ def show_report(found: SessionReport) -> None:
         ("decision log", found.origin.decision_hash[:16]),
     )
     print_table(("", ""), rows)
-
-
-VERBS: tuple[Callable[..., None], ...] = (
-    status, positions, orders, trades, watchlist, decisions, funnel, explain, report,
-)  # fmt: skip
-
-
-def add_commands(app: typer.Typer) -> None:
-    """Register every verb of this module."""
-    for verb in VERBS:
-        app.command()(verb)

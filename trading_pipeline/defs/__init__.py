@@ -2,6 +2,7 @@
 
 import warnings
 
-from dagster import BetaWarning
+from dagster import BetaWarning, PreviewWarning
 
-warnings.filterwarnings("ignore", category=BetaWarning)
+for category in (BetaWarning, PreviewWarning):  # backfill policies; partitions of asset checks
+    warnings.filterwarnings("ignore", category=category)

@@ -36,6 +36,10 @@ CHECK_DEFINITIONS = tuple(_definition(check) for check in CHECKS)
 class EventLog(Protocol):
     """Any run's context: assets' and ops' alike."""
 
+    @property
+    def has_partition_key(self) -> bool:
+        """Whether the run is about one session; False for a range of them."""
+
     def log_event(self, event: Any) -> None:
         """Record an event in the run."""
 
@@ -44,10 +48,17 @@ def report_checks(context: EventLog, desk: ResearchDesk, session: date, *assets:
     """Ask every question about the assets for one session, and log each answer under its partition.
 
     The jobs plan no checks (in a range run they would be recorded without a partition); the steps report them here.
+    In a run of one session a failed blocking check ends the run, so that nobody decides on it: raises dg.Failure.
+    A backfill records the failure and goes on with the other sessions.
     """
+    blocked = []
     for check in CHECKS:
         if check.asset in assets:
-            context.log_event(_evaluation(check, session, check.ask(desk, session)))
+            verdict = check.ask(desk, session)
+            context.log_event(_evaluation(check, session, verdict))
+            blocked += [f"{check.asset}.{check.name}: {verdict.words}"] if check.blocking and not verdict.passed else []
+    if blocked and context.has_partition_key:
+        raise dg.Failure(f"session {session} may not be decided on: {'; '.join(blocked)}", allow_retries=False)
 
 
 def _evaluation(check: Check, session: date, verdict: Verdict) -> dg.AssetCheckEvaluation:

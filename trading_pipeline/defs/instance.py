@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
 import dagster as dg
+
+from trading_pipeline.defs.partitions import FIRST_PARTITION
 
 ROOT = Path(__file__).resolve().parents[2]
 DAGSTER_HOME = "DAGSTER_HOME"
@@ -36,12 +38,23 @@ def local_instance(home: Path) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def report_raw_bars(home: Path, sessions: Sequence[date], metadata: Mapping[str, str | int]) -> None:
-    """Tell Dagster that bars of the sessions were stored: one materialisation of raw_bars per session."""
-    if not sessions:
+def report_raw_bars(
+    home: Path,
+    sessions: Sequence[date],
+    metadata: Mapping[str, str | int],
+    on_progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Tell Dagster that bars of the sessions were stored: one materialisation of raw_bars per partition.
+
+    on_progress(sessions told, sessions in all). Sessions before the first partition are left out.
+    """
+    known = [session for session in sessions if session >= FIRST_PARTITION]
+    if not known:
         return
     with local_instance(home) as instance:
-        for session in sessions:
+        for number, session in enumerate(known, start=1):
             instance.report_runless_asset_event(
                 dg.AssetMaterialization("raw_bars", partition=session.isoformat(), metadata=dict(metadata))
             )
+            if on_progress:
+                on_progress(number, len(known))

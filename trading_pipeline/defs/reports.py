@@ -41,6 +41,7 @@ def performance_report(context: dg.AssetExecutionContext, workspace: WorkspaceRe
         written = opened.write_report(session)
         context.add_asset_metadata(
             {
+                "dagster/row_count": len(written.report.trades),
                 "report": dg.MetadataValue.path(str(written.path)),
                 "equity": picture(written.equity_svg, "equity"),
                 "dagster/uri": written.path.as_uri(),

@@ -12,7 +12,6 @@ from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.domain.orders import Fill, Order
 from trading_pipeline.domain.positions import Position, Trade
 from trading_pipeline.domain.risk import RiskDecision
-from trading_pipeline.services.live import decide_now, run_live_session
 from trading_pipeline.services.session_rows import TRADING_ASSETS, session_rows
 from trading_pipeline.wiring import Workspace
 
@@ -65,16 +64,14 @@ def replay_sessions(context: dg.OpExecutionContext, config: ReplayConfig, worksp
 def host_session_loop(context: dg.OpExecutionContext, workspace: WorkspaceResource) -> None:
     opened = workspace.open(context.run_id)
     session = opened.calendar.session_of(opened.clock.now())
-    record = run_live_session(opened.live_room(), session)
+    record = opened.host(session)
     context.log.info("session %s is %s; decision log %s", session, record.phase.value, record.decision_hash or "-")
     report_session(context, opened, session)
 
 
 @dg.op(description="Decide on the newest watchlist snapshot of the running session and write intents; sends nothing.")
 def decide_on_newest_snapshot(context: dg.OpExecutionContext, workspace: WorkspaceResource) -> None:
-    opened = workspace.open(context.run_id)
-    outcome = decide_now(opened.live_room(), opened.settings, opened.clock.now())
-    context.log.info("%s", outcome)
+    context.log.info("%s", workspace.open(context.run_id).decide())
 
 
 def report_session(context: dg.OpExecutionContext, workspace: Workspace, session: date) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 from trading_pipeline.domain.errors import MissingResultError
+from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionRecord
-from trading_pipeline.ports import LedgerTransaction
+from trading_pipeline.ports import BarFeed, LedgerTransaction
+from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import decide_on_snapshot
 from trading_pipeline.services.replay import TradingRoom
 from trading_pipeline.services.session_loop import Progress, SessionLoop
-from trading_pipeline.settings import Settings
 
 
 def newest_snapshot(tx: LedgerTransaction, session: date, now: datetime, max_age: timedelta) -> ScanSnapshot:
@@ -29,20 +30,23 @@ def newest_snapshot(tx: LedgerTransaction, session: date, now: datetime, max_age
     return known[-1]
 
 
-def decide_now(room: TradingRoom, settings: Settings, now: datetime) -> str:
+def decide_now(desk: Desk, feed: BarFeed, times: SessionTimes, max_age: timedelta) -> str:
     """Decide on the newest snapshot of the running session, when a Dagster job is the configured decider.
 
-    Returns what happened, in words. The session loop sends what was approved.
+    Reads and writes the ledger and reads bars; never speaks to a venue. Returns what happened, in words.
+    The session loop sends what was approved. Raises MissingResultError when no snapshot is recent enough.
     """
-    if settings.execution.decider != "dagster_job":
+    if desk.rules.decider != "dagster_job":
         return "the session loop is the configured decider (execution.decider: loop); nothing decided here"
-    loop = room.loop(room.session_of(now))
-    with room.ledger.read() as tx:
-        age = timedelta(minutes=settings.automation.max_snapshot_age_minutes)
-        snapshot = newest_snapshot(tx, loop.times.session, now, age)
+    now = desk.clock.now()
+    with desk.ledger.read() as tx:
+        snapshot = newest_snapshot(tx, times.session, now, max_age)
         symbols = [setup.symbol for setup in tx.setups(snapshot.snapshot_id) if setup.selected]
-    decided = decide_on_snapshot(loop.desk, snapshot, loop.times, loop.feed.quotes(loop.times, now, symbols))
-    return f"snapshot {snapshot.snapshot_id}: {decided}"
+    decided = decide_on_snapshot(desk, snapshot, times, feed.quotes(times, now, symbols))
+    return (
+        f"snapshot {snapshot.snapshot_id}: {decided.planned} planned, {decided.approved} approved, "
+        f"{decided.refused} refused, {decided.skipped} decided before"
+    )
 
 
 def run_live_session(
