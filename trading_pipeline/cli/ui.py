@@ -24,12 +24,12 @@ def ui(
     workspace = workspace_of(context)
     folder = prepare_dagster_home(workspace.home)
     say(f"Dagster on http://127.0.0.1:{port} in about 30 seconds; state in {folder}. Ctrl-C stops it.")
-    where = ["--host", "127.0.0.1", "--port", str(port), "-w", "workspace.yaml"]
+    where = ["--host", "127.0.0.1", "--port", str(port), "-w", str(ROOT / "workspace.yaml")]
     command = [sys.executable, "-m", "dagster", "dev", *where]
     environment = {**os.environ, HOME_VARIABLE: str(workspace.home)}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)  # noqa: S603
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, _interrupt)
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _interrupt)  # before the child starts: a shell's background job ignores SIGINT
+    process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)  # noqa: S603
     try:
         raise typer.Exit(process.wait())
     except KeyboardInterrupt:
