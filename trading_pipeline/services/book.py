@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -24,11 +24,12 @@ UNSENT = frozenset({OrdStatus.DENIED, OrdStatus.REJECTED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holdings:
-    """Money and shares at one instant: cash (USD), open positions, working entries."""
+    """Money and shares at one instant: cash (USD), open positions, working entries and their prices by order id."""
 
     cash_usd: Decimal
     positions: tuple[Position, ...]
     working: tuple[Order, ...]
+    entry_prices: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def positions_usd(self) -> Decimal:
@@ -43,7 +44,7 @@ class Holdings:
     @property
     def buying_power_usd(self) -> Decimal:
         """Cash that no working entry has spoken for."""
-        return self.cash_usd - sum((o.leaves_qty * (o.limit_price or ZERO) for o in self.working), ZERO)
+        return self.cash_usd - sum((o.leaves_qty * self.entry_prices[o.client_order_id] for o in self.working), ZERO)
 
 
 def cash_after(opening_cash_usd: Decimal, fills: Sequence[Fill]) -> Decimal:
@@ -60,12 +61,24 @@ def _cash_flow(fill: Fill) -> Decimal:
 def read_holdings(desk: Desk, tx: LedgerTransaction, record: SessionRecord) -> Holdings:
     """Cash, positions and working entries of the running session."""
     fills = tx.fills(desk.account, session=record.session)
-    entries = (order for order in tx.open_orders(desk.account) if order.leg is Leg.ENTRY)
+    entries = tuple(order for order in tx.open_orders(desk.account) if order.leg is Leg.ENTRY)
     return Holdings(
         cash_usd=cash_after(record.opening_cash_usd, fills),
         positions=tuple(tx.positions(desk.account)),
-        working=tuple(entries),
+        working=entries,
+        entry_prices={order.client_order_id: _entry_price(tx, order) for order in entries},
     )
+
+
+def _entry_price(tx: LedgerTransaction, entry: Order) -> Decimal:
+    """What a working entry is expected to pay (USD per share): its limit, else the price it was planned at."""
+    if entry.limit_price is not None:
+        return entry.limit_price
+    intent = tx.intent(entry.intent_id)
+    plan = tx.plan(intent.plan_id) if intent else None
+    if plan is None:
+        raise MissingResultError(f"entry {entry.client_order_id} of {entry.symbol} has no plan on record: {entry}")
+    return plan.entry
 
 
 def require_record(desk: Desk, tx: LedgerTransaction, snapshot: ScanSnapshot) -> SessionRecord:
@@ -122,12 +135,14 @@ def exposures(holdings: Holdings, intents: Sequence[Intent]) -> tuple[Exposure, 
         Exposure(symbol=p.symbol, quantity=p.quantity, price=p.mark or p.avg_px, average_entry=p.avg_px, stop=p.stop)
         for p in holdings.positions
     ]
-    working = [_working(order, reserved.get(order.intent_id)) for order in holdings.working]
+    working = [
+        _working(order, holdings.entry_prices[order.client_order_id], reserved.get(order.intent_id))
+        for order in holdings.working
+    ]
     return (*held, *working)
 
 
-def _working(order: Order, intent: Intent | None) -> Exposure:
-    price = order.limit_price or ZERO
+def _working(order: Order, price: Decimal, intent: Intent | None) -> Exposure:
     full = order.leaves_qty * price
     share = order.leaves_qty / order.quantity
     return Exposure(

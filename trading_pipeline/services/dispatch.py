@@ -35,10 +35,12 @@ class Dispatched:
 def dispatch_due(desk: Desk, *, owner: str = "loop", fence: int = 0) -> Dispatched:
     """Send every order that is due, oldest first; each is claimed before it leaves.
 
-    One claimed before a crash is looked up at the venue, and sent under the same id only when it never arrived.
+    One claimed before a crash, and one in doubt, is looked up at the venue: it is sent under the same id only when
+    it never arrived and has not outlived its time.
     """
     with desk.ledger.read() as tx:
-        due = [order for order in tx.unsent_orders(desk.account) if order.parent_id is None]
+        doubted = [order for order in tx.open_orders(desk.account) if order.status is OrdStatus.IN_DOUBT]
+        due = [order for order in (*doubted, *tx.unsent_orders(desk.account)) if order.parent_id is None]
     outcome = Dispatched()
     for order in due:
         outcome = _dispatch(desk, order, owner, fence, outcome)
@@ -47,15 +49,16 @@ def dispatch_due(desk: Desk, *, owner: str = "loop", fence: int = 0) -> Dispatch
 
 def _dispatch(desk: Desk, order: Order, owner: str, fence: int, outcome: Dispatched) -> Dispatched:
     now = desk.clock.now()
-    if order.expires_at is not None and now >= order.expires_at:
-        end_locally(desk, order, ExecType.EXPIRED, "expired before it was sent", now)
-        return replace(outcome, expired=outcome.expired + 1)
     with desk.ledger.transaction() as tx:
         claimed = tx.claim_order(order.client_order_id, owner, fence)
         children = {leg.leg: leg for leg in tx.children(order.client_order_id)}
-    if not claimed and desk.broker.order(order.client_order_id) is not None:
-        return outcome  # an attempt before a crash did reach the venue; its reports tell the rest
     try:
+        if not claimed and desk.broker.order(order.client_order_id) is not None:
+            _adopt(desk, order, now)
+            return outcome
+        if order.expires_at is not None and now >= order.expires_at:
+            end_locally(desk, order, ExecType.EXPIRED, "expired before it was sent", now)
+            return replace(outcome, expired=outcome.expired + 1)
         desk.broker.submit(_request(order, children))
     except OrderRefused as refusal:
         end_locally(desk, order, ExecType.REJECTED, str(refusal), now)
@@ -86,7 +89,7 @@ def to_request(order: Order) -> OrderRequest:
 def end_locally(desk: Desk, order: Order, exec_type: ExecType, text: str, now: datetime) -> None:
     """End an order, and the legs that depend on it, by a report of our own."""
     with desk.ledger.transaction() as tx:
-        for member in (order, *tx.children(order.client_order_id)):
+        for member in (tx.order(order.client_order_id) or order, *tx.children(order.client_order_id)):
             report = ExecutionReport(
                 exec_id=f"{member.client_order_id}-{exec_type.value}", client_order_id=member.client_order_id,
                 venue_order_id="", exec_type=exec_type, occurred_at=now, text=text,
@@ -98,4 +101,19 @@ def end_locally(desk: Desk, order: Order, exec_type: ExecType, text: str, now: d
 def _mark_in_doubt(desk: Desk, order: Order, text: str, now: datetime) -> None:
     with desk.ledger.transaction() as tx:
         current = tx.order(order.client_order_id) or order
-        tx.save_order(replace(current, status=OrdStatus.IN_DOUBT, updated_at=now, text=text))
+        if current.status is OrdStatus.PENDING_NEW:  # a report may have said more in the meantime
+            tx.save_order(replace(current, status=OrdStatus.IN_DOUBT, updated_at=now, text=text))
+
+
+def _adopt(desk: Desk, order: Order, now: datetime) -> None:
+    """An earlier attempt did reach the venue: that ends a doubt, by a report of our own; the venue's tell the rest."""
+    with desk.ledger.transaction() as tx:
+        current = tx.order(order.client_order_id) or order
+        if current.status is not OrdStatus.IN_DOUBT:
+            return
+        report = ExecutionReport(
+            exec_id=f"{order.client_order_id}-adopted", client_order_id=order.client_order_id, venue_order_id="",
+            exec_type=ExecType.NEW, occurred_at=now, text="found at the venue after its answer was lost",
+        )  # fmt: skip
+        if tx.add_report(LOCAL, report):
+            tx.save_order(advance(current, report))

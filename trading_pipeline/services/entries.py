@@ -30,13 +30,13 @@ class Decided:
 def decide_on_snapshot(desk: Desk, snapshot: ScanSnapshot, times: SessionTimes, quotes: dict[str, Quote]) -> Decided:
     """Decide on every selected setup by rank; all rows of the snapshot commit together or not at all.
 
-    A setup that was planned before is skipped: deciding twice on one snapshot changes nothing.
+    A setup that was planned or refused before is skipped: deciding twice on one snapshot changes nothing.
     """
     now = desk.clock.now()
     with desk.ledger.transaction() as tx:
         selected = [setup for setup in tx.setups(snapshot.snapshot_id) if setup.selected]
         known = {plan.setup_id for plan in tx.plans(desk.account, snapshot.session)}
-        fresh = [setup for setup in selected if setup.setup_id not in known]
+        fresh = [s for s in selected if s.setup_id not in known and tx.risk_event(_refusal_id(desk, s)) is None]
         if not fresh:
             return Decided(skipped=len(selected))
         book, counts = read_book(desk, tx, snapshot, times, now), Decided(skipped=len(selected) - len(fresh))
@@ -70,9 +70,13 @@ def _decide_one(
     return _reserved(book, plan, decision), replace(counts, approved=counts.approved + 1)
 
 
+def _refusal_id(desk: Desk, setup: Setup) -> str:
+    return digest("refusal", desk.account, desk.strategy, setup.setup_id)
+
+
 def _refusal_event(desk: Desk, setup: Setup, refusal: PlanRefusal, now: datetime) -> RiskEvent:
     return RiskEvent(
-        event_id=digest("refusal", desk.account, setup.setup_id),
+        event_id=_refusal_id(desk, setup),
         account=desk.account,
         session=setup.session,
         occurred_at=now,

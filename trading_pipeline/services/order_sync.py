@@ -9,14 +9,25 @@ from datetime import date, datetime
 from trading_pipeline.domain.errors import IllegalTransition, MissingResultError, Overfill
 from trading_pipeline.domain.exits import exit_reason_for
 from trading_pipeline.domain.fold import apply_fill
+from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.order_states import advance
-from trading_pipeline.domain.orders import ExecType, ExecutionReport, Fill, Leg, Order
+from trading_pipeline.domain.orders import ExecType, ExecutionReport, Fill, Leg, Order, Side
 from trading_pipeline.domain.positions import ExitReason, Position
 from trading_pipeline.domain.trades import close_trade
 from trading_pipeline.domain.trading_session import RiskEvent
 from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import digest
+
+CORRECTIONS = frozenset({ExecType.TRADE_CANCEL, ExecType.TRADE_CORRECT})
+"""What a venue says when a fill it reported was not so."""
+EVENTS = {
+    "unknown_order": "the venue reports an order we did not send",
+    "sale_without_shares": "the venue reports a sale of more than is held; it is tried again with the next reports",
+    "trade_corrected": "the venue takes a fill back or corrects it: nothing is booked. Correct the record by hand, "
+    "and compare trading-pipeline positions with the venue before trading on",
+    "trade_reopened": "a fill after the round trip had ended: its shares are booked, and the trade on record stays",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +53,58 @@ def sync_orders(desk: Desk, session: date, since: datetime) -> Synced:
 
 
 def _apply_all(desk: Desk, tx: LedgerTransaction, session: date, reports: Sequence[ExecutionReport]) -> Synced:
-    done = Synced(last_at=reports[-1].occurred_at)
-    for report in reports:
-        if not tx.add_report(desk.broker.name, report):
-            continue
-        done = replace(done, reports=done.reports + 1)
-        order = tx.order(report.client_order_id)
-        if order is None:
-            tx.add_risk_event(
-                _event(desk, session, report, "unknown_order", "the venue reports an order we did not send")
-            )
-            continue
-        filled, closed = apply_report(desk, tx, session, order, report)
-        done = replace(done, fills=done.fills + filled, closed=done.closed + closed)
+    """Apply in order of occurrence, buys before sells; a sale that comes before its purchase waits for it."""
+    done = Synced(last_at=max(report.occurred_at for report in reports))
+    waiting = sorted(reports, key=lambda report: (report.occurred_at, _is_sale(tx, report)))
+    while waiting:
+        early = []
+        for report in waiting:
+            if _is_early(desk, tx, report):
+                early.append(report)
+            else:
+                done = _apply_new(desk, tx, session, report, done)
+        if len(early) == len(waiting):
+            return _put_off(desk, tx, session, early, done)
+        waiting = early
     return done
+
+
+def _is_sale(tx: LedgerTransaction, report: ExecutionReport) -> bool:
+    order = tx.order(report.client_order_id)
+    return order is not None and order.side is Side.SELL
+
+
+def _is_early(desk: Desk, tx: LedgerTransaction, report: ExecutionReport) -> bool:
+    """True for a new sale of more shares than are held so far."""
+    order = tx.order(report.client_order_id)
+    if report.exec_type is not ExecType.TRADE or order is None or order.side is not Side.SELL:
+        return False
+    held = _held(desk, tx, order.symbol)
+    is_short = report.last_qty > (held.quantity if held else ZERO)
+    return is_short and all(known.exec_id != report.exec_id for known in tx.reports(report.client_order_id))
+
+
+def _put_off(
+    desk: Desk, tx: LedgerTransaction, session: date, early: Sequence[ExecutionReport], done: Synced
+) -> Synced:
+    """Alarm, and ask for these reports again: they are not recorded as applied."""
+    for report in early:
+        event = _event(desk, session, report, "sale_without_shares")
+        if tx.risk_event(event.event_id) is None:
+            tx.add_risk_event(event)
+    return replace(done, last_at=min(report.occurred_at for report in early))
+
+
+def _apply_new(desk: Desk, tx: LedgerTransaction, session: date, report: ExecutionReport, done: Synced) -> Synced:
+    if not tx.add_report(desk.broker.name, report):
+        return done
+    done = replace(done, reports=done.reports + 1)
+    order = tx.order(report.client_order_id)
+    if order is None:
+        tx.add_risk_event(_event(desk, session, report, "unknown_order"))
+        return done
+    filled, closed = apply_report(desk, tx, session, order, report)
+    return replace(done, fills=done.fills + filled, closed=done.closed + closed)
 
 
 def apply_report(
@@ -63,8 +112,12 @@ def apply_report(
 ) -> tuple[int, int]:
     """Move one order by one new report; returns (fills added, trades closed).
 
-    A report the order's life does not allow is recorded as a CRITICAL risk event and moves nothing.
+    A report the order's life does not allow, or one that takes a fill back, is recorded as a CRITICAL risk event and
+    moves nothing.
     """
+    if report.exec_type in CORRECTIONS:
+        tx.add_risk_event(_event(desk, session, report, "trade_corrected"))
+        return 0, 0
     try:
         tx.save_order(advance(order, report))
     except (IllegalTransition, Overfill) as error:
@@ -76,7 +129,7 @@ def apply_report(
         return 0, 0
     fill = _fill(desk, session, order, report)
     tx.add_fill(fill)
-    return 1, _book_fill(desk, tx, order, fill)
+    return 1, _book_fill(desk, tx, order, fill, report)
 
 
 def _fill(desk: Desk, session: date, order: Order, report: ExecutionReport) -> Fill:
@@ -87,13 +140,20 @@ def _fill(desk: Desk, session: date, order: Order, report: ExecutionReport) -> F
     )  # fmt: skip
 
 
-def _book_fill(desk: Desk, tx: LedgerTransaction, order: Order, fill: Fill) -> int:
-    held = {position.symbol: position for position in tx.positions(desk.account)}.get(order.symbol)
+def _held(desk: Desk, tx: LedgerTransaction, symbol: str) -> Position | None:
+    return next((position for position in tx.positions(desk.account) if position.symbol == symbol), None)
+
+
+def _book_fill(desk: Desk, tx: LedgerTransaction, order: Order, fill: Fill, report: ExecutionReport) -> int:
+    held = _held(desk, tx, order.symbol)
     position = apply_fill(held, fill)
     if held is None:
         position = _with_levels(tx, position, order)
     tx.save_position(position)
     if position.is_open:
+        return 0
+    if tx.trade(position.trade_id) is not None:
+        tx.add_risk_event(_event(desk, fill.session, report, "trade_reopened"))
         return 0
     _close(desk, tx, position, order)
     return 1
@@ -144,9 +204,9 @@ def exit_event_id(trade_id: str) -> str:
     return digest("exit", trade_id)
 
 
-def _event(desk: Desk, session: date, report: ExecutionReport, kind: str, message: str) -> RiskEvent:
+def _event(desk: Desk, session: date, report: ExecutionReport, kind: str, message: str = "") -> RiskEvent:
     return RiskEvent(
         event_id=digest(kind, desk.account, report.exec_id), account=desk.account,
         session=session, occurred_at=report.occurred_at, kind=kind, severity="CRITICAL",
-        message=message, data={"client_order_id": report.client_order_id, "exec_id": report.exec_id},
+        message=message or EVENTS[kind], data={"client_order_id": report.client_order_id, "exec_id": report.exec_id},
     )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from trading_pipeline.domain.errors import OrderRefused, OutcomeUnknown
 from trading_pipeline.domain.exits import is_flatten_time, trailing_stop
 from trading_pipeline.domain.fold import mark
 from trading_pipeline.domain.market import Quote, SessionTimes
@@ -15,6 +16,7 @@ from trading_pipeline.domain.positions import ExitReason, Position
 from trading_pipeline.domain.trading_session import RiskEvent
 from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.entries import digest
 from trading_pipeline.services.order_sync import exit_event_id
 
 CANCELLABLE = frozenset({OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
@@ -43,14 +45,45 @@ def trail_stops(desk: Desk, positions: Iterable[Position], before: Quotes, now: 
     moved = 0
     for position in positions:
         pair = (before.get(position.symbol), now.get(position.symbol))
-        if pair[0] is None or pair[1] is None:
+        if pair[0] is None or pair[1] is None or pair[0].quoted_at < position.opened_at:
             continue
         level = trailing_stop(position, (pair[0], pair[1]), desk.rules.exits, entry_costs_per_share(position))
         leg = _working_leg(desk, position, Leg.STOP) if level is not None else None
         if leg is not None and level is not None and (leg.stop_price is None or level > leg.stop_price):
-            desk.broker.replace(leg.client_order_id, stop_price=level)
-            moved += 1
+            moved += _replaced(desk, leg, stop_price=level)
     return moved
+
+
+def _replaced(desk: Desk, leg: Order, *, stop_price: Decimal | None = None, limit_price: Decimal | None = None) -> bool:
+    """Ask the venue to move a leg. False when it would not or did not answer: the care of the next step asks again."""
+    try:
+        desk.broker.replace(leg.client_order_id, stop_price=stop_price, limit_price=limit_price)
+    except (OrderRefused, OutcomeUnknown) as error:
+        _note(desk, leg, "replace_failed", str(error))
+        return False
+    return True
+
+
+def _canceled(desk: Desk, order: Order) -> bool:
+    """Ask the venue to cancel. False when it would not or did not answer: the care of the next step asks again."""
+    try:
+        desk.broker.cancel(order.client_order_id)
+    except (OrderRefused, OutcomeUnknown) as error:
+        _note(desk, order, "cancel_failed", str(error))
+        return False
+    return True
+
+
+def _note(desk: Desk, order: Order, kind: str, message: str) -> None:
+    now = desk.clock.now()
+    event = RiskEvent(
+        event_id=digest(kind, order.client_order_id, now.isoformat()), account=desk.account, session=order.session,
+        occurred_at=now, kind=kind, severity="WARNING", message=message,
+        data={"client_order_id": order.client_order_id, "symbol": order.symbol},
+    )  # fmt: skip
+    with desk.ledger.transaction() as tx:
+        if tx.risk_event(event.event_id) is None:
+            tx.add_risk_event(event)
 
 
 def entry_costs_per_share(position: Position) -> Decimal:
@@ -64,9 +97,7 @@ def cancel_stale_entries(desk: Desk, times: SessionTimes) -> int:
     with desk.ledger.read() as tx:
         entries = [order for order in tx.open_orders(desk.account) if order.leg is Leg.ENTRY]
     stale = [order for order in entries if order.status in CANCELLABLE and _is_stale(desk, order, times, now)]
-    for order in stale:
-        desk.broker.cancel(order.client_order_id)
-    return len(stale)
+    return sum(_canceled(desk, order) for order in stale)
 
 
 def _is_stale(desk: Desk, order: Order, times: SessionTimes, now: datetime) -> bool:
@@ -79,21 +110,22 @@ def _is_flatten(desk: Desk, times: SessionTimes, now: datetime) -> bool:
 
 
 def exit_on_time(desk: Desk, times: SessionTimes, quotes: Quotes) -> int:
-    """From the flatten time on, take every position out; repeating it never sells twice."""
+    """From the flatten time on, take every position out; repeating it never sells twice.
+
+    Returns how many stops were asked to make room: once their end is reported, a repeat sells what they covered.
+    """
     if not _is_flatten(desk, times, desk.clock.now()):
         return 0
     with desk.ledger.read() as tx:
         held = tx.positions(desk.account)
-    for position in held:
-        start_exit(desk, times, position, quotes.get(position.symbol), ExitReason.TIME)
-    return len(held)
+    return sum(start_exit(desk, times, p, quotes.get(p.symbol), ExitReason.TIME) for p in held)
 
 
-def start_exit(desk: Desk, times: SessionTimes, position: Position, quote: Quote | None, reason: ExitReason) -> None:
+def start_exit(desk: Desk, times: SessionTimes, position: Position, quote: Quote | None, reason: ExitReason) -> bool:
     """Close a position: its target leg becomes a marketable limit while the stop stays.
 
-    Without a working target leg the stop is cancelled first, then a market order sells what is held; it is sent by
-    the next dispatch, and a second call finds it and sends nothing.
+    Without a working target leg the stop is cancelled first (True), and once no sell is open any more a market order
+    sells what is held; it is sent by the next dispatch, and a second call finds it and sends nothing.
     """
     now = desk.clock.now()
     with desk.ledger.transaction() as tx:
@@ -103,13 +135,13 @@ def start_exit(desk: Desk, times: SessionTimes, position: Position, quote: Quote
     if target is not None:
         limit = _marketable(desk, position, quote)
         if target.limit_price is None or limit < target.limit_price:
-            desk.broker.replace(target.client_order_id, limit_price=limit)
-        return
+            _replaced(desk, target, limit_price=limit)
+        return False
     stop = _working_leg(desk, position, Leg.STOP)
     if stop is not None:
-        desk.broker.cancel(stop.client_order_id)
-    else:
-        _record_exit_order(desk, times, position, now)
+        return _canceled(desk, stop)
+    _record_exit_order(desk, times, position, now)
+    return False
 
 
 def _marketable(desk: Desk, position: Position, quote: Quote | None) -> Decimal:
@@ -125,8 +157,8 @@ def _working_leg(desk: Desk, position: Position, leg: Leg) -> Order | None:
 
 def _record_exit_order(desk: Desk, times: SessionTimes, position: Position, now: datetime) -> None:
     with desk.ledger.transaction() as tx:
-        if any(o.leg is Leg.EXIT and o.symbol == position.symbol for o in tx.open_orders(desk.account)):
-            return
+        if any(o.side is Side.SELL and o.symbol == position.symbol for o in tx.open_orders(desk.account)):
+            return  # one exit in flight; a leg whose end is not confirmed may still sell
         attempt = 1 + len(_exits_so_far(desk, tx, times, position))
         tx.add_order(
             _sell(desk, tx, times, position, now, Leg.EXIT, attempt, order_type=OrderType.MARKET, stop_price=None)
@@ -166,9 +198,7 @@ def release_day_legs(desk: Desk) -> int:
         held = {position.symbol for position in tx.positions(desk.account)}
         sells = [o for o in tx.open_orders(desk.account) if o.side is Side.SELL and o.symbol in held]
     day = [o for o in sells if o.time_in_force is TimeInForce.DAY and o.status in CANCELLABLE]
-    for order in day:
-        desk.broker.cancel(order.client_order_id)
-    return len(day)
+    return sum(_canceled(desk, order) for order in day)
 
 
 def protect_overnight(desk: Desk, times: SessionTimes) -> int:
@@ -178,9 +208,15 @@ def protect_overnight(desk: Desk, times: SessionTimes) -> int:
         held = tx.positions(desk.account)
     for position in held:
         stop = position.stop or position.initial_stop
-        if stop is not None and _working_leg(desk, position, Leg.STOP) is None:
+        if stop is not None and not _has_stop(desk, position):
             _record_night_stop(desk, times, position, stop, now)
     return len(held)
+
+
+def _has_stop(desk: Desk, position: Position) -> bool:
+    """True with a stop that works, is on its way, or is in doubt: a second one could sell twice."""
+    with desk.ledger.read() as tx:
+        return any(o.leg is Leg.STOP and o.symbol == position.symbol for o in tx.open_orders(desk.account))
 
 
 def _record_night_stop(desk: Desk, times: SessionTimes, position: Position, stop: Decimal, now: datetime) -> None:

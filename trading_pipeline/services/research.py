@@ -45,7 +45,10 @@ class ResearchDesk:
         return sorted({*rules.trend_indices, *rules.correlation_symbols, rules.vix_symbol})
 
     def history(self, session: date, timeframe: Timeframe) -> Sequence[date]:
-        """The fixed number of sessions up to and including `session` that decisions read, as far as they are stored."""
+        """The fixed number of sessions up to and including `session` that decisions read, as far as they are stored.
+
+        It starts on the same session before the first bar of `session` arrives as after its close.
+        """
         lengths = self.settings.history
         count = {
             TRIGGER: lengths.trigger_sessions,
@@ -53,7 +56,9 @@ class ResearchDesk:
             REGIME: lengths.regime_sessions,
             DAILY: lengths.daily_sessions,
         }[timeframe]
-        return [day for day in self.stored(timeframe) if day <= session][-count:]
+        stored = self.stored(timeframe)
+        earlier = [day for day in stored if day < session][1 - count :]
+        return [*earlier, session] if session in stored else earlier
 
     def stored(self, timeframe: Timeframe) -> Sequence[date]:
         """Sessions with bars that can serve the timeframe, ascending."""

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from trading_pipeline.domain.errors import LedgerError
+from trading_pipeline.domain.errors import LedgerError, SettingsError
 from trading_pipeline.domain.fold import open_risk_usd
 from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.performance import EquityPoint
-from trading_pipeline.domain.positions import Position
 from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.ports import BarFeed, LedgerTransaction, SimulatedMarket
@@ -69,31 +68,41 @@ class SessionLoop:
             known = tx.session_record(desk.account, self.times.session)
         if known is not None:
             return known
+        self._require_time_to_leave()
         with desk.ledger.transaction() as tx:
             record = opening_record(desk, tx, self.times)
             tx.save_session_record(record)
             tx.add_equity_point(self._point(tx, record, self.times.opens_at))
         return record
 
+    def _require_time_to_leave(self) -> None:
+        lead, bar = self.desk.rules.exits.flatten_before_close_minutes, self.feed.base_minutes()
+        if lead < 2 * bar:
+            raise SettingsError(
+                f"execution.exits.flatten_before_close_minutes is {lead}, and base bars last {bar} minutes: an exit "
+                f"needs one bar to fill in and one to secure what did not. Set it to {2 * bar} or more."
+            )
+
     def _step(self, record: SessionRecord, instant: datetime, *, is_last_call: bool) -> SessionRecord:
-        desk, before = self.desk, self._quotes
+        desk, before, snapshot = self.desk, self._quotes, self._snapshot_at(instant)
         if self.market is not None:
-            bars = self.feed.bars_ending_at(self.times, instant, self.market.symbols_of_interest())
-            self.market.on_bars(bars, instant)
+            wanted = self.market.symbols_of_interest() | self._watched(snapshot)
+            self.market.on_bars(self.feed.bars_ending_at(self.times, instant, wanted), instant)
         self._sync(record)
-        snapshot = self._snapshot_at(instant)
         self._quotes = self.feed.quotes(self.times, instant, self._watched(snapshot))
         positions = position_care.mark_positions(desk, self._quotes)
         position_care.cancel_stale_entries(desk, self.times)
         position_care.trail_stops(desk, positions, before, self._quotes)
-        position_care.exit_on_time(desk, self.times, self._quotes)
+        if position_care.exit_on_time(desk, self.times, self._quotes):
+            self._sync(record)
+            position_care.exit_on_time(desk, self.times, self._quotes)
         if is_last_call and positions:
             self._prepare_the_night(record)
         if snapshot is not None and desk.rules.decider == "loop":
             decide_on_snapshot(desk, snapshot, self.times, self._quotes)
         dispatch_due(desk)
         self._sync(record)
-        return self._record_step(record, instant, positions)
+        return self._record_step(record, instant)
 
     def _prepare_the_night(self, record: SessionRecord) -> None:
         position_care.release_day_legs(self.desk)
@@ -120,13 +129,13 @@ class SessionLoop:
     def _watched(self, snapshot: ScanSnapshot | None = None) -> frozenset[str]:
         with self.desk.ledger.read() as tx:
             held = {position.symbol for position in tx.positions(self.desk.account)}
+            ordered = {order.symbol for order in tx.open_orders(self.desk.account)}
             listed = {s.symbol for s in tx.setups(snapshot.snapshot_id) if s.selected} if snapshot else set()
-        return frozenset(held | listed)
+        return frozenset(held | ordered | listed)
 
-    def _record_step(self, record: SessionRecord, instant: datetime, positions: tuple[Position, ...]) -> SessionRecord:
+    def _record_step(self, record: SessionRecord, instant: datetime) -> SessionRecord:
+        """Every step is recorded: a resumed session repeats at most the one it was interrupted in."""
         due = (instant - self.times.opens_at) % timedelta(minutes=self.desk.rules.equity_point_minutes) == timedelta(0)
-        if not due and not positions:
-            return record
         moved = replace(record, cursor_at=instant)
         with self.desk.ledger.transaction() as tx:
             if due:

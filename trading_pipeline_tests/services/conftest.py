@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
+from trading_pipeline_tests.services.scripted import Stage
 from trading_pipeline_tests.services.traded_market import TradedMarket, trade_a_market
 
 
@@ -20,3 +21,9 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> TradedMarket:
 def ledger(tmp_path: Path) -> SqlLedger:
     """An empty ledger on disk."""
     return SqlLedger.open(default_url(tmp_path))
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """Scenes of hand-written trading days."""
+    return Stage(tmp_path_factory.mktemp("stage"))
