@@ -33,9 +33,7 @@ from trading_pipeline_tests.fakes import ScriptedFeed
 BAR = timedelta(minutes=5)
 OPENS = datetime.fromisoformat("2025-06-10T13:30:00+00:00")
 TIMES = SessionTimes(OPENS.date(), OPENS, OPENS + timedelta(minutes=120))
-NEXT = SessionTimes(
-    OPENS.date() + timedelta(days=1), OPENS + timedelta(days=1), OPENS + timedelta(days=1, minutes=120)
-)
+NEXT = SessionTimes(OPENS.date() + timedelta(days=1), OPENS + timedelta(days=1), OPENS + timedelta(days=1, minutes=120))
 FREE = VenueRules(account="A", commission_usd_per_order=dec(0), slippage_fraction=dec(0))
 COSTLY = VenueRules(account="A", commission_usd_per_order=dec(1), slippage_fraction=dec("0.0005"))
 
@@ -193,15 +191,18 @@ class Stage:
 
     def scene(self, *, venue: VenueRules = FREE, bars: Iterable[MarketBar] = (), **settings: Any) -> Scene:
         """A scene with a friendly regime and XYZ flat at 50.00 unless bars are given."""
+        scene = self.unknown_regime(venue=venue, bars=bars, **settings)
+        scene.regime()
+        return scene
+
+    def unknown_regime(self, *, venue: VenueRules = FREE, bars: Iterable[MarketBar] = (), **settings: Any) -> Scene:
+        """A scene in a market of which nothing is known."""
         self._count += 1
         home = self._folder / str(self._count)
         home.mkdir()
         shutil.copy(self._folder / "empty" / "ledger.sqlite3", home)
-        scene = Scene(
-            SqlLedger(default_url(home)), SimulatedVenue(None, venue), rules(**settings), list(bars) or flat_bars()
-        )
-        scene.regime()
-        return scene
+        ledger, book = SqlLedger(default_url(home)), SimulatedVenue(None, venue)
+        return Scene(ledger, book, rules(**settings), list(bars) or flat_bars())
 
 
 def quote(price: object, at: int, symbol: str = "XYZ") -> dict[str, Quote]:
