@@ -31,7 +31,7 @@ def demo(
     context: typer.Context,
     sessions: Annotated[int, typer.Option(help="How many sessions to trade, the market's last", min=1, max=60)] = 5,
     symbols: Annotated[int, typer.Option(help="Made-up stocks in the market", min=MIN_SYMBOLS, max=1000)] = 40,
-    seed: Annotated[int, typer.Option(help="Everything random comes from this number", min=0)] = 7,
+    seed: Annotated[int, typer.Option(help="Everything random comes from this number", min=0)] = 16,
 ) -> None:
     """Build a synthetic market, trade its last sessions through Dagster, and show what happened and why."""
     workspace = workspace_of(context)
