@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from trading_pipeline.adapters.ledger_transaction import SqlTransaction
 from trading_pipeline.domain.orders import Leg, OrderType, OrdStatus
 from trading_pipeline.domain.risk import Code, Verdict
 from trading_pipeline.services.dispatch import dispatch_due
@@ -86,8 +87,6 @@ def test_a_refused_plan_is_an_event_with_its_code_and_is_not_tried_again(stage: 
 def test_rows_of_a_snapshot_commit_together_or_not_at_all(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = started(stage)
     snapshot = scene.watchlist("XYZ", "ABC", "DEF")
-    from trading_pipeline.adapters.ledger_transaction import SqlTransaction
-
     fuse, add_order = Fuse(burns_at=5), SqlTransaction.add_order
     with scene.ledger.read() as tx:
         before = tx.row_counts()
@@ -96,8 +95,8 @@ def test_rows_of_a_snapshot_commit_together_or_not_at_all(stage: Stage, monkeypa
         fuse.touch()
         return add_order(self, order)
 
-    with monkeypatch.context() as patch, pytest.raises(Crashed):
-        patch.setattr(SqlTransaction, "add_order", breaking)
+    monkeypatch.setattr(SqlTransaction, "add_order", breaking)
+    with pytest.raises(Crashed):
         decide_on_snapshot(scene.desk(at=15), snapshot, TIMES, quotes_of("XYZ", "ABC", "DEF"))
 
     with scene.ledger.read() as tx:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
 
@@ -19,7 +20,7 @@ from trading_pipeline.domain.reports import STAGES, Funnel
 from trading_pipeline.domain.risk import Code, Finding, Verdict
 from trading_pipeline.domain.trading_session import RiskEvent
 from trading_pipeline.services.funnel import build_funnel, screened, session_funnel, traded
-from trading_pipeline_tests.builders import AT, SESSION
+from trading_pipeline_tests.builders import AT, SESSION, a_trade
 from trading_pipeline_tests.services.recorded import (
     ACCOUNT,
     record_entry,
@@ -211,3 +212,22 @@ def test_a_session_without_research_says_what_to_make(market: TradedMarket) -> N
 
     with pytest.raises(MissingResultError, match="universe"):
         session_funnel(home.frames, home.ledger, market.account, unknown)
+
+
+def test_a_position_of_an_earlier_session_that_closes_today_is_not_todays_candidate(ledger: SqlLedger) -> None:
+    tomorrow = SESSION + timedelta(days=1)
+    with ledger.transaction() as tx:
+        record_session(tx)
+        record_session(tx, tomorrow)
+        order = record_entry(tx, record_setup(tx, "HELD"), cum_qty=Decimal(100))
+        setup_id = order.client_order_id.removeprefix("entry-")
+        snapshot_id = setup_id.removesuffix("-setup")
+        held = a_trade(
+            trade_id=order.client_order_id, symbol="HELD", session=tomorrow, setup_id=setup_id, snapshot_id=snapshot_id
+        )
+        tx.add_trade(held)
+        today = build_funnel(SESSION, traded(tx, ACCOUNT, SESSION))
+        later = build_funnel(tomorrow, traded(tx, ACCOUNT, tomorrow))
+
+    assert [(c.symbol, c.stage, c.reason) for c in today.candidates] == [("HELD", "filled", "open")]
+    assert later.candidates == ()
