@@ -31,8 +31,8 @@ class ScriptedFeed:
         return [times.opens_at + (n + 1) * step for n in range((times.closes_at - times.opens_at) // step)]
 
     def bars_ending_at(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> Sequence[MarketBar]:
-        wanted = set(symbols)
-        return [bar for bar in self._bars if bar.end_at == instant and bar.symbol in wanted]
+        wanted, open_at = set(symbols), times.opens_at
+        return [b for b in self._bars if open_at < b.end_at == instant and b.symbol in wanted]
 
     def quotes(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> dict[str, Quote]:
         wanted = set(symbols)

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from trading_pipeline.domain.errors import IllegalTransition, MissingResultError, Overfill
 from trading_pipeline.domain.exits import exit_reason_for
 from trading_pipeline.domain.fold import apply_fill
-from trading_pipeline.domain.money import ZERO
+from trading_pipeline.domain.money import ZERO, plain
 from trading_pipeline.domain.order_states import advance
 from trading_pipeline.domain.orders import ExecType, ExecutionReport, Fill, Leg, Order, Side
 from trading_pipeline.domain.positions import ExitReason, Position
@@ -89,22 +89,24 @@ def _put_off(
 ) -> Synced:
     """Alarm, and ask for these reports again: they are not recorded as applied."""
     for report in early:
-        event = _event(desk, session, report, "sale_without_shares")
-        if tx.risk_event(event.event_id) is None:
-            tx.add_risk_event(event)
+        _alarm_once(tx, _event(desk, session, report, "sale_without_shares"))
     return replace(done, last_at=min(report.occurred_at for report in early))
 
 
+def _alarm_once(tx: LedgerTransaction, event: RiskEvent) -> None:
+    if tx.risk_event(event.event_id) is None:
+        tx.add_risk_event(event)
+
+
 def _apply_new(desk: Desk, tx: LedgerTransaction, session: date, report: ExecutionReport, done: Synced) -> Synced:
+    order = tx.order(report.client_order_id)
+    if order is None:  # the event is its record: reports hang on orders
+        _alarm_once(tx, _event(desk, session, report, "unknown_order"))
+        return done
     if not tx.add_report(desk.broker.name, report):
         return done
-    done = replace(done, reports=done.reports + 1)
-    order = tx.order(report.client_order_id)
-    if order is None:
-        tx.add_risk_event(_event(desk, session, report, "unknown_order"))
-        return done
     filled, closed = apply_report(desk, tx, session, order, report)
-    return replace(done, fills=done.fills + filled, closed=done.closed + closed)
+    return replace(done, reports=done.reports + 1, fills=done.fills + filled, closed=done.closed + closed)
 
 
 def apply_report(
@@ -208,5 +210,10 @@ def _event(desk: Desk, session: date, report: ExecutionReport, kind: str, messag
     return RiskEvent(
         event_id=digest(kind, desk.account, report.exec_id), account=desk.account,
         session=session, occurred_at=report.occurred_at, kind=kind, severity="CRITICAL",
-        message=message or EVENTS[kind], data={"client_order_id": report.client_order_id, "exec_id": report.exec_id},
+        message=message or EVENTS[kind],
+        data={
+            "client_order_id": report.client_order_id, "venue_order_id": report.venue_order_id,
+            "exec_id": report.exec_id, "exec_type": report.exec_type.value, "last_qty": plain(report.last_qty),
+            "last_px": plain(report.last_px), "text": report.text,
+        },
     )  # fmt: skip
