@@ -66,10 +66,8 @@ def _price(price: Decimal) -> str:
     return f"{price:.4f}".removesuffix("00")
 
 
-def positions_at_close(
-    tx: LedgerTransaction, account: str, session: date, last: dict[str, Quote]
-) -> tuple[PositionView, ...]:
-    """Positions open at the end of a session, by symbol, at the session's last prices.
+def held_at_close(tx: LedgerTransaction, account: str, session: date) -> tuple[Position, ...]:
+    """Positions open at the end of a session, by symbol, not yet priced.
 
     From the fills up to the session, so that a past session reads the same today as on its day; with the stops stored
     while nothing was traded since, else the planned ones.
@@ -77,7 +75,14 @@ def positions_at_close(
     stored = {position.trade_id: position for position in tx.positions(account)}
     fills = [fill for fill in tx.fills(account) if fill.session <= session]
     held = (position for position in fold(fills).values() if position.is_open)
-    return tuple(view_position(tx, _priced(_with_levels(tx, p, stored.get(p.trade_id)), last)) for p in held)
+    return tuple(_with_levels(tx, position, stored.get(position.trade_id)) for position in held)
+
+
+def view_positions(
+    tx: LedgerTransaction, positions: Iterable[Position], last: dict[str, Quote]
+) -> tuple[PositionView, ...]:
+    """Each position at its symbol's last price."""
+    return tuple(view_position(tx, _priced(position, last)) for position in positions)
 
 
 def _with_levels(tx: LedgerTransaction, held: Position, stored: Position | None) -> Position:

@@ -29,7 +29,7 @@ from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.ports import BarStore, Clock, Ledger, LedgerTransaction, ResearchStore, TradingCalendar
 from trading_pipeline.services.decision_log import Json, as_json
 from trading_pipeline.services.funnel import session_funnel
-from trading_pipeline.services.journal import positions_at_close, total_open_risk, write_journal
+from trading_pipeline.services.journal import held_at_close, total_open_risk, view_positions, write_journal
 
 CHART_BARS = Timeframe.MIN15
 TOP_SETUPS = 8
@@ -93,7 +93,8 @@ def report_data(desk: ReportDesk, account: str, session: date) -> SessionReport:
         trades, points = tx.trades(account, None, session), tx.equity_points(account, None, session)
         today = tuple(point for point in points if point.session == session)
         snapshots, closing = tx.snapshots(session), _closing(past, points)
-        held = positions_at_close(tx, account, session, _last_quotes(desk, tx, account, session))
+        held = held_at_close(tx, account, session)
+        views = view_positions(tx, held, _last_quotes(desk, [position.symbol for position in held], session))
         return SessionReport(
             account=account, session=session, opens_at=times.opens_at, closes_at=times.closes_at,
             phase=record.phase.value, daily=_summary(tx, record, computed_at=times.closes_at),
@@ -105,10 +106,10 @@ def report_data(desk: ReportDesk, account: str, session: date) -> SessionReport:
             equity=today, closing_equity=closing,
             cash_usd=today[-1].cash_usd if today else record.opening_cash_usd,
             positions_usd=today[-1].positions_usd if today else record.opening_equity_usd - record.opening_cash_usd,
-            open_risk_usd=today[-1].open_risk_usd if today else total_open_risk(held),
+            open_risk_usd=today[-1].open_risk_usd if today else total_open_risk(views),
             regimes=tuple(tx.regimes(session)), funnel=session_funnel(desk.frames, desk.ledger, account, session),
             setups=_top_setups(tx, snapshots), charts=_charts(desk, trades, session),
-            journal=write_journal(tx, account, session), open_positions=held, origin=_origin(record, snapshots),
+            journal=write_journal(tx, account, session), open_positions=views, origin=_origin(record, snapshots),
         )  # fmt: skip
 
 
@@ -182,9 +183,8 @@ def _change(base: float | None, last: float | None) -> float | None:
     return last / base - 1.0 if base and last else None
 
 
-def _last_quotes(desk: ReportDesk, tx: LedgerTransaction, account: str, session: date) -> dict[str, Quote]:
-    """The session's last close of every symbol the account ever bought and may still hold."""
-    symbols = sorted({fill.symbol for fill in tx.fills(account) if fill.session <= session})
+def _last_quotes(desk: ReportDesk, symbols: Sequence[str], session: date) -> dict[str, Quote]:
+    """The session's last close of each symbol."""
     bars = desk.bars.view(CHART_BARS, [session], as_of=session, symbols=symbols) if symbols else pd.DataFrame()
     if bars.empty:
         return {}
