@@ -155,6 +155,10 @@ def test_a_session_without_trades_says_so() -> None:
     assert "none closed" in page
 
 
+def test_a_lone_small_result_does_not_fill_its_bar() -> None:
+    assert "left:50.00%;width:12.50%" in render_report(a_report(a_trade(50)))  # a quarter of R, of half the track
+
+
 def test_what_is_missing_leaves_a_note_and_no_hole() -> None:
     bare = replace(
         a_report(), benchmark=None, equity=(), closing_equity=(), regimes=(), setups=(), journal=(), phase="running",
