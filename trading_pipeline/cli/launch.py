@@ -49,6 +49,8 @@ def _failure(job: str, result: dg.ExecuteInProcessResult) -> TradingPipelineErro
             error = event.step_failure_data.error
             while error.cause is not None:
                 error = error.cause
+            if error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+                raise KeyboardInterrupt
             return TradingPipelineError(
                 f"{job} failed in {event.step_key}: {error.message.strip()} (run {result.run_id})"
             )

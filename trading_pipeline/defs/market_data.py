@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from trading_pipeline.analytics.schemas import STORED_BAR_COLUMNS
+from trading_pipeline.analytics.schemas import BAR_COLUMNS, STORED_BAR_COLUMNS
 from trading_pipeline.defs.checks import report_checks
-from trading_pipeline.defs.metadata import frame_metadata, picture
+from trading_pipeline.defs.metadata import frame_metadata, named_schema, picture
 from trading_pipeline.defs.partitions import SESSIONS
 from trading_pipeline.defs.pictures import bars_svg
 from trading_pipeline.defs.resources import WorkspaceResource, sessions_of
@@ -20,9 +20,7 @@ RAW_BARS = dg.AssetSpec(
     group_name="market_data",
     kinds={"parquet"},
     owners=OWNERS,
-    metadata={
-        "dagster/column_schema": dg.TableSchema(columns=[dg.TableColumn(name) for name in STORED_BAR_COLUMNS]),
-    },
+    metadata={"dagster/column_schema": named_schema(*STORED_BAR_COLUMNS)},
 )
 
 
@@ -47,6 +45,7 @@ def universe(context: dg.AssetExecutionContext, workspace: WorkspaceResource) ->
 @dg.asset(
     partitions_def=SESSIONS, deps=[RAW_BARS, universe], group_name="market_data", kinds={"python", "parquet"},
     owners=OWNERS, code_version="1", backfill_policy=dg.BackfillPolicy.single_run(),
+    metadata={"dagster/column_schema": named_schema(*BAR_COLUMNS)},
 )  # fmt: skip
 def bars(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Base bars rolled up to 15min, 1h, 4h and 1d, anchored on the session's open."""

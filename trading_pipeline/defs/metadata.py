@@ -25,6 +25,11 @@ def frame_schema(frame: pd.DataFrame) -> dg.TableSchema:
     return dg.TableSchema(columns=columns)
 
 
+def named_schema(*names: str) -> dg.TableSchema:
+    """Columns by name, where a frame's columns are known before it is made."""
+    return dg.TableSchema(columns=[dg.TableColumn(name) for name in names])
+
+
 def record_schema(record: type) -> dg.TableSchema:
     """Columns and types of a ledger record, from its fields."""
     if not dataclasses.is_dataclass(record):

@@ -7,6 +7,7 @@ from trading_pipeline.defs.partitions import SESSIONS
 from trading_pipeline.defs.resources import WorkspaceResource, sessions_of
 from trading_pipeline.defs.trading import TRADES
 from trading_pipeline.domain.performance import DailyPerformance
+from trading_pipeline.domain.positions import Trade
 from trading_pipeline.services.decision_log import as_json
 from trading_pipeline.services.reporting import record_daily_performance
 
@@ -33,6 +34,7 @@ def daily_performance(context: dg.AssetExecutionContext, workspace: WorkspaceRes
 @dg.asset(
     partitions_def=SESSIONS, deps=[daily_performance], group_name="reports", kinds={"python", "html"}, owners=OWNERS,
     code_version="1", backfill_policy=dg.BackfillPolicy.single_run(),
+    metadata={"dagster/column_schema": record_schema(Trade)},
 )  # fmt: skip
 def performance_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """One HTML page per session: equity, P&L, trades with R, funnel, regime, and where it all came from."""

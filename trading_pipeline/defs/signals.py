@@ -2,10 +2,12 @@
 
 import dagster as dg
 
+from trading_pipeline.analytics.indicators import INDICATOR_COLUMNS
 from trading_pipeline.analytics.regime import describe
+from trading_pipeline.analytics.schemas import BAR_COLUMNS
 from trading_pipeline.defs.checks import report_checks
 from trading_pipeline.defs.market_data import bars, universe
-from trading_pipeline.defs.metadata import frame_metadata, picture, table
+from trading_pipeline.defs.metadata import frame_metadata, named_schema, picture, table
 from trading_pipeline.defs.partitions import SESSIONS
 from trading_pipeline.defs.pictures import bars_svg
 from trading_pipeline.defs.resources import WorkspaceResource, sessions_of
@@ -18,6 +20,7 @@ SHOWN = ["as_of", "rank", "symbol", "score", "grade", "state", "rr", "entry", "s
 @dg.asset(
     partitions_def=SESSIONS, deps=[universe, bars], group_name="signals", kinds={"python", "parquet"}, owners=OWNERS,
     code_version="1", backfill_policy=dg.BackfillPolicy.single_run(),
+    metadata={"dagster/column_schema": named_schema(*BAR_COLUMNS, *INDICATOR_COLUMNS)},
 )  # fmt: skip
 def indicators(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Trend, momentum and volatility per symbol and timeframe, as known at each bar's close."""
