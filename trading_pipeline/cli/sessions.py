@@ -19,6 +19,11 @@ from trading_pipeline.wiring import Workspace
 app = typer.Typer(help="Trading sessions.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 
+@app.callback()
+def sessions() -> None:
+    """Trading sessions."""  # with a callback a family of one verb keeps that verb's name
+
+
 @app.command()
 def replay(
     context: typer.Context,
