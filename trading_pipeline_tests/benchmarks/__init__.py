@@ -1,0 +1,1 @@
+"""First figures: `make bench` measures the parts that cost time, each in a process of its own, and writes a page."""

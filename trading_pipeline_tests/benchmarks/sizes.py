@@ -1,0 +1,58 @@
+"""How much work a benchmark is given: the sizes reported, and tiny ones that only show that it still runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trading_pipeline.adapters.synthetic import SyntheticMarketSpec
+from trading_pipeline.domain.market import Timeframe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Symbols, sessions and repeats of every benchmark."""
+
+    scan_market: SyntheticMarketSpec
+    demo_market: SyntheticMarketSpec
+    read_market: SyntheticMarketSpec
+    read_sessions: int
+    traded_sessions: int
+    """How many sessions before the end the replayed one lies: the demo's first."""
+    indicator_symbols: int
+    indicator_sessions: int
+    scored_symbols: int
+    oracle_symbols: int
+    processes: int
+    """Fresh processes per benchmark."""
+    rounds: int
+    """Repeats of quick work inside one process."""
+
+
+FULL = Sizes(
+    scan_market=SyntheticMarketSpec(symbols=1000, timeframe=Timeframe.MIN5),
+    demo_market=SyntheticMarketSpec(),
+    read_market=SyntheticMarketSpec(symbols=46),
+    read_sessions=110,
+    traded_sessions=5,
+    indicator_symbols=1000,
+    indicator_sessions=60,
+    scored_symbols=500,
+    oracle_symbols=20,
+    processes=3,
+    rounds=5,
+)
+_SMALL = SyntheticMarketSpec(symbols=8, sessions=110, timeframe=Timeframe.MIN5)
+TINY = Sizes(
+    scan_market=_SMALL,
+    demo_market=_SMALL,
+    read_market=_SMALL,
+    read_sessions=5,
+    traded_sessions=1,
+    indicator_symbols=4,
+    indicator_sessions=12,
+    scored_symbols=6,
+    oracle_symbols=2,
+    processes=1,
+    rounds=1,
+)
+SIZES = {"full": FULL, "tiny": TINY}
