@@ -28,8 +28,8 @@ check: install-dev  ## lint, format, types, layers
 ui: install  ## open the Dagster UI and daemon on http://127.0.0.1:3000 (Ctrl-C stops both)
 	@$(BIN)/trading-pipeline ui $(ARGS)
 
-bench: install-dev  ## measure, and write docs/benchmarks.md
-	@$(BIN)/python -m trading_pipeline_tests.benchmarks $(ARGS)
+bench: .venv-bench/.installed  ## measure in an environment of its own, and write docs/benchmarks.md
+	@.venv-bench/bin/python -m trading_pipeline_tests.benchmarks $(ARGS)
 
 install: .venv/.installed  ## install what running needs, with hashes
 install-dev: .venv/.installed-dev  ## install what developing needs, with hashes
@@ -58,10 +58,17 @@ install-dev: .venv/.installed-dev  ## install what developing needs, with hashes
 	@$(UV) pip install --quiet --no-deps --editable .
 	@touch $@ .venv/.installed
 
+.venv-bench/.installed: .uv/.$(UV_VERSION) requirements-dev.lock pyproject.toml
+	@echo "Installing packages for the benchmarks (hashed, about a minute) ..."
+	@$(UV) venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv-bench
+	@$(UV) pip sync --quiet --python .venv-bench/bin/python --require-hashes requirements-dev.lock
+	@$(UV) pip install --quiet --python .venv-bench/bin/python --no-deps --editable .
+	@touch $@
+
 lock: .uv/.$(UV_VERSION)  ## pin dependencies anew from pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-header -o requirements.lock pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --extra dev -o requirements-dev.lock pyproject.toml
 
 clean:  ## remove environments, caches and the local home (.trading_pipeline)
-	rm -rf .uv .venv .trading_pipeline .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf .uv .venv .venv-bench .trading_pipeline .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
