@@ -1,0 +1,138 @@
+"""Tables in docs/ that are made from the code. Write them anew: python -m trading_pipeline_tests.docs"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel
+
+from trading_pipeline.definitions import defs
+from trading_pipeline.defs.automation import SCHEDULES
+from trading_pipeline.domain import planning, risk
+from trading_pipeline.domain.risk import Code
+from trading_pipeline.domain.risk_checks import CHECKS, Check
+from trading_pipeline.settings import SHIPPED_CONFIG, Settings
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+REFERENCES = re.compile(r"\s*\((?:[EX]-\d+(?:, )?)+\)")
+MADE = "<!-- Made from the code: python -m trading_pipeline_tests.docs -->\n\n"
+
+
+def denial_codes() -> str:
+    """Every code of a risk decision, in the order the checks run, and what it means."""
+    rows = [row for check in CHECKS for row in _check_rows(check)]
+    too_small = risk._too_small
+    rows.append((Code.BELOW_MINIMUM_SIZE.value, _meaning(too_small.__doc__), "min_shares, min_notional_usd"))
+    planned = set(re.findall(r"Code\.([A-Z_]+)", inspect.getsource(planning)))
+    early = ", ".join(f"`{code.value}`" for code in Code if code.name in planned)
+    return (
+        "# Denial codes\n\n" + MADE + "Every check runs on every plan; `trading-pipeline decisions --session latest`"
+        " shows what each found. A check that limits size reduces it first, and denies only when no share is left."
+        " Settings stand under `execution.risk`.\n\n"
+        + _table(("code", "what it says", "settings"), [(f"`{code}`", says, limit) for code, says, limit in rows])
+        + f"\nA setup may already be refused a plan, before any decision (`plan_refused` in the funnel): {early}.\n"
+    )
+
+
+def _check_rows(check: Check) -> Iterator[tuple[str, str, str]]:
+    closure = inspect.getclosurevars(check).nonlocals  # counting checks are made by one function
+    if "code" in closure:
+        name = closure["limit_name"]
+        yield closure["code"].value, f"One more than the allowed number of {closure['what']}.", name
+        return
+    source = inspect.getsource(check)
+    limits = ", ".join(dict.fromkeys(re.findall(r"limits\.(\w+)", source)))
+    for name in dict.fromkeys(re.findall(r"Code\.([A-Z_]+)", source)):
+        yield Code[name].value, _meaning(check.__doc__), limits
+
+
+def _meaning(text: str | None) -> str:
+    return REFERENCES.sub("", (text or "").split("\n\n")[0].strip())
+
+
+def configuration() -> str:
+    """Every setting: key, default, meaning as the shipped file says it."""
+    comments = _comments(SHIPPED_CONFIG.read_text(encoding="utf-8"))
+    rows = [
+        (f"`{key}`", f"`{json.dumps(value, ensure_ascii=False)}`", comments.get(key, ""))
+        for key, value in _leaves(Settings())
+    ]
+    return (
+        "# Configuration\n\n" + MADE + "The shipped file is `config/trading.yaml`. Put what differs into a file of your"
+        " own and pass it with `--profile`; one setting alone may come from the environment, as"
+        " `TRADING_PIPELINE__EXECUTION__RISK__MAX_OPEN_POSITIONS=3`. A name that is not here, or a value out of bounds,"
+        " is an error. Names carry the unit: usd, shares, fraction (0.01 is 1 %), percent, bars, sessions, minutes,"
+        " seconds.\n\n" + _table(("setting", "default", "meaning"), rows)
+    )
+
+
+def _leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:
+    plain = model.model_dump(mode="json")
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", plain[name]
+
+
+def _comments(text: str) -> dict[str, str]:
+    """The comment at the end of each key's line, by dotted key."""
+    lines, found = text.splitlines(), dict[str, str]()
+
+    def walk(node: yaml.Node | None, prefix: str) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                name = f"{prefix}{key.value}"
+                found[name] = lines[key.start_mark.line].partition("#")[2].strip()
+                walk(value, f"{name}.")
+
+    walk(yaml.compose(text), "")
+    return found
+
+
+def assets() -> str:
+    """Assets, jobs and schedules as Dagster knows them."""
+    graph = defs.resolve_asset_graph()
+    nodes = [graph.get(key) for key in graph.toposorted_asset_keys]
+    rows = [
+        (
+            f"`{node.key.to_user_string()}`",
+            node.group_name,
+            "executable" if node.is_executable else "external",
+            ", ".join(sorted(f"`{parent.to_user_string()}`" for parent in node.parent_keys)),
+            " ".join((node.description or "").split()),
+        )
+        for node in nodes
+    ]
+    jobs = [
+        (f"`{job.name}`", " ".join((job.description or "").split()))
+        for job in sorted(defs.resolve_all_job_defs(), key=lambda job: job.name)
+        if not job.name.startswith("__")
+    ]
+    schedules = [(f"`{one.name}`", f"`{one.cron_schedule}`", f"`{one.job.name}`") for one in SCHEDULES]
+    return (
+        "# Assets, jobs and schedules\n\n" + MADE + "All assets are partitioned by trading session. External ones are"
+        " reported by what writes them; Dagster cannot materialise them.\n\n"
+        + _table(("asset", "group", "", "made from", "what it is"), rows)
+        + "\nJobs:\n\n" + _table(("job", "what it does"), jobs)
+        + "\nSchedules (New York time, all off until turned on; on a day without a session they skip and say why):\n\n"
+        + _table(("schedule", "when", "job"), schedules)
+    )  # fmt: skip
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+PAGES = {"denial-codes.md": denial_codes, "configuration.md": configuration, "assets.md": assets}
+
+if __name__ == "__main__":
+    for page, make in PAGES.items():
+        (DOCS / page).write_text(make(), encoding="utf-8")
