@@ -40,6 +40,18 @@ class ScriptedFeed:
         return {bar.symbol: Quote(bar.symbol, bar.close, bar.end_at) for bar in seen}
 
 
+class LiveFeed(ScriptedFeed):
+    """The same bars, each known only once it has ended."""
+
+    def __init__(self, bars: Iterable[MarketBar], clock: Clock, minutes: int = 5) -> None:
+        super().__init__(bars, minutes)
+        self._all, self._clock = self._bars, clock
+
+    def bars_ending_at(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> Sequence[MarketBar]:
+        self._bars = [bar for bar in self._all if bar.end_at <= self._clock.now()]
+        return super().bars_ending_at(times, instant, symbols)
+
+
 class Crashed(BaseException):
     """The process is gone: nothing may catch this."""
 

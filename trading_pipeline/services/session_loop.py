@@ -57,7 +57,7 @@ class SessionLoop:
             self.desk.clock.sleep_until(instant)
             if self.stop_requested():
                 return record
-            record = self._step(record, instant, is_last_call=len(ends) - number == 2)
+            record = self._step(record, instant, bars_left=len(ends) - number - 1)
             if self.on_step:
                 self.on_step(instant, number + 1, len(ends))
         return self._close(record)
@@ -83,7 +83,7 @@ class SessionLoop:
                 f"needs one bar to fill in and one to secure what did not. Set it to {2 * bar} or more."
             )
 
-    def _step(self, record: SessionRecord, instant: datetime, *, is_last_call: bool) -> SessionRecord:
+    def _step(self, record: SessionRecord, instant: datetime, *, bars_left: int) -> SessionRecord:
         desk, before, snapshot = self.desk, self._quotes, self._snapshot_at(instant)
         if self.market is not None:
             wanted = self.market.symbols_of_interest() | self._watched(snapshot)
@@ -93,10 +93,9 @@ class SessionLoop:
         positions = position_care.mark_positions(desk, self._quotes)
         position_care.cancel_stale_entries(desk, self.times)
         position_care.trail_stops(desk, positions, before, self._quotes)
-        if position_care.exit_on_time(desk, self.times, self._quotes):
-            self._sync(record)
-            position_care.exit_on_time(desk, self.times, self._quotes)
-        if is_last_call and positions:
+        if bars_left > 1:
+            self._exit_on_time(record)
+        elif bars_left == 1 and positions:
             self._prepare_the_night(record)
         if snapshot is not None and desk.rules.decider == "loop":
             decide_on_snapshot(desk, snapshot, self.times, self._quotes)
@@ -104,7 +103,13 @@ class SessionLoop:
         self._sync(record)
         return self._record_step(record, instant)
 
+    def _exit_on_time(self, record: SessionRecord) -> None:
+        if position_care.exit_on_time(self.desk, self.times, self._quotes):
+            self._sync(record)
+            position_care.exit_on_time(self.desk, self.times, self._quotes)
+
     def _prepare_the_night(self, record: SessionRecord) -> None:
+        """With one bar left, what could not be sold gets its stop for the night, and keeps it: no exit touches it."""
         position_care.release_day_legs(self.desk)
         self._sync(record)
         position_care.protect_overnight(self.desk, self.times)
