@@ -30,7 +30,11 @@ class RolledSession:
 
 
 class RollUpCache:
-    """Roll-ups of sessions in memory, the least recently used forgotten first."""
+    """Roll-ups of sessions in memory. When there are too many rows, the least recently used of the finest go first.
+
+    Fine bars are most of the rows and are read of few sessions; a scan reads coarse ones of every session. Forgetting
+    by last use alone would drop what the next view of the same scan needs, and read the base bars again each time.
+    """
 
     def __init__(self, max_rows: int = 3_000_000) -> None:
         self._max_rows, self._rows = max_rows, 0
@@ -45,7 +49,7 @@ class RollUpCache:
         return entry
 
     def remember(self, source: Timeframe, target: Timeframe, entries: Mapping[date, RolledSession]) -> None:
-        """Keep the sessions; forgets the least recently used when there is too much."""
+        """Keep the sessions; forgets others when there is too much."""
         for session, entry in entries.items():
             self._put(source, target, session, entry)
 
@@ -54,8 +58,8 @@ class RollUpCache:
         self._rows += len(entry.rows) - (0 if previous is None else len(previous.rows))
         self._entries[source, target, session] = entry
         while self._rows > self._max_rows and len(self._entries) > 1:
-            _, forgotten = self._entries.popitem(last=False)
-            self._rows -= len(forgotten.rows)
+            finest = min(self._entries, key=lambda entry: entry[1].minutes)  # the first of equals: least recently used
+            self._rows -= len(self._entries.pop(finest).rows)
 
 
 def blocks_of(tokens: Mapping[date, Token], max_bytes: int = 32_000_000) -> Iterator[list[date]]:

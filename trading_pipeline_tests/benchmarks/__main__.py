@@ -24,12 +24,12 @@ BENCHMARKS: dict[str, Benchmark] = {
 }
 
 
-def measure_all(size: str, folder: Path) -> dict[str, Result]:
+def measure_all(size: str, folder: Path, processes: int) -> dict[str, Result]:
     """Every benchmark; the first fills the stores that the others read, so it runs once."""
     results: dict[str, Result] = {}
     for name in BENCHMARKS:
         sys.stderr.write(f"{name} ...\n")
-        results[name] = run_apart(name, size, folder, 1 if name == "fill" else SIZES[size].processes)
+        results[name] = run_apart(name, size, folder, 1 if name == "fill" else processes)
     return results
 
 
@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, help="where the stores are; default: a temporary folder")
     parser.add_argument("--one", choices=BENCHMARKS, help="run one benchmark here and print its figures as JSON")
     parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--processes", type=int, default=3, help="fresh processes per benchmark")
     parser.add_argument("--out", type=Path, default=PAGE)
     given = parser.parse_args()
     if given.one:
@@ -47,7 +48,7 @@ def main() -> None:
         sys.stdout.write(run_here(BENCHMARKS[given.one], SIZES[given.size], given.folder) + "\n")
         return
     with tempfile.TemporaryDirectory(prefix="trading-pipeline-bench-") as folder:
-        results = measure_all(given.size, given.folder or Path(folder))
+        results = measure_all(given.size, given.folder or Path(folder), given.processes)
     text = page(rows_of(results, SIZES[given.size]), datetime.now(UTC))
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(text, encoding="utf-8")

@@ -22,8 +22,6 @@ class Sizes:
     indicator_sessions: int
     scored_symbols: int
     oracle_symbols: int
-    processes: int
-    """Fresh processes per benchmark."""
     rounds: int
     """Repeats of quick work inside one process."""
 
@@ -38,7 +36,6 @@ FULL = Sizes(
     indicator_sessions=60,
     scored_symbols=500,
     oracle_symbols=20,
-    processes=3,
     rounds=5,
 )
 _SMALL = SyntheticMarketSpec(symbols=8, sessions=110, timeframe=Timeframe.MIN5)
@@ -52,7 +49,6 @@ TINY = Sizes(
     indicator_sessions=12,
     scored_symbols=6,
     oracle_symbols=2,
-    processes=1,
     rounds=1,
 )
 SIZES = {"full": FULL, "tiny": TINY}
