@@ -105,9 +105,22 @@ class Settings(_Frozen):
     automation: AutomationSettings = AutomationSettings()
 
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON of every setting: the `config_hash` of all that is decided under it."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """SHA-256 of the canonical JSON of every setting: the `config_hash` of all that is decided under it.
+
+        Equal settings have equal digests, however their numbers were written (0.1, 0.10).
+        """
+        text = json.dumps(_canonical(self.model_dump()), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _canonical(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(one) for one in value]
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return format(Decimal(str(value)).normalize(), "f")
+    return value if value is None or isinstance(value, bool) else str(value)
 
 
 def resolve_home(home: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
@@ -165,8 +178,17 @@ def _overrides(environ: Mapping[str, str]) -> dict[str, Any]:
             level = tree
             for parent in parents:
                 level = level.setdefault(parent, {})
-            level[leaf] = yaml.safe_load(environ[name])
+                if not isinstance(level, dict):
+                    raise SettingsError(f"{name} in the environment: a shorter name already gives {parent} a value; unset one of them")
+            level[leaf] = _override_value(name, environ[name])
     return tree
+
+
+def _override_value(name: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{name}={text!r} in the environment is not a YAML value: {error}") from error
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

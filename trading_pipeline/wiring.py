@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -257,8 +257,12 @@ def open_workspace(
     return Workspace(resolve_home(home), settings, run_id, config=config, profile=profile)
 
 
+@cache
 def code_version() -> str:
-    """Package version and a digest of its source: what decided, even in a tree with local changes."""
+    """Package version and a digest of its source: what decided, even in a tree with local changes.
+
+    Taken once per process: what is edited while it runs is not what runs.
+    """
     root = Path(__file__).resolve().parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):

@@ -20,7 +20,9 @@ from trading_pipeline.domain.errors import InputError, MissingBarsError
 from trading_pipeline.domain.market import Adjustment, Timeframe
 from trading_pipeline.wiring import Workspace
 
-app = typer.Typer(help="Bars: import files, check what is stored.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+app = typer.Typer(
+    help="Bars: import files, check what is stored.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
+)
 SHOWN_ROWS = 15
 
 

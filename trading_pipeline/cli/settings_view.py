@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 import yaml
 from pydantic import BaseModel
@@ -11,7 +13,12 @@ from trading_pipeline.cli.context import JsonOption, Options
 from trading_pipeline.cli.output import print_json, print_table, say
 from trading_pipeline.settings import Settings, load_settings
 
-app = typer.Typer(help="Settings: check them, show them with units and meaning.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+app = typer.Typer(
+    help="Settings: check them, show them with units and meaning.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
 
 
 def _settings(context: typer.Context) -> Settings:
@@ -20,14 +27,21 @@ def _settings(context: typer.Context) -> Settings:
 
 
 @app.command()
-def check(context: typer.Context) -> None:
+def check(context: typer.Context, as_json: JsonOption = False) -> None:
     """Read the settings and say whether they hold together."""
     settings = _settings(context)
+    if as_json:
+        print_json({"valid": True, "config_hash": settings.digest()})
+        return
     say(f"settings are valid; configuration {settings.digest()[:12]}")
 
 
 @app.command()
-def show(context: typer.Context, as_json: JsonOption = False, as_yaml: bool = False) -> None:
+def show(
+    context: typer.Context,
+    as_json: JsonOption = False,
+    as_yaml: Annotated[bool, typer.Option("--as-yaml", help="Print YAML, to start a profile from")] = False,
+) -> None:
     """Show every setting with its value and meaning; --as-yaml prints a file to start a profile from."""
     settings = _settings(context)
     tree = settings.model_dump(mode="json")

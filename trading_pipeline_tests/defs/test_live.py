@@ -1,0 +1,148 @@
+"""The jobs of a running session on a clock that is told the time: hosting the loop, and deciding beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from trading_pipeline.adapters.clock import FixedClock
+from trading_pipeline.definitions import defs
+from trading_pipeline.domain.errors import HomeInUseError, TradingError
+from trading_pipeline.domain.trading_session import SessionPhase
+from trading_pipeline.wiring import Workspace
+from trading_pipeline_tests.defs.test_runs import resources
+from trading_pipeline_tests.traded_home import TradedHome
+
+
+@dataclass
+class ClockThatIsStopped(FixedClock):
+    """Somebody presses Ctrl-C, or Dagster terminates the run, at an instant of the session."""
+
+    interrupted_at: datetime = datetime.max
+
+    def sleep_until(self, instant: datetime) -> None:
+        if instant > self.interrupted_at:
+            raise KeyboardInterrupt
+        super().sleep_until(instant)
+
+
+def before_the_open(made: TradedHome) -> datetime:
+    return made.open().calendar.times(made.running).opens_at - timedelta(minutes=15)
+
+
+def at_noon(made: TradedHome) -> datetime:
+    return made.open().calendar.times(made.running).opens_at + timedelta(minutes=150)
+
+
+def interrupted(made: TradedHome, profile: Path | None = None) -> Workspace:
+    """The running session hosted from the open to noon, then interrupted."""
+    clock = ClockThatIsStopped(before_the_open(made), interrupted_at=at_noon(made))
+    opened = replace(replace(made, profile=profile or made.profile).open(), clock=clock)
+    with pytest.raises(KeyboardInterrupt):
+        opened.host(made.running)
+    return opened
+
+
+def replayed_hash(made: TradedHome, folder: Path) -> str:
+    (only,) = made.copied_to(folder).open().replay(made.running, made.running)
+    return only.record.decision_hash
+
+
+def test_the_hosted_loop_decides_as_the_replay_does_and_reports_the_session(
+    traded_home: TradedHome, tmp_path: Path
+) -> None:
+    made = traded_home.copied_to(tmp_path / "live")
+    job = defs.resolve_job_def("position_monitoring_job")
+
+    done = job.execute_in_process(resources=resources(made, now=before_the_open(made).isoformat()))
+
+    with made.open().ledger.read() as tx:
+        record = tx.session_record("SIM", made.running)
+    assert record is not None
+    assert record.phase is SessionPhase.CLOSED
+    assert record.decision_hash == replayed_hash(traded_home, tmp_path / "replay")
+    events = [
+        event.step_materialization_data.materialization for event in done.all_events if event.is_step_materialization
+    ]
+    assert {one.asset_key.to_user_string() for one in events} == {
+        "trade_decisions", "orders", "fills", "positions", "trades",
+    }  # fmt: skip
+    assert {one.partition for one in events} == {made.running.isoformat()}
+    assert {answer.passed for answer in done.get_asset_check_evaluations()} == {True}
+
+
+def test_a_loop_that_was_stopped_at_noon_goes_on_from_there_and_doubles_nothing(
+    traded_home: TradedHome, tmp_path: Path
+) -> None:
+    made = traded_home.copied_to(tmp_path / "live")
+    opened = interrupted(made)
+    with opened.ledger.read() as tx:
+        half_way = tx.session_record("SIM", made.running)
+
+    record = replace(opened, clock=FixedClock(at_noon(made))).host(made.running)
+
+    assert half_way is not None
+    assert half_way.phase is SessionPhase.RUNNING
+    assert record.decision_hash == replayed_hash(traded_home, tmp_path / "replay")
+
+
+def test_two_loops_never_trade_one_home_at_the_same_time(traded_home: TradedHome, tmp_path: Path) -> None:
+    made = traded_home.copied_to(tmp_path)
+
+    with made.open().exclusive("trading"), pytest.raises(HomeInUseError, match="another process is busy with trading"):
+        made.open().host(made.running)
+
+
+def test_the_execution_job_leaves_deciding_to_the_loop_when_the_loop_is_the_decider(
+    traded_home: TradedHome, tmp_path: Path
+) -> None:
+    made = traded_home.copied_to(tmp_path)
+    opened = made.open()
+    with opened.ledger.read() as tx:
+        before = tx.row_counts()
+
+    done = defs.resolve_job_def("execution_job").execute_in_process(
+        resources=resources(made, now=at_noon(made).isoformat())
+    )
+
+    assert done.success
+    assert "nothing decided here" in replace(opened, clock=FixedClock(at_noon(made))).decide()
+    with opened.ledger.read() as tx:
+        assert tx.row_counts() == before
+
+
+def test_the_execution_job_writes_intents_and_opens_no_venue(traded_home: TradedHome, tmp_path: Path) -> None:
+    made = traded_home.copied_to(tmp_path)
+    profile = tmp_path / "decider.yaml"
+    profile.write_text(
+        made.profile.read_text(encoding="utf-8").replace("execution:", "execution:\n  decider: dagster_job"), "utf-8"
+    )
+    opened = interrupted(made, profile)
+    (made.home / "venue.sqlite3").unlink()
+    with opened.ledger.read() as tx:
+        assert not tx.decisions("SIM", made.running)
+        now = next(s.as_of for s in tx.snapshots(made.running) if s.selected) + timedelta(minutes=1)
+        orders = tx.row_counts()["execution_reports"]
+
+    for _ in range(2):
+        done = defs.resolve_job_def("execution_job").execute_in_process(
+            resources=resources(made, now=now.isoformat(), profile=profile)
+        )
+        assert done.success
+
+    with opened.ledger.read() as tx:
+        plans = tx.plans("SIM", made.running)
+        assert len(tx.decisions("SIM", made.running)) == len(plans)
+        assert tx.row_counts()["execution_reports"] == orders  # nothing was sent
+        assert len(plans) == len({plan.setup_id for plan in plans}) > 0
+    assert not (made.home / "venue.sqlite3").exists()
+
+
+def test_a_process_that_only_decides_cannot_send_by_mistake(traded_home: TradedHome) -> None:
+    from trading_pipeline.adapters.brokers.absent import AbsentBroker
+
+    with pytest.raises(TradingError, match="this process decides only"):
+        AbsentBroker().cancel("tp-entry")

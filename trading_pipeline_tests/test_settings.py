@@ -1,0 +1,121 @@
+"""Settings: one frozen tree from YAML, a profile and the environment; every mistake names file, line and key."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from trading_pipeline.domain.errors import SettingsError
+from trading_pipeline.settings import SHIPPED_CONFIG, Settings, load_settings, resolve_home
+
+
+def written(folder: Path, text: str, name: str = "mine.yaml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def keys(tree: dict[str, Any], prefix: str = "") -> set[str]:
+    """Every key of a tree, with dots between the levels."""
+    found = set()
+    for name, value in tree.items():
+        found |= keys(value, f"{prefix}{name}.") if isinstance(value, dict) and value else {f"{prefix}{name}"}
+    return found
+
+
+def test_the_shipped_file_says_every_default_and_nothing_else() -> None:
+    shipped = yaml.safe_load(SHIPPED_CONFIG.read_text(encoding="utf-8"))
+
+    assert keys(shipped) == keys(Settings().model_dump(mode="json"))
+    assert Settings.model_validate(shipped) == Settings()
+
+
+def test_the_environment_overrides_the_profile_and_the_profile_the_file(tmp_path: Path) -> None:
+    profile = written(tmp_path, "execution: {account: PROFILE, initial_cash_usd: 5000}\n")
+    environ = {"TRADING_PIPELINE__EXECUTION__INITIAL_CASH_USD": "7000"}
+
+    settings = load_settings(profile=profile, environ=environ)
+
+    assert settings.execution.account == "PROFILE"
+    assert settings.execution.initial_cash_usd == Decimal(7000)
+    assert settings.execution.strategy == Settings().execution.strategy
+
+
+def test_files_named_in_the_environment_are_read(tmp_path: Path) -> None:
+    config = written(tmp_path, "execution: {account: CONFIG, strategy: mine}\n", "config.yaml")
+    profile = written(tmp_path, "execution: {account: PROFILE}\n", "profile.yaml")
+
+    environ = {"TRADING_PIPELINE_CONFIG": str(config), "TRADING_PIPELINE_PROFILE": str(profile)}
+    execution = load_settings(environ=environ).execution
+
+    assert (execution.account, execution.strategy) == ("PROFILE", "mine")
+
+
+def test_equal_settings_have_one_digest_and_each_change_another() -> None:
+    changed = Settings.model_validate({"venue": {"commission_usd_per_order": "1.01"}})
+
+    assert Settings().digest() == Settings().digest() == load_settings(environ={}).digest()
+    assert changed.digest() != Settings().digest()
+
+
+def test_the_digest_does_not_hang_on_how_a_number_is_written() -> None:
+    written = ({"venue": {"participation_fraction": one}} for one in ("0.1", "0.10", 0.1, Decimal("1E-1")))
+
+    assert len({Settings.model_validate(tree).digest() for tree in written}) == 1
+
+
+def test_settings_cannot_be_changed_in_place() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().execution.account = "OTHER"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("execution:\n  acount: X\n", ("execution.acount (mine.yaml:2)", "Extra inputs", "'X'")),
+        ("execution:\n  entry_open_delay_minutes: soon\n", ("entry_open_delay_minutes (mine.yaml:2)", "'soon'")),
+        ("execution:\n  mode: live\n", ("execution.mode (mine.yaml:2)", "'simulation'")),
+        (
+            "execution:\n  entry_close_lead_minutes: 1\n",
+            ("entry_close_lead_minutes (1)", "flatten_before_close_minutes", "flattened at once"),
+        ),
+        ("venue: {slippage_fraction: .nan}\n", ("venue.slippage_fraction (mine.yaml:1)",)),
+        ("- a list\n", ("must hold settings by name, not a list",)),
+        ("a: [1\n", ("mine.yaml is not valid YAML",)),
+    ],
+)
+def test_a_wrong_setting_is_told_with_file_line_key_and_fix(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(profile=written(tmp_path, text), environ={})
+
+    assert "mine.yaml" in str(caught.value)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"cannot read .*nowhere.yaml: No such file"):
+        load_settings(tmp_path / "nowhere.yaml", environ={})
+
+
+@pytest.mark.parametrize("name", ["TRADING_PIPELINE__EXECUTION", "TRADING_PIPELINE__EXECUTION__ACCOUNT__X"])
+def test_an_override_of_the_wrong_shape_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="execution|shorter name already gives account"):
+        load_settings(environ={name: "7", "TRADING_PIPELINE__EXECUTION__ACCOUNT": "A"})
+
+
+def test_an_override_that_is_no_yaml_names_its_variable() -> None:
+    with pytest.raises(SettingsError, match="TRADING_PIPELINE__EXECUTION__ACCOUNT"):
+        load_settings(environ={"TRADING_PIPELINE__EXECUTION__ACCOUNT": "[1"})
+
+
+def test_the_home_is_the_argument_then_the_environment_then_a_folder_here(tmp_path: Path) -> None:
+    environ = {"TRADING_PIPELINE_HOME": str(tmp_path / "env")}
+
+    assert resolve_home(tmp_path / "arg", environ) == tmp_path / "arg"
+    assert resolve_home(None, environ) == tmp_path / "env"
+    assert resolve_home(None, {}) == Path.cwd() / ".trading_pipeline"
