@@ -25,7 +25,7 @@ from trading_pipeline.adapters.bar_files import (
     write_atomically,
 )
 from trading_pipeline.adapters.bar_versions import CONTENT, Merge, merge, stored_rows
-from trading_pipeline.adapters.bar_views import RolledSession, RollUpCache, Token, blocks_of, in_units_of, prefer_first
+from trading_pipeline.adapters.bar_views import RolledSession, Token, blocks_of, cache_of, in_units_of, prefer_first
 from trading_pipeline.adapters.bar_views import roll_up_stored as roll
 from trading_pipeline.analytics.bars import ACTION_COLUMNS, as_ns, require_action_values, session_table
 from trading_pipeline.analytics.schemas import SESSION_NS, STORED_BAR_COLUMNS, UTC_NS, require_columns
@@ -45,7 +45,7 @@ class ParquetBarStore:
 
     def __init__(self, root: Path, calendar: TradingCalendar, clock: Clock) -> None:
         self.root, self.calendar, self.clock = root, calendar, clock
-        self._cache = RollUpCache()
+        self._cache = cache_of(root.resolve())
 
     def sessions(self, timeframe: Timeframe) -> Sequence[date]:
         """Sessions with stored rows, ascending."""

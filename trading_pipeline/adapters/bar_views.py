@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
+from pathlib import Path
 
 import pandas as pd
 
@@ -60,6 +62,12 @@ class RollUpCache:
         while self._rows > self._max_rows and len(self._entries) > 1:
             finest = min(self._entries, key=lambda entry: entry[1].minutes)  # the first of equals: least recently used
             self._rows -= len(self._entries.pop(finest).rows)
+
+
+@lru_cache(maxsize=1)
+def cache_of(_root: Path) -> RollUpCache:
+    """The process's cache of the store in a folder: each step of a run opens the store anew, on the same files."""
+    return RollUpCache()
 
 
 def blocks_of(tokens: Mapping[date, Token], max_bytes: int = 32_000_000) -> Iterator[list[date]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import pandas as pd
 
-from trading_pipeline.adapters.bar_views import RolledSession, RollUpCache
+from trading_pipeline.adapters.bar_views import RolledSession, RollUpCache, cache_of
 from trading_pipeline.domain.market import Timeframe
 
 DAYS = [date(2025, 3, 3) + timedelta(days=day) for day in range(4)]
@@ -51,3 +52,8 @@ def test_a_roll_up_of_files_that_changed_is_not_given() -> None:
     remember(cache, Timeframe.DAY1, DAYS[:1], rows=1)
 
     assert cache.get(Timeframe.MIN5, Timeframe.DAY1, DAYS[0], ((9, 9, 9),)) is None
+
+
+def test_stores_opened_on_the_same_folder_share_what_was_rolled_up(tmp_path: Path) -> None:
+    assert cache_of(tmp_path) is cache_of(tmp_path)
+    assert cache_of(tmp_path) is not cache_of(tmp_path / "other")
