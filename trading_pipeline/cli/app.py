@@ -121,6 +121,8 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
 
 
 def _out_of_luck(error: OSError) -> int:
+    if error.errno in {errno.EFBIG, errno.EDQUOT}:
+        return complain(f"{error.filename or 'a file'} would become too large: a limit or quota forbids it. Raise it.")
     if error.errno == errno.ENOSPC:
         return complain(f"the disk is full ({error.filename or 'while writing'}). Free some space and run it again.")
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
