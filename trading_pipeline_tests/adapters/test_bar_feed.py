@@ -53,7 +53,7 @@ def test_bars_come_by_symbol_with_exact_prices(store: ParquetBarStore) -> None:
         ("AAA", Decimal("10.3"), Decimal("10.8")),
         ("BBB", Decimal("20.02"), Decimal("20.52")),
     ]
-    assert (bars[0].start_at, bars[0].end_at, bars[0].volume) == (at(5), at(10), 1000)
+    assert (bars[0].start_at, bars[0].end_at, bars[0].volume) == (at(5), at(10), Decimal(1000))
 
 
 def test_a_symbol_without_a_bar_at_that_instant_has_none(store: ParquetBarStore) -> None:

@@ -83,7 +83,7 @@ def test_a_round_trip_moves_orders_appends_fills_and_closes_a_trade(scene: Scene
     assert positions(scene) == []
     with scene.ledger.read() as tx:
         (one,) = tx.trades("A")
-    assert (one.net_usd, one.r_multiple, one.exit_reason.value) == (-400, -1, "stop")
+    assert (one.net_usd, one.r_multiple, one.exit_reason.value) == (dec(-400), dec(-1), "stop")
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -185,7 +185,7 @@ def test_e23_legs_cover_the_filled_part_of_an_entry_that_ends(scene: Scene) -> N
     sync(scene)
 
     entry, stop, target = (scene.order(leg) for leg in (Leg.ENTRY, Leg.STOP, Leg.TARGET))
-    assert (entry.status, entry.cum_qty) == (OrdStatus.CANCELED, 80)
+    assert (entry.status, entry.cum_qty) == (OrdStatus.CANCELED, dec(80))
     assert {stop.leaves_qty, target.leaves_qty, positions(scene)[0].quantity} == {dec(80)}
 
 

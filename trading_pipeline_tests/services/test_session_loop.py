@@ -125,7 +125,8 @@ def test_a_session_stopped_and_resumed_at_every_step_ends_as_it_would_have(stage
     scene = an_eventful_day(stage)
     stops = 0
     while True:
-        loop, seen = scene.loop(), []
+        loop = scene.loop()
+        seen: list[object] = []
         loop.on_step = lambda *step, seen=seen: seen.append(step)  # type: ignore[misc]
         loop.stop_requested = lambda seen=seen: bool(seen)  # type: ignore[misc]
         record = loop.run()
