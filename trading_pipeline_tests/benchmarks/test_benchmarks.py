@@ -13,6 +13,7 @@ from trading_pipeline_tests.benchmarks.harness import Result, joined, run_here
 from trading_pipeline_tests.benchmarks.page import Row, page, rows_of
 from trading_pipeline_tests.benchmarks.sizes import TINY
 
+pytestmark = pytest.mark.slow
 AT = datetime(2025, 3, 3, 12, 30, tzinfo=UTC)
 
 
