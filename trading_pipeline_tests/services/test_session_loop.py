@@ -127,7 +127,7 @@ def test_a_session_stopped_and_resumed_at_every_step_ends_as_it_would_have(stage
     while True:
         loop = scene.loop()
         seen: list[object] = []
-        loop.on_step = lambda *step, seen=seen: seen.append(step)  # type: ignore[misc]
+        loop.on_step = lambda *step, seen=seen: seen.append(step)
         loop.stop_requested = lambda seen=seen: bool(seen)  # type: ignore[misc]
         record = loop.run()
         if record.phase is SessionPhase.CLOSED:
