@@ -179,7 +179,9 @@ def _overrides(environ: Mapping[str, str]) -> dict[str, Any]:
             for parent in parents:
                 level = level.setdefault(parent, {})
                 if not isinstance(level, dict):
-                    raise SettingsError(f"{name} in the environment: a shorter name already gives {parent} a value; unset one of them")
+                    raise SettingsError(
+                        f"{name} in the environment: a shorter name already gives {parent} a value; unset one of them"
+                    )
             level[leaf] = _override_value(name, environ[name])
     return tree
 

@@ -104,7 +104,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["TRADING_PIPELINE__EXECUTION", "TRADING_PIPELINE__EXECUTION__ACCOUNT__X"])
 def test_an_override_of_the_wrong_shape_is_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match="execution|shorter name already gives account"):
+    with pytest.raises(SettingsError, match=r"execution|shorter name already gives account"):
         load_settings(environ={name: "7", "TRADING_PIPELINE__EXECUTION__ACCOUNT": "A"})
 
 

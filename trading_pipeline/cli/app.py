@@ -42,11 +42,11 @@ VERBS = {
 class Verbs(TyperGroup):
     """Loads verbs when they are used, and ends every expected failure in one message and an exit code."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """Names in the order of the help."""
         return list(VERBS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         """The verb, imported; None when there is none of that name."""
         if cmd_name not in VERBS:
             return None
@@ -54,7 +54,7 @@ class Verbs(TyperGroup):
         found = getattr(module, "app", None) or getattr(module, cmd_name)
         return typer.main.get_command(found if isinstance(found, typer.Typer) else _alone(found))
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """The help's list of verbs, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, words) for name, (_, words) in VERBS.items()])

@@ -74,9 +74,9 @@ def _mapping(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _import_one(workspace: Workspace, file: Path, spec: ImportSpec) -> ImportReport:
-    frame = read_delivery(file, spec=spec)
     from trading_pipeline.defs.instance import report_raw_bars
 
+    frame = read_delivery(file, spec=spec)
     with workspace.exclusive("import"), progress() as shown:
         task = shown.add_task(f"importing {file.name}", total=None)
         told = shown.add_task("telling Dagster", total=None)

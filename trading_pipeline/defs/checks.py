@@ -40,6 +40,10 @@ class EventLog(Protocol):
     def has_partition_key(self) -> bool:
         """Whether the run is about one session; False for a range of them."""
 
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        """Where runs are recorded."""
+
     def log_event(self, event: Any) -> None:
         """Record an event in the run."""
 
@@ -51,14 +55,17 @@ def report_checks(context: EventLog, desk: ResearchDesk, session: date, *assets:
     In a run of one session a failed blocking check ends the run, so that nobody decides on it: raises dg.Failure.
     A backfill records the failure and goes on with the other sessions.
     """
-    blocked = []
     for check in CHECKS:
         if check.asset in assets:
             verdict = check.ask(desk, session)
-            context.log_event(_evaluation(check, session, verdict))
-            blocked += [f"{check.asset}.{check.name}: {verdict.words}"] if check.blocking and not verdict.passed else []
-    if blocked and context.has_partition_key:
-        raise dg.Failure(f"session {session} may not be decided on: {'; '.join(blocked)}", allow_retries=False)
+            evaluation = _evaluation(check, session, verdict)
+            if context.has_partition_key and check.blocking and not verdict.passed:
+                context.instance.report_runless_asset_event(evaluation)  # a step that fails loses what it logged
+                raise dg.Failure(
+                    f"session {session} may not be decided on: {check.asset}.{check.name}: {verdict.words}",
+                    allow_retries=False,
+                )
+            context.log_event(evaluation)
 
 
 def _evaluation(check: Check, session: date, verdict: Verdict) -> dg.AssetCheckEvaluation:

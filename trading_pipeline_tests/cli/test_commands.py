@@ -16,7 +16,10 @@ from trading_pipeline.cli.app import VERBS, _out_of_luck, app, hoisted
 from trading_pipeline_tests.traded_home import TradedHome
 
 GROUPS = {"config": ("check", "show"), "data": ("import", "check"), "session": ("replay",)}
-COMMANDS = [(verb, *rest) for verb in VERBS for rest in ([(one,) for one in GROUPS.get(verb, ())] or [()])]
+COMMANDS: list[tuple[str, ...]] = [
+    *((verb,) for verb in VERBS if verb not in GROUPS),
+    *((group, verb) for group, verbs in GROUPS.items() for verb in verbs),
+]
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def test_a_full_disk_is_told_and_the_next_import_completes(tmp_path: Path) -> No
 
     limited = subprocess.run(
         [COMMAND, *map(str, arguments)], capture_output=True, text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),  # noqa: PLW1509
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),
     )  # fmt: skip
     done = finish(*arguments)
 
@@ -103,7 +103,7 @@ def test_a_demo_stopped_and_killed_on_the_way_ends_as_one_that_was_not(tmp_path:
 
     assert stopped(signal.SIGINT, home, demo, lambda: len(list(home.glob("bars/**/*.parquet"))) > 20) == 130
     assert stopped(signal.SIGINT, home, demo, lambda: any(home.glob("research/**/*.parquet"))) == 130
-    assert stopped(signal.SIGKILL, home, demo, lambda: (home / "venue.sqlite3").exists()) == -signal.SIGKILL
+    assert stopped(signal.SIGKILL, home, demo, (home / "venue.sqlite3").exists) == -signal.SIGKILL
     completed = finish(*demo, "--home", home)
     again = finish(*demo, "--home", home)
     expected, said = undisturbed.communicate()

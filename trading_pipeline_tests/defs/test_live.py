@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,14 @@ from trading_pipeline.wiring import Workspace
 from trading_pipeline_tests.defs.test_runs import resources
 from trading_pipeline_tests.traded_home import TradedHome
 
+NEVER = datetime.max.replace(tzinfo=UTC)
+
 
 @dataclass
 class ClockThatIsStopped(FixedClock):
     """Somebody presses Ctrl-C, or Dagster terminates the run, at an instant of the session."""
 
-    interrupted_at: datetime = datetime.max
+    interrupted_at: datetime = NEVER
 
     def sleep_until(self, instant: datetime) -> None:
         if instant > self.interrupted_at:
