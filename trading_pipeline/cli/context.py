@@ -44,13 +44,13 @@ def parse_day(text: str) -> date:
         raise InputError(f"{text!r} is not a date: write it as 2025-06-10, or: latest") from error
 
 
-def chosen_session(workspace: Workspace, text: str) -> date:
-    """The session meant: a date that is one, or the newest on record."""
+def chosen_session(workspace: Workspace, text: str, *, traded: bool = False) -> date:
+    """The session meant: a date that is one, or the newest in this home; `traded`: the newest traded, if any is."""
     if text != LATEST:
         return workspace.calendar.times(parse_day(text)).session
     with workspace.ledger.read() as tx:
         records = tx.session_records(workspace.settings.execution.account)
-    researched = workspace.frames.sessions("sabr20_watchlist")
+    researched = [] if traded and records else workspace.frames.sessions("sabr20_watchlist")
     newest = max([*(record.session for record in records), *researched], default=None)
     if newest is None:
         raise MissingResultError(

@@ -63,7 +63,7 @@ def trades(context: typer.Context, session: SessionOption = "all", as_json: Json
 def _show_rows(context: typer.Context, asset: str, session: str, as_json: bool) -> None:
     workspace = workspace_of(context)
     account = workspace.settings.execution.account
-    chosen = None if session == "all" else chosen_session(workspace, session)
+    chosen = None if session == "all" else chosen_session(workspace, session, traded=True)
     with workspace.ledger.read() as tx:
         days = [chosen] if chosen else [record.session for record in tx.session_records(account)]
         rows = [{"session": day.isoformat(), **row} for day in days for row in session_rows(tx, account, day, asset)]
@@ -129,7 +129,7 @@ def decisions(
 ) -> None:
     """What the risk checks decided in a session; its decision log and the log's hash."""
     workspace = workspace_of(context)
-    day, account = chosen_session(workspace, session), workspace.settings.execution.account
+    day, account = chosen_session(workspace, session, traded=True), workspace.settings.execution.account
     with workspace.ledger.read() as tx:
         lines = decision_log(tx, account, day)
         found, rows = tx.decisions(account, day), session_rows(tx, account, day, "trade_decisions")
@@ -190,7 +190,7 @@ def explain(
 def report(context: typer.Context, session: SessionOption = LATEST, as_json: JsonOption = False) -> None:
     """A session's performance; also writes its HTML page."""
     workspace = workspace_of(context)
-    day = chosen_session(workspace, session)
+    day = chosen_session(workspace, session, traded=True)
     written = workspace.write_report(day)
     if as_json:
         print_json({"path": str(written.path), **as_json_record(written.report)})

@@ -114,6 +114,11 @@ def test_a_session_is_a_date_or_latest(traded_home: TradedHome) -> None:
     ]  # fmt: skip
 
 
+def test_latest_is_the_newest_traded_session_where_trading_is_shown(traded_home: TradedHome) -> None:
+    assert on(traded_home, "report", "--json").json()["session"] == traded_home.traded[-1].isoformat()
+    assert on(traded_home, "funnel", "--json").json()["session"] == traded_home.running.isoformat()
+
+
 def test_a_trade_is_explained_back_to_its_bars(traded_home: TradedHome) -> None:
     with traded_home.open().ledger.read() as tx:
         trade = tx.trades("SIM")[0]
