@@ -31,7 +31,7 @@ from trading_pipeline.services.desk import Desk, Provenance
 from trading_pipeline.services.live import decide_now, run_live_session
 from trading_pipeline.services.replay import Replayed, copy_research, replay_session
 from trading_pipeline.services.reporting import ReportDesk, report_data
-from trading_pipeline.services.research import ResearchDesk
+from trading_pipeline.services.research_desk import ResearchDesk
 from trading_pipeline.services.session_loop import Progress, SessionLoop
 from trading_pipeline.settings import Settings, load_settings, resolve_home
 from trading_pipeline.venue.engine import SimulatedVenue

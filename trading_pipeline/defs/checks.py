@@ -8,7 +8,7 @@ import dagster as dg
 from trading_pipeline.defs.partitions import SESSIONS
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.services.checks import CHECKS, Check, Verdict
-from trading_pipeline.services.research import ResearchDesk
+from trading_pipeline.services.research_desk import ResearchDesk
 
 
 def severity_of(check: Check) -> dg.AssetCheckSeverity:

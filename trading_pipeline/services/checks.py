@@ -16,7 +16,8 @@ from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.positions import Position
 from trading_pipeline.domain.reports import Funnel
 from trading_pipeline.services.funnel import session_funnel
-from trading_pipeline.services.research import CONFIRMATION, DAILY, REGIME, TRIGGER, ResearchDesk, indicators, members
+from trading_pipeline.services.research import indicators, members
+from trading_pipeline.services.research_desk import CONFIRMATION, DAILY, REGIME, TRIGGER, ResearchDesk
 
 COVERAGE_NEEDED = 0.9
 MAX_BAR_AGE = timedelta(minutes=20)

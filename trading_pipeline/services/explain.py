@@ -24,7 +24,7 @@ from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services import snapshots
 from trading_pipeline.services.book import regime_at
 from trading_pipeline.services.decision_log import Json, as_json
-from trading_pipeline.services.research import ResearchDesk
+from trading_pipeline.services.research_desk import ResearchDesk
 
 NEAREST = 3
 T = TypeVar("T")
@@ -164,7 +164,7 @@ def decided_on(desk: ResearchDesk, setup: Setup, snapshot: ScanSnapshot, *, repr
 
 
 def _inputs_now(desk: ResearchDesk, snapshot: ScanSnapshot) -> str:
-    known = snapshots.input_hashes(desk, snapshot.session, desk.trigger_instants(snapshot.session))
+    known = snapshots.input_hashes(desk, snapshot.session, desk.instants(snapshot.session))
     return "unchanged" if known.get(pd.Timestamp(snapshot.as_of)) == snapshot.input_hash else "changed since"
 
 

@@ -7,16 +7,14 @@ import json
 import math
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from trading_pipeline.analytics import watchlist
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup
-
-if TYPE_CHECKING:
-    from trading_pipeline.services.research import ResearchDesk
+from trading_pipeline.services.research_desk import ResearchDesk
 
 COMPONENTS = (
     "setup_strength",
@@ -32,7 +30,7 @@ HASHED = ("start", "open", "high", "low", "close", "volume")
 
 def record_watchlists(desk: ResearchDesk, session: date, scored: pd.DataFrame) -> int:
     """Record one snapshot per trigger instant, scored or empty; returns how many were new."""
-    inputs = input_hashes(desk, session, desk.trigger_instants(session))
+    inputs = _stored_inputs(desk, session, desk.trigger_instants(session))
     new, previous = 0, pd.DataFrame(columns=scored.columns)
     with desk.ledger.transaction() as tx:
         for instant, digest in inputs.items():
@@ -109,6 +107,19 @@ def input_hashes(desk: ResearchDesk, session: date, instants: Sequence[pd.Timest
     return hashes
 
 
+def store_inputs(desk: ResearchDesk, session: date) -> None:
+    """Keep the hashes of what was known at every instant of the session, as the frame `inputs`."""
+    hashes = input_hashes(desk, session, desk.instants(session))
+    instants = pd.Series(list(hashes), dtype="datetime64[ns, UTC]")
+    desk.frames.write("inputs", session, pd.DataFrame({"as_of": instants, "input_hash": list(hashes.values())}))
+
+
+def _stored_inputs(desk: ResearchDesk, session: date, instants: Sequence[pd.Timestamp]) -> dict[pd.Timestamp, str]:
+    frame = desk.frames.read("inputs", session)
+    known = dict(zip(frame["as_of"], frame["input_hash"], strict=True))
+    return {instant: known[instant] for instant in instants if instant in known}
+
+
 def content(rows: pd.DataFrame) -> bytes:
     """The rows' identity and figures as bytes; when we learned them does not enter."""
     numbers = rows[list(HASHED)].assign(start=rows["start"].astype("int64")).to_numpy("float64")
@@ -117,9 +128,10 @@ def content(rows: pd.DataFrame) -> bytes:
 
 def record_regimes(desk: ResearchDesk, session: date, scored: pd.DataFrame) -> int:
     """Record one regime snapshot per row; returns how many were new."""
-    inputs = input_hashes(desk, session, list(scored["as_of"]))
+    inputs = _stored_inputs(desk, session, list(scored["as_of"]))
     with desk.ledger.transaction() as tx:
-        return sum(tx.add_regime(_regime(desk, session, row, inputs[row["as_of"]])) for row in _records(scored))
+        rows = (row for row in _records(scored) if row["as_of"] in inputs)
+        return sum(tx.add_regime(_regime(desk, session, row, inputs[row["as_of"]])) for row in rows)
 
 
 def _regime(desk: ResearchDesk, session: date, row: dict[str, Any], digest: str) -> RegimeSnapshot:

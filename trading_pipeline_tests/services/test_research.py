@@ -18,7 +18,7 @@ from trading_pipeline.domain.errors import MissingBarsError, MissingResultError,
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.setups import ScanSnapshot, Setup
 from trading_pipeline.services import research
-from trading_pipeline.services.research import ResearchDesk
+from trading_pipeline.services.research_desk import ResearchDesk
 from trading_pipeline.services.snapshots import input_hashes
 from trading_pipeline.settings import Settings
 from trading_pipeline.wiring import Workspace

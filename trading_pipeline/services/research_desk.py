@@ -1,0 +1,83 @@
+"""Where research reads and writes, which sessions it looks back on, and at which instants it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import pandas as pd
+
+from trading_pipeline.domain.market import Timeframe
+from trading_pipeline.ports import BarStore, Clock, Ledger, ResearchStore, TradingCalendar
+from trading_pipeline.services.desk import Provenance
+from trading_pipeline.settings import Settings
+
+TRIGGER, CONFIRMATION, REGIME, DAILY = Timeframe.MIN15, Timeframe.HOUR1, Timeframe.HOUR4, Timeframe.DAY1
+PREMARKET_LEAD = timedelta(minutes=150)
+"""From the pre-market scan (07:00 New York) to the open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResearchDesk:
+    """Where research reads and writes, under which rules."""
+
+    bars: BarStore
+    frames: ResearchStore
+    ledger: Ledger
+    calendar: TradingCalendar
+    clock: Clock
+    settings: Settings
+    provenance: Provenance
+
+    def index_symbols(self) -> list[str]:
+        """Symbols that describe the market and are not traded."""
+        rules = self.settings.regime
+        return sorted({*rules.trend_indices, *rules.correlation_symbols, rules.vix_symbol})
+
+    def history(self, session: date, timeframe: Timeframe) -> Sequence[date]:
+        """The fixed number of sessions up to and including `session` that decisions read, as far as they are stored.
+
+        It starts on the same session before the first bar of `session` arrives as after its close.
+        """
+        lengths = self.settings.history
+        count = {
+            TRIGGER: lengths.trigger_sessions,
+            CONFIRMATION: lengths.confirmation_sessions,
+            REGIME: lengths.regime_sessions,
+            DAILY: lengths.daily_sessions,
+        }[timeframe]
+        stored = self.stored(timeframe)
+        earlier = [day for day in stored if day < session][1 - count :]
+        return [*earlier, session] if session in stored else earlier
+
+    def stored(self, timeframe: Timeframe) -> Sequence[date]:
+        """Sessions with bars that can serve the timeframe, ascending."""
+        base = self.bars.base_timeframe()
+        intraday = set(self.bars.sessions(base)) if base else set()
+        daily = set(self.bars.sessions(DAILY)) if timeframe is DAILY else set()
+        return sorted(intraday | daily)
+
+    def view(self, session: date, timeframe: Timeframe, symbols: Sequence[str] | None = None) -> pd.DataFrame:
+        """Bars of the decision history in the units of `session`."""
+        return self.bars.view(timeframe, self.history(session, timeframe), as_of=session, symbols=symbols)
+
+    def screen_instants(self, session: date) -> list[pd.Timestamp]:
+        """When coarse screen and regime are computed: 07:00, then every 30 minutes from 10:00 to the close."""
+        times = self.calendar.times(session)
+        half_hours = pd.date_range(times.opens_at + timedelta(minutes=30), times.closes_at, freq="30min")
+        return self._known([pd.Timestamp(times.opens_at - PREMARKET_LEAD), *half_hours])
+
+    def trigger_instants(self, session: date) -> list[pd.Timestamp]:
+        """When SABR20 scores: the close of every 15-minute bar."""
+        times = self.calendar.times(session)
+        return self._known(list(pd.date_range(times.opens_at, times.closes_at, freq="15min"))[1:])
+
+    def instants(self, session: date) -> list[pd.Timestamp]:
+        """Every instant at which something is computed in the session, ascending."""
+        return sorted({*self.screen_instants(session), *self.trigger_instants(session)})
+
+    def _known(self, instants: list[pd.Timestamp]) -> list[pd.Timestamp]:
+        """Instants that have come to pass: not after the clock's now."""
+        now = self.clock.now()
+        return [instant.as_unit("ns") for instant in instants if instant <= now]
