@@ -198,7 +198,8 @@ class Room:
         times = self.workspace.calendar.times(session)
         feed = StoredBarFeed(self.workspace.bars, live=self.clock is not None)
         desk = self.desk(times.opens_at, feed.base_minutes())
-        return SessionLoop(desk=desk, feed=feed, times=times, market=self.venue, on_step=on_step)
+        live = self.clock is not None
+        return SessionLoop(desk=desk, feed=feed, times=times, market=self.venue, on_step=on_step, live=live)
 
     def close(self) -> None:
         """Give the venue back, so that another process may open it."""

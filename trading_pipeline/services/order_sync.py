@@ -38,18 +38,23 @@ class Synced:
     fills: int = 0
     closed: int = 0
     last_at: datetime | None = None
+    put_off: frozenset[str] = frozenset()
 
 
-def sync_orders(desk: Desk, session: date, since: datetime) -> Synced:
+def sync_orders(desk: Desk, session: date, since: datetime, applied: set[str] | None = None) -> Synced:
     """Fetch reports since an instant and apply those not yet applied, oldest first, in one transaction.
 
-    session: the running session, to which new fills belong.
+    session: the running session, to which new fills belong. applied: ids of reports known to be applied, which are
+    passed over without asking the ledger; the new ones are added once they are committed.
     """
-    reports = desk.broker.execution_reports(since)
+    known = set() if applied is None else applied
+    reports = [report for report in desk.broker.execution_reports(since) if report.exec_id not in known]
     if not reports:
         return Synced()
     with desk.ledger.transaction() as tx:
-        return _apply_all(desk, tx, session, reports)
+        done = _apply_all(desk, tx, session, reports)
+    known.update(report.exec_id for report in reports if report.exec_id not in done.put_off)
+    return done
 
 
 def _apply_all(desk: Desk, tx: LedgerTransaction, session: date, reports: Sequence[ExecutionReport]) -> Synced:
@@ -90,7 +95,8 @@ def _put_off(
     """Alarm, and ask for these reports again: they are not recorded as applied."""
     for report in early:
         _alarm_once(tx, _event(desk, session, report, "sale_without_shares"))
-    return replace(done, last_at=min(report.occurred_at for report in early))
+    put_off = frozenset(report.exec_id for report in early)
+    return replace(done, last_at=min(report.occurred_at for report in early), put_off=put_off)
 
 
 def _alarm_once(tx: LedgerTransaction, event: RiskEvent) -> None:

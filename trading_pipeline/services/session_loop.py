@@ -40,8 +40,13 @@ class SessionLoop:
     """The simulated market to drive; None at a venue that has a market of its own."""
     on_step: Progress | None = None
     stop_requested: Callable[[], bool] = lambda: False
+    live: bool = False
+    """True when watchlists are made while the loop runs; else all of the session's are there from the start."""
     _synced_to: datetime | None = None
+    _applied: set[str] = field(default_factory=set)
     _quotes: position_care.Quotes = field(default_factory=dict)
+    _snapshots: tuple[ScanSnapshot, ...] = ()
+    _decided: str = ""
 
     def run(self) -> SessionRecord:
         """Run to the close, or until stop is requested; returns the session's record. A closed session is returned
@@ -51,13 +56,15 @@ class SessionLoop:
             return record
         ends = self.feed.bar_ends(self.times)
         self._quotes = self.feed.quotes(self.times, record.cursor_at, self._watched()) if record.cursor_at else {}
+        self._snapshots = self._read_snapshots()
         for number, instant in enumerate(ends):
             if record.cursor_at is not None and instant <= record.cursor_at:
                 continue
             self.desk.clock.sleep_until(instant)
+            done_before = ends[number - 1] if number else None
             if self.stop_requested():
-                return record
-            record = self._step(record, instant, bars_left=len(ends) - number - 1)
+                return self._catch_up(record, done_before)
+            record = self._step(record, instant, done_before, bars_left=len(ends) - number - 1)
             if self.on_step:
                 self.on_step(instant, number + 1, len(ends))
         return self._close(record)
@@ -83,10 +90,15 @@ class SessionLoop:
                 f"needs one bar to fill in and one to secure what did not. Set it to {2 * bar} or more."
             )
 
-    def _step(self, record: SessionRecord, instant: datetime, *, bars_left: int) -> SessionRecord:
+    def _step(
+        self, record: SessionRecord, instant: datetime, done_before: datetime | None, *, bars_left: int
+    ) -> SessionRecord:
         desk, before, snapshot = self.desk, self._quotes, self._snapshot_at(instant)
+        wanted = self._watched(snapshot) | (self.market.symbols_of_interest() if self.market else frozenset())
+        if not wanted and snapshot is None:
+            return self._record_idle(record, instant)
+        record = self._catch_up(record, done_before)
         if self.market is not None:
-            wanted = self.market.symbols_of_interest() | self._watched(snapshot)
             self.market.on_bars(self.feed.bars_ending_at(self.times, instant, wanted), instant)
         self._sync(record)
         self._quotes = self.feed.quotes(self.times, instant, self._watched(snapshot))
@@ -99,9 +111,23 @@ class SessionLoop:
             self._prepare_the_night(record)
         if snapshot is not None and desk.rules.decider == "loop":
             decide_on_snapshot(desk, snapshot, self.times, self._quotes)
+            self._decided = snapshot.snapshot_id
         dispatch_due(desk)
         self._sync(record)
         return self._record_step(record, instant)
+
+    def _record_idle(self, record: SessionRecord, instant: datetime) -> SessionRecord:
+        """Nothing held, ordered or listed: only an equity point may be due. Repeating idle steps changes nothing."""
+        return self._record_step(record, instant) if self._is_point_due(instant) else record
+
+    def _catch_up(self, record: SessionRecord, done_before: datetime | None) -> SessionRecord:
+        """Record the idle steps before a step that acts, so that a resumed session never goes back behind them."""
+        if done_before is None or (record.cursor_at is not None and record.cursor_at >= done_before):
+            return record
+        moved = replace(record, cursor_at=done_before)
+        with self.desk.ledger.transaction() as tx:
+            tx.save_session_record(moved)
+        return moved
 
     def _exit_on_time(self, record: SessionRecord) -> None:
         if position_care.exit_on_time(self.desk, self.times, self._quotes):
@@ -116,20 +142,19 @@ class SessionLoop:
 
     def _sync(self, record: SessionRecord) -> None:
         since = self._synced_to or record.cursor_at or record.started_at
-        synced = sync_orders(self.desk, self.times.session, since)
+        synced = sync_orders(self.desk, self.times.session, since, self._applied)
         self._synced_to = synced.last_at or self._synced_to
 
     def _snapshot_at(self, instant: datetime) -> ScanSnapshot | None:
-        """The watchlist snapshot made at this bar close, when entries are still allowed to be decided."""
-        if not self._in_entry_window(instant):
-            return None
-        with self.desk.ledger.read() as tx:
-            return next((s for s in tx.snapshots(self.times.session) if s.as_of == instant), None)
+        """The newest watchlist known at the instant, unless it was decided on before; its age is a risk check."""
+        if self.live:
+            self._snapshots = self._read_snapshots()
+        known = [snapshot for snapshot in self._snapshots if snapshot.as_of <= instant]
+        return known[-1] if known and known[-1].snapshot_id != self._decided else None
 
-    def _in_entry_window(self, instant: datetime) -> bool:
-        rules = self.desk.rules
-        opens = self.times.opens_at + timedelta(minutes=rules.entry_open_delay_minutes)
-        return opens <= instant <= self.times.closes_at - timedelta(minutes=rules.entry_close_lead_minutes)
+    def _read_snapshots(self) -> tuple[ScanSnapshot, ...]:
+        with self.desk.ledger.read() as tx:
+            return tuple(tx.snapshots(self.times.session))
 
     def _watched(self, snapshot: ScanSnapshot | None = None) -> frozenset[str]:
         with self.desk.ledger.read() as tx:
@@ -139,14 +164,17 @@ class SessionLoop:
         return frozenset(held | ordered | listed)
 
     def _record_step(self, record: SessionRecord, instant: datetime) -> SessionRecord:
-        """Every step is recorded: a resumed session repeats at most the one it was interrupted in."""
-        due = (instant - self.times.opens_at) % timedelta(minutes=self.desk.rules.equity_point_minutes) == timedelta(0)
+        """Every step that acts is recorded: a resumed session repeats only the one it was interrupted in."""
         moved = replace(record, cursor_at=instant)
         with self.desk.ledger.transaction() as tx:
-            if due:
+            if self._is_point_due(instant):
                 tx.add_equity_point(self._point(tx, record, instant))
             tx.save_session_record(moved)
         return moved
+
+    def _is_point_due(self, instant: datetime) -> bool:
+        every = timedelta(minutes=self.desk.rules.equity_point_minutes)
+        return (instant - self.times.opens_at) % every == timedelta(0)
 
     def _point(self, tx: LedgerTransaction, record: SessionRecord, instant: datetime) -> EquityPoint:
         holdings = read_holdings(self.desk, tx, record)

@@ -204,7 +204,7 @@ def test_the_small_market_shows_fills_and_ends_of_several_kinds(market: TradedMa
     home = market.workspace
     ends = [c for s in market.sessions for c in session_funnel(home.frames, home.ledger, market.account, s).candidates]
 
-    assert {"closed", "watchlist", "scored", "submitted"} <= {candidate.stage for candidate in ends}
+    assert {"closed", "planned", "scored", "submitted"} <= {candidate.stage for candidate in ends}
 
 
 def test_a_session_without_research_says_what_to_make(market: TradedMarket) -> None:

@@ -14,6 +14,7 @@ from trading_pipeline.domain.errors import LedgerError, SettingsError
 from trading_pipeline.domain.fold import fold
 from trading_pipeline.domain.market import MarketBar
 from trading_pipeline.domain.orders import Leg, OrdStatus
+from trading_pipeline.domain.risk import Code
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.services.book import cash_after
 from trading_pipeline.services.decision_log import decision_log
@@ -230,13 +231,17 @@ def test_time_exits_need_two_bars_before_the_close(stage: Stage) -> None:
         scene.loop().run()
 
 
-def test_a_watchlist_before_or_after_the_entry_window_is_not_decided_on(stage: Stage) -> None:
+def test_a_watchlist_before_or_after_the_entry_window_is_denied_for_that_reason(stage: Stage) -> None:
     scene = stage.scene()
     for at in (10, 95, 120):
         scene.watchlist("XYZ", at=at)
 
-    scene.loop().run()
+    record = scene.loop().run()
 
+    with scene.ledger.read() as tx:
+        decisions = tx.decisions(record.account, record.session)
+    assert len(decisions) == 3
+    assert all(Code.TRADING_WINDOW in {finding.code for finding in one.findings} for one in decisions)
     assert scene.orders() == []
 
 
