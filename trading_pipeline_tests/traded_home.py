@@ -40,7 +40,7 @@ class TradedHome:
 
     def copied_to(self, folder: Path) -> TradedHome:
         """A copy that a test may change."""
-        shutil.copytree(self.home, folder / "home")
+        shutil.copytree(self.home.with_name("pristine"), folder / "home")
         return TradedHome(folder / "home", self.profile, self.traded, self.running)
 
 
@@ -70,6 +70,7 @@ def traded_home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Tra
             shutil.rmtree(root, ignore_errors=True)
             root.mkdir()
             build(root)
+            shutil.copytree(root / "home", root / "pristine")  # nobody opens this one, so it can be copied at any time
             (root / "done").touch()
     *_, first, second, running = market_sessions(SPEC, ExchangeCalendar())
     return TradedHome(root / "home", root / "profile.yaml", (first, second), running)

@@ -73,9 +73,9 @@ def _cell(value: object) -> str:
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A progress display on stderr that goes away when done; silent where there is no terminal."""
+    """A progress display on stderr that goes away when done; none where there is no terminal."""
     columns = (
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     )  # fmt: skip
-    with Progress(*columns, console=errors, transient=not errors.is_terminal) as shown:
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as shown:
         yield shown

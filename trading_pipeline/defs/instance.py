@@ -9,8 +9,10 @@ from datetime import date
 from pathlib import Path
 
 import dagster as dg
+from sqlalchemy.exc import DBAPIError
 
 from trading_pipeline.defs.partitions import FIRST_PARTITION
+from trading_pipeline.domain.errors import TradingPipelineError
 
 ROOT = Path(__file__).resolve().parents[2]
 DAGSTER_HOME = "DAGSTER_HOME"
@@ -32,10 +34,16 @@ def prepare_dagster_home(home: Path) -> Path:
 
 @contextmanager
 def local_instance(home: Path) -> Iterator[dg.DagsterInstance]:
-    """The home's instance, open for the block."""
+    """The home's instance, open for the block. Raises TradingPipelineError when its storage fails (a full disk)."""
     folder = prepare_dagster_home(home)
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
-        yield instance
+    try:
+        with dg.DagsterInstance.from_config(str(folder)) as instance:
+            yield instance
+    except DBAPIError as error:
+        raise TradingPipelineError(
+            f"Dagster's record in {folder} cannot be written: {error.orig}. Check the disk's space and permissions, "
+            "and run it again; what the pipeline itself recorded is safe."
+        ) from error
 
 
 def report_raw_bars(
