@@ -72,7 +72,7 @@ def regime_score(context: dg.AssetExecutionContext, workspace: WorkspaceResource
 
 
 @dg.asset(
-    partitions_def=SESSIONS, deps=[coarse_screen, indicators], group_name="signals",
+    partitions_def=SESSIONS, deps=[coarse_screen, indicators, regime_score], group_name="signals",
     kinds={"python", "parquet", "sqlite"}, owners=OWNERS, code_version="1",
     backfill_policy=dg.BackfillPolicy.single_run(),
 )  # fmt: skip

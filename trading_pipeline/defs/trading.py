@@ -90,23 +90,23 @@ def report_session(context: dg.OpExecutionContext, workspace: Workspace, session
     report_checks(context, workspace.research, session, "positions", "trades")
 
 
-TRADES_ALONE = {"trading_pipeline/acts": "true"}
-"""Jobs that act with money: one at a time, never retried."""
+ACTS, NO_RETRY = "trading_pipeline/acts", {"dagster/max_retries": "0"}
+"""Jobs that act with money are never retried, and the queue runs one of each kind at a time (dagster.yaml)."""
 
 
-@dg.job(tags={**TRADES_ALONE, "dagster/max_retries": "0"}, executor_def=dg.in_process_executor)
+@dg.job(tags={ACTS: "trade", **NO_RETRY}, executor_def=dg.in_process_executor)
 def session_replay_job() -> None:
     """Trade stored sessions on an accelerated clock; a session already on record is verified instead."""
     replay_sessions()
 
 
-@dg.job(tags={**TRADES_ALONE, "dagster/max_retries": "0"}, executor_def=dg.in_process_executor)
+@dg.job(tags={ACTS: "trade", **NO_RETRY}, executor_def=dg.in_process_executor)
 def position_monitoring_job() -> None:
     """Host today's session loop from before the open to the close."""
     host_session_loop()
 
 
-@dg.job(tags={**TRADES_ALONE, "dagster/max_retries": "0"}, executor_def=dg.in_process_executor)
+@dg.job(tags={ACTS: "decide", **NO_RETRY}, executor_def=dg.in_process_executor)
 def execution_job() -> None:
     """Decide on the newest watchlist of the running session; the session loop sends what is approved."""
     decide_on_newest_snapshot()

@@ -15,7 +15,7 @@ from trading_pipeline.domain.fold import fold
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.positions import Position
 from trading_pipeline.domain.reports import Funnel
-from trading_pipeline.services.funnel import session_funnel
+from trading_pipeline.services.funnel import build_funnel, gaps, session_evidence
 from trading_pipeline.services.research import indicators, members
 from trading_pipeline.services.research_desk import CONFIRMATION, DAILY, REGIME, TRIGGER, ResearchDesk
 
@@ -138,10 +138,11 @@ def scores_are_in_range(desk: ResearchDesk, session: date) -> Verdict:
 
 
 def funnel_conserves(desk: ResearchDesk, session: date) -> Verdict:
-    """Every candidate has exactly one terminal reason, and the stages' counts add up."""
+    """Nobody skips a stage, every candidate has exactly one terminal reason, and the stages' counts add up."""
     account = desk.settings.execution.account
-    funnel = session_funnel(desk.frames, desk.ledger, account, session)
-    faults = funnel_faults(funnel)
+    evidence = session_evidence(desk.frames, desk.ledger, account, session)
+    funnel = build_funnel(session, evidence)
+    faults = gaps(evidence) + funnel_faults(funnel)
     return Verdict(not faults, "; ".join(faults) or "the counts conserve", dict(funnel.counts))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -30,14 +31,30 @@ def session_funnel(frames: ResearchStore, ledger: Ledger, account: str, session:
     A symbol counts in a stage when it reached it at any snapshot of the session. Raises MissingResultError when the
     session's universe, coarse screen or watchlist was not made.
     """
+    return build_funnel(session, session_evidence(frames, ledger, account, session))
+
+
+def session_evidence(frames: ResearchStore, ledger: Ledger, account: str, session: date) -> Reasons:
+    """Per stage the symbols that left a trace there, each with its reason for ending there; raises as session_funnel.
+
+    Every stage is read from its own frame or table: none is inferred from another.
+    """
     universe, coarse, scored = (
         frames.read(name, session) for name in ("universe", "coarse_screen", "sabr20_watchlist")
     )
     research = screened(universe, coarse, scored)
     with ledger.read() as tx:
         trading = traded(tx, account, session)
-    watched = {**research["watchlist"], **trading["watchlist"]}
-    return build_funnel(session, {**research, **trading, "watchlist": watched})
+    return {**research, **trading, "watchlist": {**research["watchlist"], **trading["watchlist"]}}
+
+
+def gaps(reached: Reasons) -> list[str]:
+    """Symbols with a trace at a stage and none at the one before: a fill nobody approved, a plan nobody listed."""
+    return [
+        f"{symbol} reached {stage} but not {before}"
+        for before, stage in pairwise(STAGES)
+        for symbol in sorted(set(reached.get(stage, {})) - set(reached.get(before, {})))
+    ]
 
 
 def build_funnel(session: date, reached: Reasons) -> Funnel:

@@ -19,7 +19,7 @@ from trading_pipeline.domain.orders import OrdStatus, Side
 from trading_pipeline.domain.reports import STAGES, Funnel
 from trading_pipeline.domain.risk import Code, Finding, Verdict
 from trading_pipeline.domain.trading_session import RiskEvent
-from trading_pipeline.services.funnel import build_funnel, screened, session_funnel, traded
+from trading_pipeline.services.funnel import build_funnel, gaps, screened, session_funnel, traded
 from trading_pipeline_tests.builders import AT, SESSION, a_trade
 from trading_pipeline_tests.services.recorded import (
     ACCOUNT,
@@ -59,6 +59,13 @@ def test_the_order_in_which_records_are_read_changes_nothing(reached: Mapping[st
     shuffled = {stage: dict(reversed(list(found.items()))) for stage, found in reversed(list(reached.items()))}
 
     assert build_funnel(SESSION, shuffled) == build_funnel(SESSION, reached)
+
+
+def test_a_fill_that_nobody_approved_is_a_gap() -> None:
+    approved = {stage: {"A": "x"} for stage in STAGES[: STAGES.index("filled") + 1]}
+
+    assert gaps(approved) == []
+    assert gaps({**approved, "filled": {"A": "x", "GHOST": "open"}}) == ["GHOST reached filled but not submitted"]
 
 
 def test_a_symbol_ends_where_it_came_furthest_with_that_stages_reason() -> None:
