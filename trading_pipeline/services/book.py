@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -20,6 +20,7 @@ from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.desk import Desk
 
 UNSENT = frozenset({OrdStatus.DENIED, OrdStatus.REJECTED})
+UNCONFIRMED = frozenset({OrdStatus.PENDING_NEW, OrdStatus.IN_DOUBT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +60,27 @@ def _cash_flow(fill: Fill) -> Decimal:
 
 
 def read_holdings(desk: Desk, tx: LedgerTransaction, record: SessionRecord) -> Holdings:
-    """Cash, positions and working entries of the running session."""
+    """Cash, positions and working entries of the running session.
+
+    The positions carry the stop that is open now, not the one they were last given: without one their notional counts.
+    """
     fills = tx.fills(desk.account, session=record.session)
-    entries = tuple(order for order in tx.open_orders(desk.account) if order.leg is Leg.ENTRY)
+    open_orders = tx.open_orders(desk.account)
+    entries = tuple(order for order in open_orders if order.leg is Leg.ENTRY)
     return Holdings(
         cash_usd=cash_after(record.opening_cash_usd, fills),
-        positions=tuple(tx.positions(desk.account)),
+        positions=tuple(replace(p, stop=open_stop(p, open_orders)) for p in tx.positions(desk.account)),
         working=entries,
         entry_prices={order.client_order_id: _entry_price(tx, order) for order in entries},
     )
+
+
+def open_stop(position: Position, orders: Sequence[Order]) -> Decimal | None:
+    """The lowest stop price (USD per share) among the open stops of a position; None when they do not cover it all."""
+    stops = [o for o in orders if o.leg is Leg.STOP and o.symbol == position.symbol and o.status not in UNCONFIRMED]
+    prices = [order.stop_price for order in stops if order.stop_price is not None]
+    covered = sum((order.leaves_qty for order in stops), ZERO)
+    return min(prices) if prices and covered >= position.quantity else None
 
 
 def _entry_price(tx: LedgerTransaction, entry: Order) -> Decimal:
@@ -101,7 +114,7 @@ def read_book(
     intents = tx.intents(desk.account, snapshot.session)
     sent = [o for o in tx.orders(desk.account, snapshot.session) if _counts(o)]
     entries = [order for order in sent if order.leg is Leg.ENTRY]
-    regime = regime_at(tx.regimes(snapshot.session), snapshot.as_of)
+    regime = regime_at(desk.regimes(tx, snapshot.session), snapshot.as_of)
     return RiskBook(
         equity_usd=holdings.equity_usd,
         prior_close_equity_usd=record.opening_equity_usd,

@@ -15,6 +15,7 @@ from trading_pipeline.domain.orders import (
     Order,
     OrderRequest,
     OrdStatus,
+    Side,
 )
 from trading_pipeline.services.desk import Desk
 
@@ -32,8 +33,8 @@ class Dispatched:
     expired: int = 0
 
 
-def dispatch_due(desk: Desk, *, owner: str = "loop", fence: int = 0) -> Dispatched:
-    """Send every order that is due, oldest first; each is claimed before it leaves.
+def dispatch_due(desk: Desk, *, owner: str = "loop", fence: int = 0, sells_only: bool = False) -> Dispatched:
+    """Send every order that is due, oldest first; each is claimed before it leaves. Buys stay when `sells_only`.
 
     One claimed before a crash, and one in doubt, is looked up at the venue: it is sent under the same id only when
     it never arrived and has not outlived its time.
@@ -41,6 +42,8 @@ def dispatch_due(desk: Desk, *, owner: str = "loop", fence: int = 0) -> Dispatch
     with desk.ledger.read() as tx:
         doubted = [order for order in tx.open_orders(desk.account) if order.status is OrdStatus.IN_DOUBT]
         due = [order for order in (*doubted, *tx.unsent_orders(desk.account)) if order.parent_id is None]
+    if sells_only:
+        due = [order for order in due if order.side is Side.SELL]
     outcome = Dispatched()
     for order in due:
         outcome = _dispatch(desk, order, owner, fence, outcome)

@@ -10,7 +10,7 @@ from trading_pipeline.domain.errors import OrderRefused, OutcomeUnknown
 from trading_pipeline.domain.exits import is_flatten_time, trailing_stop
 from trading_pipeline.domain.fold import mark
 from trading_pipeline.domain.market import Quote, SessionTimes
-from trading_pipeline.domain.money import ZERO, round_down_to_tick
+from trading_pipeline.domain.money import ZERO, plain, round_down_to_tick
 from trading_pipeline.domain.orders import Leg, Order, OrderType, OrdStatus, Side, TimeInForce, client_order_id
 from trading_pipeline.domain.positions import ExitReason, Position
 from trading_pipeline.domain.trading_session import RiskEvent
@@ -202,21 +202,48 @@ def release_day_legs(desk: Desk) -> int:
 
 
 def protect_overnight(desk: Desk, times: SessionTimes) -> int:
-    """Write a GTC stop for every open position without a working stop; returns how many positions are open."""
+    """Write a GTC stop for every open position that no sell covers; returns how many were written.
+
+    A DAY sell whose end is not confirmed yet may still sell: the stop waits for that, and the next call writes it.
+    """
     now = desk.clock.now()
     with desk.ledger.read() as tx:
-        held = tx.positions(desk.account)
-    for position in held:
-        stop = position.stop or position.initial_stop
-        if stop is not None and not _has_stop(desk, position):
-            _record_night_stop(desk, times, position, stop, now)
-    return len(held)
+        covered = {order.symbol for order in tx.open_orders(desk.account) if order.side is Side.SELL}
+        bare = [position for position in tx.positions(desk.account) if position.symbol not in covered]
+    stops = [(position, position.stop or position.initial_stop) for position in bare]
+    written = [(position, stop) for position, stop in stops if stop is not None]
+    for position, stop in written:
+        _record_night_stop(desk, times, position, stop, now)
+    return len(written)
 
 
-def _has_stop(desk: Desk, position: Position) -> bool:
-    """True with a stop that works, is on its way, or is in doubt: a second one could sell twice."""
-    with desk.ledger.read() as tx:
-        return any(o.leg is Leg.STOP and o.symbol == position.symbol for o in tx.open_orders(desk.account))
+def alarm_unprotected(desk: Desk, tx: LedgerTransaction, times: SessionTimes) -> int:
+    """A CRITICAL risk event for every position that enters the night with shares under no working GTC stop.
+
+    Returns how many there are; said once per position and session.
+    """
+    gtc = [o for o in tx.open_orders(desk.account) if o.leg is Leg.STOP and o.time_in_force is TimeInForce.GTC]
+    found = [position for position in tx.positions(desk.account) if _uncovered(position, gtc)]
+    for position in found:
+        event = _unprotected_event(desk, times, position, _uncovered(position, gtc))
+        if tx.risk_event(event.event_id) is None:
+            tx.add_risk_event(event)
+    return len(found)
+
+
+def _uncovered(position: Position, stops: Iterable[Order]) -> Decimal:
+    working = (o.leaves_qty for o in stops if o.symbol == position.symbol and o.status in CANCELLABLE)
+    return max(ZERO, position.quantity - sum(working, ZERO))
+
+
+def _unprotected_event(desk: Desk, times: SessionTimes, position: Position, shares: Decimal) -> RiskEvent:
+    return RiskEvent(
+        event_id=digest("unprotected_overnight", position.trade_id, times.session.isoformat()), account=desk.account,
+        session=times.session, occurred_at=times.closes_at, kind="unprotected_overnight", severity="CRITICAL",
+        message=f"{plain(shares)} of {plain(position.quantity)} {position.symbol} enter the night without a working "
+        "stop. Place one at the venue by hand; the next session tries again at its open",
+        data={"symbol": position.symbol, "trade_id": position.trade_id, "quantity": plain(shares)},
+    )  # fmt: skip
 
 
 def _record_night_stop(desk: Desk, times: SessionTimes, position: Position, stop: Decimal, now: datetime) -> None:

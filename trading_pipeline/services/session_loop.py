@@ -22,7 +22,7 @@ from trading_pipeline.services import position_care
 from trading_pipeline.services.book import cash_after, read_holdings
 from trading_pipeline.services.decision_log import decision_log, log_hash
 from trading_pipeline.services.desk import Desk
-from trading_pipeline.services.dispatch import dispatch_due
+from trading_pipeline.services.dispatch import Dispatched, dispatch_due
 from trading_pipeline.services.entries import decide_on_snapshot
 from trading_pipeline.services.order_sync import sync_orders
 
@@ -54,6 +54,10 @@ class SessionLoop:
         record = self._start()
         if record.phase is SessionPhase.CLOSED:
             return record
+        if record.cursor_at is None:
+            self.desk.clock.sleep_until(self.times.opens_at)
+            self._sync(record)
+            self._protect(record)
         ends = self.feed.bar_ends(self.times)
         self._quotes = self.feed.quotes(self.times, record.cursor_at, self._watched()) if record.cursor_at else {}
         self._snapshots = self._read_snapshots()
@@ -107,7 +111,7 @@ class SessionLoop:
         position_care.trail_stops(desk, positions, before, self._quotes)
         if bars_left > 1:
             self._exit_on_time(record)
-        elif bars_left == 1 and positions:
+        elif positions:
             self._prepare_the_night(record)
         if snapshot is not None and desk.rules.decider == "loop":
             decide_on_snapshot(desk, snapshot, self.times, self._quotes)
@@ -135,10 +139,16 @@ class SessionLoop:
             position_care.exit_on_time(self.desk, self.times, self._quotes)
 
     def _prepare_the_night(self, record: SessionRecord) -> None:
-        """With one bar left, what could not be sold gets its stop for the night, and keeps it: no exit touches it."""
+        """From the last but one bar on, what could not be sold gets its stop for the night: no exit touches it."""
         position_care.release_day_legs(self.desk)
         self._sync(record)
         position_care.protect_overnight(self.desk, self.times)
+
+    def _protect(self, record: SessionRecord) -> None:
+        """At the open and after the close: a position that nothing covers gets a stop that outlives the session."""
+        position_care.protect_overnight(self.desk, self.times)
+        if dispatch_due(self.desk, sells_only=True) != Dispatched():
+            self._sync(record)
 
     def _sync(self, record: SessionRecord) -> None:
         since = self._synced_to or record.cursor_at or record.started_at
@@ -154,7 +164,7 @@ class SessionLoop:
 
     def _read_snapshots(self) -> tuple[ScanSnapshot, ...]:
         with self.desk.ledger.read() as tx:
-            return tuple(tx.snapshots(self.times.session))
+            return tuple(self.desk.snapshots(tx, self.times.session))
 
     def _watched(self, snapshot: ScanSnapshot | None = None) -> frozenset[str]:
         with self.desk.ledger.read() as tx:
@@ -189,8 +199,11 @@ class SessionLoop:
         desk = self.desk
         if self.market is not None:
             self.market.on_session_close(self.times)
+        desk.clock.sleep_until(self.times.closes_at)
         self._sync(record)
+        self._protect(record)
         with desk.ledger.transaction() as tx:
+            position_care.alarm_unprotected(desk, tx, self.times)
             if not any(
                 p.at == self.times.closes_at for p in tx.equity_points(desk.account, record.session, record.session)
             ):

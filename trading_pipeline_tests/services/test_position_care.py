@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
 from trading_pipeline.adapters.calendar import ExchangeCalendar
-from trading_pipeline.domain.errors import OrderRefused
+from trading_pipeline.domain.errors import OrderRefused, OutcomeUnknown
 from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.orders import Leg, OrdStatus, TimeInForce
 from trading_pipeline.services import position_care
+from trading_pipeline.services.book import exposures, read_holdings
+from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.dispatch import dispatch_due
 from trading_pipeline.services.entries import decide_on_snapshot
 from trading_pipeline.services.order_sync import sync_orders
@@ -288,3 +291,76 @@ def test_a_half_day_is_flat_before_its_early_close(stage: Stage) -> None:
 
     sale = scene.fills()[-1]
     assert (sale.side.value, sale.executed_at) == ("SELL", minute(80))
+
+
+def never_traded_again(stage: Stage, **days: object) -> Scene:
+    """XYZ is bought, halts before the time exit, and trades again the next day."""
+    today = [bar for bar in path({5: "50.00", 20: "49.90"}) if bar.end_at <= minute(90)]
+    scene = stage.scene(bars=[*today, *path({5: "50.50"}, times=NEXT)], **days)
+    scene.watchlist("XYZ")
+    return scene
+
+
+def silent_from(scene: Scene, at: int, until: int, *calls: str) -> Desk:
+    """A desk whose venue does not answer the named calls from one minute to another."""
+    desk = scene.desk()
+
+    def around(name: str, call: Callable[[], object]) -> object:
+        if name in calls and minute(at) <= desk.clock.now() < minute(until):
+            raise OutcomeUnknown("no answer within 10 s")
+        return call()
+
+    return replace(desk, broker=Wrapped(desk.broker, around))
+
+
+def night_stops(scene: Scene) -> list[tuple[object, object]]:
+    stops = {o.client_order_id: o for o in scene.orders(Leg.STOP) if o.time_in_force is TimeInForce.GTC}
+    return [(o.stop_price, o.quantity) for o in scene.venue.open_orders() if o.client_order_id in stops]
+
+
+def test_a_day_leg_that_would_not_be_cancelled_expires_and_a_night_stop_takes_its_place(stage: Stage) -> None:
+    scene = never_traded_again(stage)
+
+    scene.loop(desk=silent_from(scene, 110, 121, "cancel")).run()
+
+    assert night_stops(scene) == [(dec("48.00"), dec(200))]
+    assert scene.events("unprotected_overnight") == []
+
+
+def test_a_release_that_failed_once_is_asked_for_again_at_the_last_bar(stage: Stage) -> None:
+    scene = never_traded_again(stage)
+
+    scene.loop(desk=silent_from(scene, 115, 120, "cancel")).run()
+
+    assert night_stops(scene) == [(dec("48.00"), dec(200))]
+
+
+def test_a_position_that_sleeps_without_a_stop_is_a_critical_event_and_gets_one_at_the_next_open(stage: Stage) -> None:
+    scene = never_traded_again(stage)
+    scene.loop(desk=silent_from(scene, 110, 121, "cancel", "submit")).run()
+    assert night_stops(scene) == []
+    assert scene.events("unprotected_overnight") == [("unprotected_overnight", "CRITICAL")]
+
+    loop = scene.loop(NEXT)
+    loop.stop_requested = lambda: True
+    loop.run()
+
+    assert night_stops(scene) == [(dec("48.00"), dec(200))]
+
+
+def test_a_position_without_a_live_stop_counts_its_notional_as_risk(stage: Stage) -> None:
+    scene = holding(stage.scene())
+
+    def risk() -> object:
+        desk = scene.desk(at=30)
+        with scene.ledger.read() as tx:
+            record = tx.session_record("A", TIMES.session)
+            assert record is not None
+            (seen,) = exposures(read_holdings(desk, tx, record), [])
+        return seen.stop
+
+    assert risk() == dec("48.00")
+    scene.desk(at=30).broker.cancel(scene.order(Leg.STOP).client_order_id)
+    sync(scene)
+
+    assert risk() is None
