@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -32,14 +32,16 @@ def close_trade(
     plan: TradePlan,
     setup: Setup,
     exit_reason: ExitReason,
-    expected_exit_px: Decimal | None = None,
+    expected_px: Mapping[str, Decimal] | None = None,
 ) -> Trade:
     """The trade a closed position was, keyed by its trade id (E-28).
 
     fills: all fills of this round trip, both sides. Money in USD, prices in USD per share. net = gross − commissions
-    (E-30); r_multiple = net / (plan's risk to the *initial* stop × quantity), so a moved stop changes nothing
-    (E-5, E-6). slippage_usd: positive when fills were worse than the plan's entry and the expected exit (the level of
-    the leg that closed it, or `expected_exit_px`); it is inside gross already. mae/mfe from the marks and the fills.
+    (E-30); r_multiple = net / (risk to the *initial* stop × quantity), so a moved stop changes nothing (E-5, E-6).
+    The risk is counted from the average entry, as trailing and positions count it; filled at or below the stop, the
+    plan's counts. slippage_usd: positive when buys were worse than the plan's entry, and each sale than the price
+    expected of it: expected_px by exec_id, USD per share; a sale without one slipped by nothing. It is inside gross
+    already. mae/mfe from the marks and the fills.
     Raises TradingError when the fills do not close the position.
     """
     bought, sold = _flow(fills, Side.BUY), _flow(fills, Side.SELL)
@@ -67,10 +69,10 @@ def close_trade(
         target=plan.target,
         gross_usd=gross,
         commission_usd=commission,
-        slippage_usd=_slippage(position, plan, bought, sold, exit_reason, expected_exit_px),
+        slippage_usd=_slippage(plan, bought, fills, expected_px or {}),
         net_usd=net,
         return_fraction=to_ratio(net / bought.value_usd),
-        r_multiple=to_ratio(net / (plan.risk_per_share * bought.quantity)),
+        r_multiple=to_ratio(net / (_risk_per_share(position, plan, bought) * bought.quantity)),
         mae_usd=adverse,
         mfe_usd=favourable,
         exit_reason=exit_reason,
@@ -104,23 +106,12 @@ def _excursions(position: Position, fills: Sequence[Fill], bought: _Flow) -> tup
     return min(ZERO, worst), max(ZERO, best)
 
 
-def _slippage(
-    position: Position,
-    plan: TradePlan,
-    bought: _Flow,
-    sold: _Flow,
-    exit_reason: ExitReason,
-    expected_exit_px: Decimal | None,
-) -> Decimal:
-    expected = expected_exit_px
-    if expected is None:
-        present_stop = position.stop if position.stop is not None else plan.stop
-        levels = {
-            ExitReason.STOP: plan.stop,
-            ExitReason.TRAILING: present_stop,
-            ExitReason.TARGET: plan.target,
-        }
-        expected = levels.get(exit_reason)
+def _risk_per_share(position: Position, plan: TradePlan, bought: _Flow) -> Decimal:
+    stop = plan.stop if position.initial_stop is None else position.initial_stop
+    return bought.price - stop if bought.price > stop else plan.risk_per_share
+
+
+def _slippage(plan: TradePlan, bought: _Flow, fills: Sequence[Fill], expected_px: Mapping[str, Decimal]) -> Decimal:
     entry_cost = bought.value_usd - plan.entry * bought.quantity
-    exit_cost = ZERO if expected is None else expected * sold.quantity - sold.value_usd
-    return entry_cost + exit_cost
+    sales = (fill for fill in fills if fill.side is Side.SELL and fill.exec_id in expected_px)
+    return entry_cost + sum((_sign(f) * f.quantity * (expected_px[f.exec_id] - f.price) for f in sales), ZERO)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from decimal import Decimal
 
 from trading_pipeline.domain.errors import IllegalTransition, MissingResultError, Overfill
 from trading_pipeline.domain.exits import exit_reason_for
@@ -197,7 +198,25 @@ def _close(desk: Desk, tx: LedgerTransaction, position: Position, order: Order) 
         raise MissingResultError(f"trade {position.trade_id} of {position.symbol} has no plan on record: {order}")
     fills = [f for f in tx.fills(desk.account, symbol=position.symbol) if f.executed_at >= position.opened_at]
     reason = _reason(tx, position, order)
-    tx.add_trade(close_trade(position, fills, plan=plan, setup=setup, exit_reason=reason))
+    expected = _expected_prices(tx, position, fills)
+    tx.add_trade(close_trade(position, fills, plan=plan, setup=setup, exit_reason=reason, expected_px=expected))
+
+
+def _expected_prices(tx: LedgerTransaction, position: Position, fills: Sequence[Fill]) -> dict[str, Decimal]:
+    """What each sale was expected to bring (USD per share), by exec_id."""
+    levels = {fill.exec_id: _expected_price(tx, position, fill) for fill in fills if fill.side is Side.SELL}
+    return {exec_id: level for exec_id, level in levels.items() if level is not None}
+
+
+def _expected_price(tx: LedgerTransaction, position: Position, fill: Fill) -> Decimal | None:
+    """A stop's price; the target's until an exit was started; from then on the price the exit was started at."""
+    order, started = tx.order(fill.client_order_id), tx.risk_event(exit_event_id(position.trade_id))
+    if order is not None and order.leg is Leg.STOP:
+        return order.stop_price
+    if order is not None and order.leg is Leg.TARGET and (started is None or fill.executed_at <= started.occurred_at):
+        return position.target
+    price = started.data.get("price") if started else None
+    return Decimal(price) if price else None
 
 
 def _reason(tx: LedgerTransaction, position: Position, order: Order) -> ExitReason:

@@ -87,8 +87,9 @@ def _note(desk: Desk, order: Order, kind: str, message: str) -> None:
 
 
 def entry_costs_per_share(position: Position) -> Decimal:
-    """Commissions of the round trip per share (USD): those paid, and as much again for the way out."""
-    return 2 * position.commission_usd / position.quantity if position.quantity else ZERO
+    """Commissions of the round trip per share (USD): what a share traded so far has paid, in and out."""
+    traded = position.bought_qty + position.sold_qty
+    return 2 * position.commission_usd / traded if traded else ZERO
 
 
 def cancel_stale_entries(desk: Desk, times: SessionTimes) -> int:
@@ -130,7 +131,7 @@ def start_exit(desk: Desk, times: SessionTimes, position: Position, quote: Quote
     now = desk.clock.now()
     with desk.ledger.transaction() as tx:
         if tx.risk_event(exit_event_id(position.trade_id)) is None:
-            tx.add_risk_event(_exit_event(desk, times, position, reason, now))
+            tx.add_risk_event(_exit_event(desk, times, position, _last_price(position, quote), reason, now))
     target = _working_leg(desk, position, Leg.TARGET)
     if target is not None:
         limit = _marketable(desk, position, quote)
@@ -144,8 +145,12 @@ def start_exit(desk: Desk, times: SessionTimes, position: Position, quote: Quote
     return False
 
 
+def _last_price(position: Position, quote: Quote | None) -> Decimal:
+    return quote.price if quote else position.mark or position.avg_px
+
+
 def _marketable(desk: Desk, position: Position, quote: Quote | None) -> Decimal:
-    last = quote.price if quote else position.mark or position.avg_px
+    last = _last_price(position, quote)
     return round_down_to_tick(float(last * (1 - desk.rules.exits.marketable_limit_fraction)))
 
 
@@ -256,9 +261,11 @@ def _record_night_stop(desk: Desk, times: SessionTimes, position: Position, stop
         tx.add_order(order)
 
 
-def _exit_event(desk: Desk, times: SessionTimes, position: Position, reason: ExitReason, now: datetime) -> RiskEvent:
+def _exit_event(
+    desk: Desk, times: SessionTimes, position: Position, price: Decimal, reason: ExitReason, now: datetime
+) -> RiskEvent:
     return RiskEvent(
         event_id=exit_event_id(position.trade_id), account=desk.account, session=times.session, occurred_at=now,
         kind="exit_started", severity="INFO", message=f"{position.symbol}: exit by {reason.value}",
-        data={"symbol": position.symbol, "trade_id": position.trade_id, "reason": reason.value},
+        data={"symbol": position.symbol, "trade_id": position.trade_id, "reason": reason.value, "price": plain(price)},
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_pipeline.domain.errors import TradingError
-from trading_pipeline.domain.fold import fold
+from trading_pipeline.domain.fold import apply_fill, fold, r_now
 from trading_pipeline.domain.orders import Fill, Side
 from trading_pipeline.domain.positions import ExitReason, Position, Trade
 from trading_pipeline.domain.trades import close_trade
@@ -62,13 +63,39 @@ def test_e30_commission_is_always_subtracted() -> None:
     assert closed(round_trip("50.01", commission=1)).net_usd == -1
 
 
+def expecting(level: object, fills: list[Fill], **changes: Any) -> Trade:
+    """Closed, with one price expected of all sales."""
+    return closed(fills, expected_px={fill.exec_id: dec(level) for fill in fills if fill.side is Side.SELL}, **changes)
+
+
 def test_slippage_is_what_fills_cost_against_the_levels_asked_for() -> None:
-    gapped = closed(round_trip("47.50", entry_px="49.99"), exit_reason=ExitReason.STOP)
-    timed = closed(round_trip("51.00"), exit_reason=ExitReason.TIME, expected_exit_px=dec("51.05"))
+    gapped = expecting("48.00", round_trip("47.50", entry_px="49.99"), exit_reason=ExitReason.STOP)
+    timed = expecting("51.05", closing := round_trip("51.00"), exit_reason=ExitReason.TIME)
 
     assert gapped.slippage_usd == dec("-1.00") + dec("50.00")
     assert timed.slippage_usd == 5
-    assert closed(round_trip("51.00"), exit_reason=ExitReason.TIME).slippage_usd == 0
+    assert closed(closing, exit_reason=ExitReason.TIME).slippage_usd == 0
+
+
+def test_each_sale_is_measured_against_the_level_of_its_own_order() -> None:
+    # given most sold at the target, the rest at the stop, each exactly there
+    fills = [a_fill(Side.BUY, 100, 50), a_fill(Side.SELL, 90, 56), a_fill(Side.SELL, 10, 48)]
+    levels = {fills[1].exec_id: dec(56), fills[2].exec_id: dec(48)}
+
+    assert closed(fills, exit_reason=ExitReason.STOP, expected_px=levels).slippage_usd == 0
+
+
+def test_a_trade_and_its_position_count_the_same_r_after_a_better_entry() -> None:
+    fills = round_trip("50.50", entry_px="49.00")
+    held = apply_fill(None, fills[0])
+
+    trade = closed(fills)
+
+    assert trade.r_multiple == dec("1.5") == r_now(replace(held, initial_stop=dec(48)), dec("50.50"))
+
+
+def test_an_entry_filled_at_or_below_the_stop_falls_back_to_the_risk_of_the_plan() -> None:
+    assert closed(round_trip("49.00", entry_px="48.00")).r_multiple == dec("0.5")
 
 
 def test_excursions_come_from_marks_and_fills() -> None:

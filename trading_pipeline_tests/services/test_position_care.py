@@ -10,15 +10,16 @@ import pytest
 
 from trading_pipeline.adapters.calendar import ExchangeCalendar
 from trading_pipeline.domain.errors import OrderRefused, OutcomeUnknown
+from trading_pipeline.domain.fold import apply_fill
 from trading_pipeline.domain.market import SessionTimes
-from trading_pipeline.domain.orders import Leg, OrdStatus, TimeInForce
+from trading_pipeline.domain.orders import Leg, OrdStatus, Side, TimeInForce
 from trading_pipeline.services import position_care
 from trading_pipeline.services.book import exposures, read_holdings
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.dispatch import dispatch_due
 from trading_pipeline.services.entries import decide_on_snapshot
 from trading_pipeline.services.order_sync import sync_orders
-from trading_pipeline_tests.builders import dec
+from trading_pipeline_tests.builders import a_fill, dec
 from trading_pipeline_tests.fakes import Wrapped
 from trading_pipeline_tests.services.scripted import NEXT, OPENS, TIMES, Scene, Stage, a_bar, minute, path, quote
 
@@ -293,10 +294,10 @@ def test_a_half_day_is_flat_before_its_early_close(stage: Stage) -> None:
     assert (sale.side.value, sale.executed_at) == ("SELL", minute(80))
 
 
-def never_traded_again(stage: Stage, **days: object) -> Scene:
+def never_traded_again(stage: Stage) -> Scene:
     """XYZ is bought, halts before the time exit, and trades again the next day."""
     today = [bar for bar in path({5: "50.00", 20: "49.90"}) if bar.end_at <= minute(90)]
-    scene = stage.scene(bars=[*today, *path({5: "50.50"}, times=NEXT)], **days)
+    scene = stage.scene(bars=[*today, *path({5: "50.50"}, times=NEXT)])
     scene.watchlist("XYZ")
     return scene
 
@@ -364,3 +365,26 @@ def test_a_position_without_a_live_stop_counts_its_notional_as_risk(stage: Stage
     sync(scene)
 
     assert risk() is None
+
+
+def test_break_even_after_a_partial_exit_costs_what_a_share_pays_both_ways(stage: Stage) -> None:
+    bought = a_fill(Side.BUY, 100, 50, commission=1)
+    held = apply_fill(apply_fill(None, bought), a_fill(Side.SELL, 90, 56, commission=1))
+
+    assert position_care.entry_costs_per_share(apply_fill(None, bought)) == dec("0.02")
+    assert dec("0.02") <= position_care.entry_costs_per_share(held) < dec("0.03")
+
+
+def test_a_target_filled_in_part_and_closed_in_time_slips_only_in_what_the_exit_lost(stage: Stage) -> None:
+    # given half sold at the target, and the rest in time, ten cents below the price the exit was started at
+    bars = [a_bar(ends, "50.00", low="49.90") for ends in range(5, 60, 5)]
+    bars += [a_bar(60, "55.00", opened="50.00", high="56.10", volume=1000)]
+    bars += [a_bar(ends, "55.00" if ends <= 105 else "54.90") for ends in range(65, 125, 5)]
+    scene = stage.scene(bars=bars)
+    scene.watchlist("XYZ")
+
+    scene.loop().run()
+
+    assert scene.shares()[1:] == [("SELL", 100, "56.00"), ("SELL", 100, "54.90")]
+    with scene.ledger.read() as tx:
+        assert [trade.slippage_usd for trade in tx.trades("A")] == [dec(10)]
