@@ -242,16 +242,26 @@ class LedgerTransaction(Protocol):
     # scans
     def add_snapshot(self, snapshot: ScanSnapshot, setups: Sequence[Setup]) -> bool: ...
     def add_regime(self, regime: RegimeSnapshot) -> bool: ...
-    def snapshots(self, session: date) -> Sequence[ScanSnapshot]:
-        """Snapshots of the session, one per as_of (the last recorded), ascending by as_of."""
+    def snapshots(
+        self, session: date, *, config_hash: str | None = None, code_version: str | None = None
+    ) -> Sequence[ScanSnapshot]:
+        """Snapshots of the session, one per as_of (the last recorded), ascending by as_of.
+
+        config_hash, code_version: only what was made under them; None: under any.
+        """
 
     def snapshot_by_id(self, snapshot_id: str) -> ScanSnapshot | None: ...
     def setups(self, snapshot_id: str) -> Sequence[Setup]:
         """All scored setups of a snapshot by rank."""
 
     def setup(self, setup_id: str) -> Setup | None: ...
-    def regimes(self, session: date) -> Sequence[RegimeSnapshot]:
-        """Regime snapshots of the session, one per as_of (the last recorded), ascending by as_of."""
+    def regimes(
+        self, session: date, *, config_hash: str | None = None, code_version: str | None = None
+    ) -> Sequence[RegimeSnapshot]:
+        """Regime snapshots of the session, one per as_of (the last recorded), ascending by as_of.
+
+        config_hash, code_version: only what was made under them; None: under any.
+        """
 
     # decisions
     def add_plan(self, plan: TradePlan) -> bool: ...

@@ -145,7 +145,7 @@ class Workspace:
         with self.scratch_rooms() as scratch:
             room = scratch(self.settings.execution.initial_cash_usd)
             for session in self.calendar.sessions(first, last):
-                copy_research(self.ledger, room.ledger, session)
+                copy_research(self.ledger, room.ledger, session, self.provenance)
                 step = partial(on_step, session) if on_step else None
                 yield Replayed(room.loop(session, step).run(), verified=False)
 
@@ -192,6 +192,8 @@ class Room:
     venue: SimulatedVenue
     clock: Clock | None = None
     settings: Settings | None = None
+    any_research: bool = False
+    """True when the ledger holds only the research to decide on."""
 
     def loop(self, session: date, on_step: Progress | None = None) -> SessionLoop:
         """The loop of one session."""
@@ -215,7 +217,7 @@ class Room:
         return Desk(
             ledger=self.ledger, broker=SimulatedBroker(self.venue, clock), clock=clock,
             rules=(self.settings or self.workspace.settings).execution, provenance=self.workspace.provenance,
-            base_bar_minutes=base_bar_minutes,
+            base_bar_minutes=base_bar_minutes, any_research=self.any_research,
         )  # fmt: skip
 
 
@@ -232,7 +234,8 @@ class ScratchRooms:
         self._made += 1
         settings = with_cash(self.workspace.settings, opening_cash_usd)
         ledger = SqlLedger.open(default_url(self.folder / str(self._made)))
-        return Room(self.workspace, ledger, SimulatedVenue(None, venue_rules(settings)), settings=settings)
+        venue = SimulatedVenue(None, venue_rules(settings))
+        return Room(self.workspace, ledger, venue, settings=settings, any_research=True)
 
 
 def with_cash(settings: Settings, initial_cash_usd: Decimal) -> Settings:

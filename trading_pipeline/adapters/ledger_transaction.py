@@ -45,9 +45,11 @@ class SqlTransaction:
     def add_regime(self, regime: RegimeSnapshot) -> bool:
         return self._add(kinds.REGIMES, regime)
 
-    def snapshots(self, session: date) -> Sequence[ScanSnapshot]:
-        """Snapshots of the session, one per as_of (the last recorded), ascending by as_of."""
-        return self._newest_by_instant(kinds.SNAPSHOTS, session)
+    def snapshots(
+        self, session: date, *, config_hash: str | None = None, code_version: str | None = None
+    ) -> Sequence[ScanSnapshot]:
+        """Snapshots of the session, one per as_of (the last recorded under the given origin), ascending by as_of."""
+        return self._newest_by_instant(kinds.SNAPSHOTS, session, config_hash, code_version)
 
     def snapshot_by_id(self, snapshot_id: str) -> ScanSnapshot | None:
         return self._one(kinds.SNAPSHOTS, snapshot_id)
@@ -60,9 +62,11 @@ class SqlTransaction:
     def setup(self, setup_id: str) -> Setup | None:
         return self._one(kinds.SETUPS, setup_id)
 
-    def regimes(self, session: date) -> Sequence[RegimeSnapshot]:
-        """Regime snapshots of the session, one per as_of (the last recorded), ascending by as_of."""
-        return self._newest_by_instant(kinds.REGIMES, session)
+    def regimes(
+        self, session: date, *, config_hash: str | None = None, code_version: str | None = None
+    ) -> Sequence[RegimeSnapshot]:
+        """Regimes of the session, one per as_of (the last recorded under the given origin), ascending by as_of."""
+        return self._newest_by_instant(kinds.REGIMES, session, config_hash, code_version)
 
     # decisions
 
@@ -293,7 +297,12 @@ class SqlTransaction:
         wanted += [columns.session <= last] if last is not None else []
         return self._all(kind, *wanted, order=order)
 
-    def _newest_by_instant(self, kind: Kind[S], session: date) -> list[S]:
+    def _newest_by_instant(
+        self, kind: Kind[S], session: date, config_hash: str | None, code_version: str | None
+    ) -> list[S]:
         columns = kind.table.c
-        found = self._all(kind, columns.session == session, order=(columns.as_of, columns.record_no))
+        wanted = [columns.session == session]
+        wanted += [columns.config_hash == config_hash] if config_hash is not None else []
+        wanted += [columns.code_version == code_version] if code_version is not None else []
+        found = self._all(kind, *wanted, order=(columns.as_of, columns.record_no))
         return list({snapshot.as_of: snapshot for snapshot in found}.values())

@@ -12,7 +12,7 @@ from trading_pipeline.cli.context import JsonOption, parse_day, workspace_of
 from trading_pipeline.cli.output import heading, print_json, print_table, progress, say
 from trading_pipeline.domain.errors import MissingBarsError
 from trading_pipeline.services.replay import Replayed
-from trading_pipeline.services.research import STEPS, run_research
+from trading_pipeline.services.research import STEPS, is_researched, run_research
 from trading_pipeline.services.session_rows import session_rows
 from trading_pipeline.wiring import Workspace
 
@@ -55,8 +55,7 @@ def _require_bars(workspace: Workspace, sessions: Sequence[date]) -> None:
 
 
 def _research(workspace: Workspace, sessions: Sequence[date]) -> None:
-    with workspace.ledger.read() as tx:
-        missing = [day for day in sessions if not tx.snapshots(day)]
+    missing = [day for day in sessions if not is_researched(workspace.research, day)]
     with progress() as shown:
         task = shown.add_task("research", total=len(missing) * len(STEPS))
         for day in missing:

@@ -90,7 +90,7 @@ def new_watchlist_sensor(context: dg.SensorEvaluationContext, workspace: Workspa
     age = timedelta(minutes=opened.settings.automation.max_snapshot_age_minutes)
     try:
         with opened.ledger.read() as tx:
-            snapshot = newest_snapshot(tx, session, now, age)
+            snapshot = newest_snapshot(tx, session, now, age, origin=opened.provenance)
     except MissingResultError as nothing:
         return dg.SkipReason(str(nothing))
     context.log.info("snapshot %s", snapshot.snapshot_id)

@@ -19,6 +19,8 @@ from trading_pipeline.domain.trading_session import Intent, SessionRecord
 from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.desk import Desk
 
+REGIME_DUE, MAX_REGIME_AGE = timedelta(minutes=30), timedelta(minutes=35)
+"""After the open the first regime of the session is due; how long one stays valid."""
 UNSENT = frozenset({OrdStatus.DENIED, OrdStatus.REJECTED})
 UNCONFIRMED = frozenset({OrdStatus.PENDING_NEW, OrdStatus.IN_DOUBT})
 
@@ -114,7 +116,7 @@ def read_book(
     intents = tx.intents(desk.account, snapshot.session)
     sent = [o for o in tx.orders(desk.account, snapshot.session) if _counts(o)]
     entries = [order for order in sent if order.leg is Leg.ENTRY]
-    regime = regime_at(desk.regimes(tx, snapshot.session), snapshot.as_of)
+    regime = regime_at(desk.regimes(tx, snapshot.session), snapshot.as_of, times.opens_at)
     return RiskBook(
         equity_usd=holdings.equity_usd,
         prior_close_equity_usd=record.opening_equity_usd,
@@ -168,10 +170,15 @@ def _counts(order: Order) -> bool:
     return order.leg in {Leg.ENTRY, Leg.EXIT} and order.status not in UNSENT
 
 
-def regime_at(regimes: Sequence[RegimeSnapshot], as_of: datetime) -> RegimeSnapshot | None:
-    """The newest regime snapshot known at `as_of`; None when there is none (an unknown market is hostile)."""
+def regime_at(regimes: Sequence[RegimeSnapshot], as_of: datetime, opens_at: datetime) -> RegimeSnapshot | None:
+    """The newest regime snapshot known at `as_of`; None when there is none (an unknown market is hostile).
+
+    The pre-market one serves until 30 minutes after the open; from then on one older than 35 minutes is unknown: the
+    regime is scored every 30 minutes, so its scoring has failed.
+    """
     known = [regime for regime in regimes if regime.as_of <= as_of]
-    return known[-1] if known else None
+    is_early = as_of <= opens_at + REGIME_DUE
+    return known[-1] if known and (is_early or as_of - known[-1].as_of <= MAX_REGIME_AGE) else None
 
 
 def quote_or_none(quotes: dict[str, Quote], symbol: str) -> tuple[Decimal | None, datetime | None]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
-from trading_pipeline.ports import Broker, Clock, Ledger
+from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot
+from trading_pipeline.ports import Broker, Clock, Ledger, LedgerTransaction
 from trading_pipeline.settings import ExecutionSettings
 
 
@@ -27,6 +30,16 @@ class Desk:
     rules: ExecutionSettings
     provenance: Provenance
     base_bar_minutes: int = 0
+    any_research: bool = False
+    """True in a room whose ledger holds only the research it is to decide on, whoever made it."""
+
+    def snapshots(self, tx: LedgerTransaction, session: date) -> Sequence[ScanSnapshot]:
+        """Watchlists of the session made by the desk's own code and configuration, ascending by as_of."""
+        return snapshots_of(None if self.any_research else self.provenance, tx, session)
+
+    def regimes(self, tx: LedgerTransaction, session: date) -> Sequence[RegimeSnapshot]:
+        """Regimes of the session made by the desk's own code and configuration, ascending by as_of."""
+        return regimes_of(None if self.any_research else self.provenance, tx, session)
 
     @property
     def account(self) -> str:
@@ -37,3 +50,17 @@ class Desk:
     def strategy(self) -> str:
         """Name under which the desk's orders are kept apart from other strategies'."""
         return self.rules.strategy
+
+
+def snapshots_of(origin: Provenance | None, tx: LedgerTransaction, session: date) -> Sequence[ScanSnapshot]:
+    """Watchlists of the session made under `origin` (None: any), the last recorded of each as_of."""
+    if origin is None:
+        return tx.snapshots(session)
+    return tx.snapshots(session, config_hash=origin.config_hash, code_version=origin.code_version)
+
+
+def regimes_of(origin: Provenance | None, tx: LedgerTransaction, session: date) -> Sequence[RegimeSnapshot]:
+    """Regimes of the session made under `origin` (None: any), the last recorded of each as_of."""
+    if origin is None:
+        return tx.regimes(session)
+    return tx.regimes(session, config_hash=origin.config_hash, code_version=origin.code_version)

@@ -30,19 +30,28 @@ class Decided:
 def decide_on_snapshot(desk: Desk, snapshot: ScanSnapshot, times: SessionTimes, quotes: dict[str, Quote]) -> Decided:
     """Decide on every selected setup by rank; all rows of the snapshot commit together or not at all.
 
-    A setup that was planned or refused before is skipped: deciding twice on one snapshot changes nothing.
+    An instant that was decided before is skipped, under whatever id its watchlist was recorded then: deciding twice
+    changes nothing, and each instant has one watchlist that it was decided on.
     """
     now = desk.clock.now()
     with desk.ledger.transaction() as tx:
         selected = [setup for setup in tx.setups(snapshot.snapshot_id) if setup.selected]
-        known = {plan.setup_id for plan in tx.plans(desk.account, snapshot.session)}
-        fresh = [s for s in selected if s.setup_id not in known and tx.risk_event(_refusal_id(desk, s)) is None]
-        if not fresh:
+        if not selected or snapshot.as_of in _decided_instants(desk, tx, snapshot):
             return Decided(skipped=len(selected))
-        book, counts = read_book(desk, tx, snapshot, times, now), Decided(skipped=len(selected) - len(fresh))
-        for setup in fresh:
+        book, counts = read_book(desk, tx, snapshot, times, now), Decided()
+        for setup in selected:
             book, counts = _decide_one(desk, tx, setup, _with_quote(book, quotes, setup.symbol), counts)
         return counts
+
+
+def _decided_instants(desk: Desk, tx: LedgerTransaction, snapshot: ScanSnapshot) -> set[datetime]:
+    """The `as_of` of every watchlist of the session from which the strategy has planned or refused a trade."""
+    instants = {plan.as_of for plan in tx.plans(desk.account, snapshot.session) if plan.strategy == desk.strategy}
+    for event in tx.risk_events(desk.account, snapshot.session):
+        setup = tx.setup(event.data["setup_id"]) if event.kind == "plan_refused" else None
+        if setup is not None and event.event_id == _refusal_id(desk, setup):
+            instants.add(setup.as_of)
+    return instants
 
 
 def _with_quote(book: RiskBook, quotes: dict[str, Quote], symbol: str) -> RiskBook:

@@ -111,11 +111,17 @@ def explain(desk: ResearchDesk, identity: str, *, reproduce_inputs: bool = True)
         return Explanation(
             order=order, reports=tuple(tx.reports(order.client_order_id)), fills=fills[order.client_order_id],
             legs=legs, intent=intent, decision=_require(decisions.get(intent.decision_id), "decision", order),
-            plan=plan, setup=setup, snapshot=snapshot, regime=regime_at(tx.regimes(plan.session), setup.as_of),
+            plan=plan, setup=setup, snapshot=snapshot, regime=_regime_of(desk, tx, snapshot),
             decided_on=decided_on(desk, setup, snapshot, reproduce_inputs=reproduce_inputs),
             exits=tuple(fill for leg in legs if leg.leg is not Leg.ENTRY for fill in fills[leg.client_order_id]),
             trade=tx.trade(entry.client_order_id),
         )  # fmt: skip
+
+
+def _regime_of(desk: ResearchDesk, tx: LedgerTransaction, snapshot: ScanSnapshot) -> RegimeSnapshot | None:
+    """The regime that a decision on the snapshot saw: of the same code and configuration, not too old."""
+    regimes = tx.regimes(snapshot.session, config_hash=snapshot.config_hash, code_version=snapshot.code_version)
+    return regime_at(regimes, snapshot.as_of, desk.calendar.times(snapshot.session).opens_at)
 
 
 def _require_order(tx: LedgerTransaction, account: str, identity: str) -> Order:

@@ -10,17 +10,25 @@ from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.ports import BarFeed, LedgerTransaction
-from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.desk import Desk, Provenance, snapshots_of
 from trading_pipeline.services.entries import decide_on_snapshot
 from trading_pipeline.services.replay import TradingRoom
 from trading_pipeline.services.session_loop import Progress, SessionLoop
 
 
-def newest_snapshot(tx: LedgerTransaction, session: date, now: datetime, max_age: timedelta) -> ScanSnapshot:
-    """The newest watchlist snapshot of the session; raises MissingResultError when there is none or it is too old."""
-    known = [snapshot for snapshot in tx.snapshots(session) if snapshot.as_of <= now]
+def newest_snapshot(
+    tx: LedgerTransaction, session: date, now: datetime, max_age: timedelta, *, origin: Provenance
+) -> ScanSnapshot:
+    """The newest watchlist snapshot of the session made under `origin` (code and configuration).
+
+    Raises MissingResultError when there is none or it is too old.
+    """
+    known = [snapshot for snapshot in snapshots_of(origin, tx, session) if snapshot.as_of <= now]
     if not known:
-        raise MissingResultError(f"session {session} has no watchlist snapshot yet: nothing to decide on.")
+        raise MissingResultError(
+            f"session {session} has no watchlist snapshot of this code and configuration yet: nothing to decide on. "
+            f"Materialise the research of {session}."
+        )
     age = now - known[-1].as_of
     if age > max_age:
         raise MissingResultError(
@@ -40,7 +48,7 @@ def decide_now(desk: Desk, feed: BarFeed, times: SessionTimes, max_age: timedelt
         return "the session loop is the configured decider (execution.decider: loop); nothing decided here"
     now = desk.clock.now()
     with desk.ledger.read() as tx:
-        snapshot = newest_snapshot(tx, times.session, now, max_age)
+        snapshot = newest_snapshot(tx, times.session, now, max_age, origin=desk.provenance)
         symbols = [setup.symbol for setup in tx.setups(snapshot.snapshot_id) if setup.selected]
     decided = decide_on_snapshot(desk, snapshot, times, feed.quotes(times, now, symbols))
     return (

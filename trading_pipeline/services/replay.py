@@ -9,8 +9,10 @@ from decimal import Decimal
 from typing import Protocol
 
 from trading_pipeline.domain.errors import ReplayDivergence
+from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
-from trading_pipeline.ports import Ledger
+from trading_pipeline.ports import Ledger, LedgerTransaction
+from trading_pipeline.services.desk import Provenance, regimes_of, snapshots_of
 from trading_pipeline.services.session_loop import Progress, SessionLoop
 
 
@@ -56,7 +58,7 @@ def replay_session(
     chain = _since_flat(records, session)
     trial = scratch(chain[0].opening_cash_usd)
     for record in chain:
-        copy_research(room.ledger, trial.ledger, record.session)
+        copy_decided_research(room.ledger, trial.ledger, record)
         again = trial.loop(record.session, on_step if record is known else None).run()
         _require_same(record, again)
     return Replayed(known, verified=True)
@@ -69,13 +71,48 @@ def _since_flat(records: Sequence[SessionRecord], session: date) -> Sequence[Ses
     return past[start:]
 
 
-def copy_research(source: Ledger, target: Ledger, session: date) -> None:
-    """Copy a session's watchlist and regime snapshots from one ledger to another."""
+def copy_research(source: Ledger, target: Ledger, session: date, origin: Provenance | None = None) -> None:
+    """Copy a session's watchlists and regimes made under `origin` (None: any) from one ledger to another."""
     with source.read() as read, target.transaction() as write:
-        for regime in read.regimes(session):
-            write.add_regime(regime)
-        for snapshot in read.snapshots(session):
-            write.add_snapshot(snapshot, read.setups(snapshot.snapshot_id))
+        _copy(read, write, regimes_of(origin, read, session), snapshots_of(origin, read, session))
+
+
+def copy_decided_research(source: Ledger, target: Ledger, record: SessionRecord) -> None:
+    """Copy what a recorded session was decided on, whatever research was made since.
+
+    Where nothing was decided: what the record's own code and configuration saw. A session that was finished by others
+    has their regimes too, where its own has none.
+    """
+    session, own = record.session, Provenance(code_version=record.code_version, config_hash=record.config_hash)
+    with source.read() as read, target.transaction() as write:
+        decided = _decided_on(read, record)
+        seen = {snapshot.as_of: snapshot for snapshot in (*snapshots_of(own, read, session), *decided)}
+        others = [Provenance(code_version=one.code_version, config_hash=one.config_hash) for one in decided]
+        origins = [*dict.fromkeys(others), own]
+        regimes = {regime.as_of: regime for origin in origins for regime in regimes_of(origin, read, session)}
+        _copy(read, write, list(regimes.values()), list(seen.values()))
+
+
+def _decided_on(tx: LedgerTransaction, record: SessionRecord) -> list[ScanSnapshot]:
+    """Snapshots that the session's plans and refused plans came from."""
+    events = tx.risk_events(record.account, record.session)
+    refused = [tx.setup(event.data["setup_id"]) for event in events if event.kind == "plan_refused"]
+    names = {plan.snapshot_id for plan in tx.plans(record.account, record.session)}
+    names |= {setup.snapshot_id for setup in refused if setup is not None}
+    found = [tx.snapshot_by_id(name) for name in sorted(names)]
+    return [snapshot for snapshot in found if snapshot is not None]
+
+
+def _copy(
+    read: LedgerTransaction,
+    write: LedgerTransaction,
+    regimes: Sequence[RegimeSnapshot],
+    snapshots: Sequence[ScanSnapshot],
+) -> None:
+    for regime in regimes:
+        write.add_regime(regime)
+    for snapshot in snapshots:
+        write.add_snapshot(snapshot, read.setups(snapshot.snapshot_id))
 
 
 def _require_same(record: SessionRecord, again: SessionRecord) -> None:

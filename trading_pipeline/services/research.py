@@ -15,6 +15,7 @@ from trading_pipeline.analytics.indicators import compute_indicators
 from trading_pipeline.domain.errors import MissingBarsError, MissingResultError
 from trading_pipeline.domain.market import DERIVED_TIMEFRAMES, Timeframe
 from trading_pipeline.services import snapshots
+from trading_pipeline.services.desk import regimes_of, snapshots_of
 from trading_pipeline.services.research_desk import CONFIRMATION, DAILY, REGIME, TRIGGER, ResearchDesk
 
 BARS_KEPT = {TRIGGER: 90, CONFIRMATION: 160, REGIME: 60, DAILY: 40}
@@ -204,6 +205,15 @@ def run_research(desk: ResearchDesk, session: date, on_step: Callable[[str], Non
         step(desk, session)
         if on_step:
             on_step(name)
+
+
+def is_researched(desk: ResearchDesk, session: date) -> bool:
+    """True when this code and configuration have a watchlist and a regime on record for every instant due so far."""
+    with desk.ledger.read() as tx:
+        watchlists = {snapshot.as_of for snapshot in snapshots_of(desk.provenance, tx, session)}
+        regimes = {regime.as_of for regime in regimes_of(desk.provenance, tx, session)}
+    due, screens = desk.trigger_instants(session), desk.screen_instants(session)
+    return bool(due) and watchlists.issuperset(due) and regimes.issuperset(screens)
 
 
 def newest_as_of(frame: pd.DataFrame, at: datetime | None) -> pd.Timestamp | None:

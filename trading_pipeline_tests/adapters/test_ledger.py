@@ -212,6 +212,24 @@ def test_the_newest_snapshot_of_an_instant_is_the_one_recorded_last(ledger: SqlL
         assert tx.snapshots(date(2025, 3, 11)) == []
 
 
+def test_research_is_found_by_the_code_and_configuration_it_was_made_under(ledger: SqlLedger) -> None:
+    newer = replace(samples.SNAPSHOT, snapshot_id="newer", code_version="2")
+    other = replace(samples.SNAPSHOT, snapshot_id="other", config_hash="what-if")
+    regime = replace(samples.REGIME, regime_id="other", config_hash="what-if")
+
+    with ledger.transaction() as tx:
+        tx.add_snapshot(newer, [])
+        tx.add_snapshot(other, [])
+        tx.add_regime(regime)
+        own = {"config_hash": samples.SNAPSHOT.config_hash}
+        assert [s.snapshot_id for s in tx.snapshots(SESSION, **own)] == ["newer"]
+        version = samples.SNAPSHOT.code_version
+        assert [s.snapshot_id for s in tx.snapshots(SESSION, **own, code_version=version)] == ["scan-1"]
+        assert [s.snapshot_id for s in tx.snapshots(SESSION, config_hash="what-if")] == ["other"]
+        assert tx.regimes(SESSION, config_hash=samples.REGIME.config_hash) == [samples.REGIME]
+        assert tx.regimes(SESSION, config_hash="what-if") == [regime]
+
+
 def test_unsent_orders_are_pending_claimed_or_not_oldest_first(ledger: SqlLedger) -> None:
     with ledger.transaction() as tx:
         samples.record_orders(tx, "z-second", "a-third")

@@ -160,10 +160,16 @@ def write_regime(ledger: Ledger, *, at: int, score: float, multiplier: float, **
 
 
 def write_watchlist(
-    ledger: Ledger, symbols: Sequence[str], *, at: int, times: SessionTimes = TIMES, **changes: Any
+    ledger: Ledger,
+    symbols: Sequence[str],
+    *,
+    at: int,
+    times: SessionTimes = TIMES,
+    made_under: str = "c",
+    **changes: Any,
 ) -> ScanSnapshot:
-    """A snapshot with the default setup of each symbol, ranked as given."""
-    snapshot_id = f"scan-{times.session:%d}-{at}"
+    """A snapshot of a configuration with the default setup of each symbol, ranked as given."""
+    snapshot_id = f"scan-{times.session:%d}-{at}" + ("" if made_under == "c" else f"-{made_under}")
     setups = [
         replace(
             a_setup(
@@ -174,8 +180,8 @@ def write_watchlist(
         for rank, symbol in enumerate(symbols, start=1)
     ]  # fmt: skip
     snapshot = ScanSnapshot(
-        snapshot_id=snapshot_id, session=times.session, as_of=minute(at, times), code_version="1", config_hash="c",
-        input_hash="i", scored=len(setups), selected=len(setups), created_at=minute(at, times),
+        snapshot_id=snapshot_id, session=times.session, as_of=minute(at, times), code_version="1",
+        config_hash=made_under, input_hash="i", scored=len(setups), selected=len(setups), created_at=minute(at, times),
     )  # fmt: skip
     with ledger.transaction() as tx:
         tx.add_snapshot(snapshot, setups)
@@ -192,7 +198,8 @@ class Stage:
     def scene(self, *, venue: VenueRules = FREE, bars: Iterable[MarketBar] = (), **settings: Any) -> Scene:
         """A scene with a friendly regime and XYZ flat at 50.00 unless bars are given."""
         scene = self.unknown_regime(venue=venue, bars=bars, **settings)
-        scene.regime()
+        for at in range(0, 120, 30):
+            scene.regime(at=at)
         return scene
 
     def unknown_regime(self, *, venue: VenueRules = FREE, bars: Iterable[MarketBar] = (), **settings: Any) -> Scene:

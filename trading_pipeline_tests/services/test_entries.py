@@ -71,6 +71,21 @@ def test_deciding_twice_changes_nothing(stage: Stage) -> None:
         assert tx.row_counts() == before
 
 
+def test_an_instant_recorded_again_under_a_new_id_is_not_decided_twice(stage: Stage) -> None:
+    # given one setup planned and one refused, and the same instant recorded again
+    scene = started(stage)
+    first = scene.watchlist("XYZ", "ABC")
+    refused = scene.watchlist("DEF", at=20, target=49.0)
+    again = scene.watchlist("XYZ", "ABC", "NEW", made_under="again")
+    refused_again = scene.watchlist("DEF", at=20, made_under="again")
+
+    quotes = quotes_of("XYZ", "ABC", "DEF", "NEW", at=20)
+    decided = [decide_on_snapshot(scene.desk(at=20), s, TIMES, quotes) for s in (first, refused, again, refused_again)]
+
+    # then nothing of it is decided again, so that each instant has one watchlist it was decided on
+    assert decided == [Decided(planned=2, approved=2), Decided(refused=1), Decided(skipped=3), Decided(skipped=1)]
+
+
 def test_a_refused_plan_is_an_event_with_its_code_and_is_not_tried_again(stage: Stage) -> None:
     scene = started(stage)
     snapshot = scene.watchlist("XYZ", target=49.0)
@@ -147,6 +162,33 @@ def test_e15_a_symbol_with_a_working_entry_gets_no_second_one(stage: Stage) -> N
 
     assert decide(scene, "XYZ", at=20).approved == 0
     assert len(scene.orders(Leg.ENTRY)) == 1
+
+
+@pytest.mark.parametrize(("as_of", "approved"), [(30, 1), (35, 0), (60, 0)])
+def test_a_regime_that_was_not_scored_again_is_unknown(stage: Stage, as_of: int, approved: int) -> None:
+    # given the pre-market regime alone: it serves until 30 minutes after the open, when the next one is due
+    scene = stage.unknown_regime()
+    scene.regime(at=-150)
+    scene.start(scene.desk())
+
+    assert decide(scene, "XYZ", at=as_of).approved == approved
+
+
+@pytest.mark.parametrize(("as_of", "approved"), [(65, 1), (66, 0)])
+def test_a_regime_older_than_35_minutes_is_unknown(stage: Stage, as_of: int, approved: int) -> None:
+    scene = stage.unknown_regime()
+    scene.regime(at=30)
+    scene.start(scene.desk())
+
+    assert decide(scene, "XYZ", at=as_of).approved == approved
+
+
+def test_a_regime_of_another_configuration_is_unknown(stage: Stage) -> None:
+    scene = stage.unknown_regime()
+    scene.regime(config_hash="what-if")
+    scene.start(scene.desk())
+
+    assert decide(scene, "XYZ").approved == 0
 
 
 @pytest.mark.parametrize("regime", ["hostile", "unknown", "later"])

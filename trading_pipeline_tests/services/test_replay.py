@@ -16,6 +16,7 @@ import pytest
 from trading_pipeline.domain.errors import ReplayDivergence
 from trading_pipeline.domain.market import MarketBar
 from trading_pipeline.ports import Ledger
+from trading_pipeline.services.desk import Provenance
 from trading_pipeline.services.replay import Replayed, replay_session
 from trading_pipeline.services.session_loop import Progress, SessionLoop
 from trading_pipeline_tests.services.scripted import NEXT, TIMES, Scene, Stage, flat_bars, minute, path
@@ -36,13 +37,15 @@ class Room:
     """A scene as a trading room."""
 
     scene: Scene
+    any_research: bool = False
 
     @property
     def ledger(self) -> Ledger:
         return self.scene.ledger
 
     def loop(self, session: date, on_step: Progress | None = None) -> SessionLoop:
-        loop = self.scene.loop(TIMES if session == TIMES.session else NEXT)
+        times = TIMES if session == TIMES.session else NEXT
+        loop = self.scene.loop(times, self.scene.desk(times=times, any_research=self.any_research))
         loop.on_step = on_step
         return loop
 
@@ -55,7 +58,7 @@ def scratch(stage: Stage, bars: list[MarketBar], made: list[Decimal]) -> Callabl
 
     def make(opening_cash_usd: Decimal) -> Room:
         made.append(opening_cash_usd)
-        return Room(stage.unknown_regime(bars=bars, initial_cash_usd=opening_cash_usd))
+        return Room(stage.unknown_regime(bars=bars, initial_cash_usd=opening_cash_usd), any_research=True)
 
     return make
 
@@ -124,6 +127,48 @@ def test_a_position_held_overnight_is_verified_from_the_last_flat_session_on(sta
     assert done.verified
     assert opened == [Decimal(100_000)]  # one room, opened with the cash of the day before
     assert {step.date() for step in steps} == {NEXT.session}
+
+
+def test_a_watchlist_of_another_configuration_is_not_traded(stage: Stage) -> None:
+    # given a what-if recorded after the desk's own watchlist of the same instant
+    scene = stage.scene(bars=[*flat_bars(), *flat_bars(symbol="ABC")])
+    scene.watchlist("XYZ")
+    scene.watchlist("ABC", made_under="what-if")
+    scene.watchlist("ABC", at=30, made_under="what-if")
+
+    replayed(stage, scene, TIMES.session)
+
+    assert {order.symbol for order in scene.orders()} == {"XYZ"}
+
+
+def test_research_made_again_under_other_settings_is_not_what_a_recorded_session_is_verified_on(
+    stage: Stage, traded: Scene
+) -> None:
+    # given another watchlist and a hostile regime recorded later for instants that were traded
+    traded.watchlist("ABC", made_under="again")
+    traded.regime(score=10.0, config_hash="again")
+
+    assert replayed(stage, traded, TIMES.session).verified
+
+
+def test_a_session_finished_under_newer_research_is_verified_on_what_each_part_was_decided_on(stage: Stage) -> None:
+    # given a session interrupted after its first watchlist, and finished under another configuration
+    scene = stage.scene(bars=[*flat_bars(), *flat_bars(symbol="ABC")])
+    scene.watchlist("XYZ")
+    loop = scene.loop()
+    loop.stop_requested = lambda: loop.desk.clock.now() >= minute(40)
+    loop.run()
+    newer = Provenance(code_version="1", config_hash="newer")
+    scene.watchlist("XYZ", made_under="newer")
+    scene.watchlist("ABC", at=45, made_under="newer")
+    scene.regime(at=30, config_hash="newer", regime_id="newer")
+
+    scene.loop(desk=scene.desk(provenance=newer)).run()
+
+    with scene.ledger.read() as tx:
+        planned = [(plan.symbol, plan.as_of) for plan in tx.plans("A", TIMES.session)]
+    assert planned == [("XYZ", minute(15)), ("ABC", minute(45))]
+    assert replayed(stage, scene, TIMES.session).verified
 
 
 def test_the_hash_does_not_depend_on_the_hash_seed(stage: Stage, tmp_path: Path) -> None:
