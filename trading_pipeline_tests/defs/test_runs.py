@@ -12,6 +12,7 @@ from trading_pipeline.cli.launch import run_range, run_replay
 from trading_pipeline.definitions import defs
 from trading_pipeline.defs.instance import local_instance
 from trading_pipeline.defs.resources import WorkspaceResource
+from trading_pipeline.domain.errors import TradingPipelineError
 from trading_pipeline.services.checks import CHECKS
 from trading_pipeline_tests.traded_home import TradedHome
 
@@ -136,3 +137,14 @@ def test_a_failed_blocking_check_is_seen_and_ends_a_run_of_one_session(traded_ho
 def resources(made: TradedHome, *, now: str = "", profile: Path | None = None) -> dict[str, object]:
     """The workspace resource of a home."""
     return {"workspace": WorkspaceResource(home=str(made.home), profile=str(profile or made.profile), now=now)}
+
+
+def test_a_report_range_reports_what_was_traded_and_tells_what_was_not(traded_home: TradedHome, tmp_path: Path) -> None:
+    copy = traded_home.copied_to(tmp_path)
+    workspace, traded = copy.open(), copy.traded[-1]
+
+    with pytest.raises(TradingPipelineError, match=f"1 sessions of the range are not on record.*{copy.running}"):
+        run_range(workspace, "performance_report_job", traded, copy.running)
+
+    with workspace.ledger.read() as tx:
+        assert [daily.session for daily in tx.daily_performance("SIM", traded, copy.running)] == [traded]
