@@ -179,6 +179,7 @@ class Book(Changes):
 
     def on_bar(self, bar: MarketBar) -> None:
         """Match the symbol's orders against one bar: buys, then stops, then other sells, each by acceptance."""
+        seen = self.marks.get(bar.symbol)
         self.marks[bar.symbol] = Mark(bar.symbol, bar.close, bar.end_at)
         room = dict.fromkeys((True, False), capacity(bar, self.rules.participation_fraction))
         working = list(self.working(bar.symbol))
@@ -188,9 +189,10 @@ class Book(Changes):
             # the bar that fills an entry may stop it out, but never reach the target: its path is not known
             is_target = ticket.entry_id is not None and not ticket.is_stop
             entry_cum = held_at_start.get(ticket.entry_id or "") if is_target else None
-            room[ticket.is_buy] -= self._match(ticket, bar, self.active_qty(ticket, entry_cum), room[ticket.is_buy])
+            wanted = self.active_qty(ticket, entry_cum)
+            room[ticket.is_buy] -= self._match(ticket, bar, wanted, room[ticket.is_buy], seen)
 
-    def _match(self, ticket: Ticket, bar: MarketBar, wanted: Decimal, room: Decimal) -> Decimal:
+    def _match(self, ticket: Ticket, bar: MarketBar, wanted: Decimal, room: Decimal, seen: Mark | None) -> Decimal:
         """Execute what the bar gives one order; returns the shares filled."""
         terms = ticket.terms_at(bar.start_at)
         if terms is None or not wanted:
@@ -203,6 +205,7 @@ class Book(Changes):
             triggered=ticket.triggered,
             bar=bar,
             slippage=self.rules.slippage_fraction,
+            arriving=_is_first_bar(terms, bar, seen),
         )
         if found.triggered and not ticket.triggered:
             self._end_entry_of(ticket, bar.end_at)
@@ -250,6 +253,11 @@ class Book(Changes):
             self._resize(sibling.client_order_id, at)
         else:
             self.end(sibling, ExecType.CANCELED, at, "the other leg of its OCO filled")
+
+
+def _is_first_bar(terms: Terms, bar: MarketBar, seen: Mark | None) -> bool:
+    """True when the bar seen before, as long as this one, began before the terms were in force."""
+    return seen is None or seen.end_at - (bar.end_at - bar.start_at) < terms.from_at
 
 
 def _pessimistically(ticket: Ticket) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
 
 from trading_pipeline.domain.errors import InputError, NotAPriceError
 from trading_pipeline.domain.market import MarketBar, require_aware
-from trading_pipeline.domain.money import SUB_PENNY
+from trading_pipeline.domain.money import SUB_PENNY, ZERO
 from trading_pipeline.domain.orders import OrderType, Side
 from trading_pipeline.venue.tickets import Terms
 
@@ -40,19 +40,27 @@ class _View:
 
 
 def match(
-    side: Side, order_type: OrderType, terms: Terms, *, triggered: bool, bar: MarketBar, slippage: Decimal
+    side: Side,
+    order_type: OrderType,
+    terms: Terms,
+    *,
+    triggered: bool,
+    bar: MarketBar,
+    slippage: Decimal,
+    arriving: bool = False,
 ) -> Match:
     """Where `bar` fills an order of these terms, quantity aside.
 
     Market: the open, slipped. Limit: the open when it is at or better, else the limit when the bar trades through it
-    (touching is not enough: others were first). Stop: triggers at or through its price, fills there or at the open it
-    gapped through, slipped. Stop-limit: as a stop, but never worse than its limit.
+    (touching is not enough: others were first); arriving, in the first bar its terms meet, it takes what is there and
+    pays slippage on the open, never beyond its limit. Stop: triggers at or through its price, fills there or at the
+    open it gapped through, slipped. Stop-limit: as a stop, but never worse than its limit.
     """
     view = _View.of(side, bar)
     if order_type is OrderType.MARKET:
         return Match(slipped(side, bar.open, slippage))
     if order_type is OrderType.LIMIT:
-        return Match(_limit_price(view, _known(terms.limit_price)))
+        return Match(_limit_price(view, _known(terms.limit_price), slippage if arriving else ZERO))
     stop = _known(terms.stop_price) * view.sign
     at_open = triggered or view.open <= stop
     if not at_open and view.worst > stop:
@@ -70,9 +78,11 @@ def _known(price: Decimal | None) -> Decimal:
     return price
 
 
-def _limit_price(view: _View, limit: Decimal) -> Decimal | None:
+def _limit_price(view: _View, limit: Decimal, slippage: Decimal = ZERO) -> Decimal | None:
     if view.open >= limit * view.sign:
-        return quantized(Side.SELL if view.sign == 1 else Side.BUY, view.open * view.sign)
+        if view.sign == 1:
+            return max(slipped(Side.SELL, view.open, slippage), limit)
+        return min(slipped(Side.BUY, -view.open, slippage), limit)
     return limit if view.best > limit * view.sign else None
 
 

@@ -82,5 +82,6 @@ def test_the_account_is_marked_at_the_last_price() -> None:
 
     account = world.broker.account()
     assert account == VenueAccount(
-        account="SIM", cash_usd=Decimal(90_099), equity_usd=Decimal(100_899), buying_power_usd=Decimal(90_099)
-    )
+        account="SIM", cash_usd=Decimal("90094.05"), equity_usd=Decimal("100894.05"),
+        buying_power_usd=Decimal("90094.05"),
+    )  # fmt: skip

@@ -169,7 +169,9 @@ def test_cash_is_conserved_to_the_cent(reference: Reference) -> None:
         assert (last.at, last.cash_usd) == (TIMES.closes_at, by_hand)
         assert last.equity_usd == by_hand + sum(p.quantity * (p.mark or 0) for p in tx.positions("A"))
         assert sum(trade.net_usd for trade in tx.trades("A")) == (
-            by_hand - 100_000 + sum(p.quantity * p.avg_px + p.commission_usd for p in tx.positions("A"))
+            by_hand
+            - 100_000
+            + sum(p.quantity * p.avg_px + p.commission_usd - p.realized_usd for p in tx.positions("A"))
         )
 
 

@@ -98,7 +98,7 @@ def test_a_bar_already_seen_is_remembered_across_a_restart(path: Path) -> None:
     second = SimulatedVenue(path, RULES)
     feed(second, flat(0, 99, volume=400))
 
-    assert trades(second) == [("b-e", 40, "99")]
+    assert trades(second) == [("b-e", 40, "99.0495")]
 
 
 def test_a_second_writer_is_noticed_and_changes_nothing(path: Path) -> None:

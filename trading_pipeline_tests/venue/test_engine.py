@@ -316,3 +316,19 @@ def test_reports_never_go_back_in_time() -> None:
     assert [report.occurred_at for report in reports(venue)] == [at(5), at(5)]
     assert len(venue.execution_reports(at(5))) == 2
     assert venue.execution_reports(at(6)) == ()
+
+
+def test_a_limit_pays_slippage_where_it_arrives_marketable_and_none_where_it_rests() -> None:
+    # given a sell that rests above the market, and one that becomes marketable by a replace
+    venue = a_venue(FREE.model_copy(update={"slippage_fraction": Decimal("0.001")}))
+    venue.submit(an_order("b", BUY, OrderType.LIMIT, limit=100, quantity=200), at(0))
+    feed(venue, flat(0, 100))
+    venue.submit(an_order("rests", SELL, OrderType.LIMIT, limit=105), at(1))
+    venue.submit(an_order("moved", SELL, OrderType.LIMIT, limit=150), at(1))
+    feed(venue, flat(1, 100))
+
+    feed(venue, flat(2, 110))
+    venue.replace("moved", at(3), None, Decimal(105))
+    feed(venue, flat(3, 110))
+
+    assert trades(venue) == [("b", 200, "100"), ("rests", 100, "110"), ("moved", 100, "109.89")]

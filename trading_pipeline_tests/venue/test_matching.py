@@ -36,9 +36,10 @@ def matched(
     stop: Decimal | str | None = None,
     triggered: bool = False,
     slippage: Decimal = Decimal(0),
+    arriving: bool = False,
 ) -> Match:
     terms = Terms(OPEN, None if limit is None else Decimal(limit), None if stop is None else Decimal(stop))
-    return match(side, order_type, terms, triggered=triggered, bar=bar, slippage=slippage)
+    return match(side, order_type, terms, triggered=triggered, bar=bar, slippage=slippage, arriving=arriving)
 
 
 BAR = a_bar(0, "10.00", "10.50", "9.50", "10.20")
@@ -101,12 +102,28 @@ def test_slippage_and_rounding_always_work_against_the_trader() -> None:
     assert matched(Side.SELL, OrderType.MARKET, bar, slippage=SLIP).price == Decimal("10.0050")  # 10.00509495 down
 
 
-@given(bar=bars(), side=st.sampled_from(Side), limit=cents, stop=cents, triggered=st.booleans())
+@pytest.mark.parametrize(
+    ("side", "limit", "price"),
+    [
+        (Side.SELL, "9.00", "9.995"),
+        (Side.SELL, "9.998", "9.998"),  # the limit holds
+        (Side.SELL, "10.49", "10.49"),  # not marketable: it rests
+        (Side.BUY, "11.00", "10.005"),
+        (Side.BUY, "10.00", "10.00"),
+    ],
+)
+def test_a_limit_that_arrives_marketable_pays_slippage_up_to_its_price(side: Side, limit: str, price: str) -> None:
+    assert matched(side, OrderType.LIMIT, BAR, limit=limit, slippage=SLIP, arriving=True).price == Decimal(price)
+
+
+@given(bar=bars(), side=st.sampled_from(Side), limit=cents, stop=cents, triggered=st.booleans(), arriving=st.booleans())
 def test_neither_a_limit_nor_a_stop_limit_ever_fills_worse_than_its_price(
-    bar: MarketBar, side: Side, limit: Decimal, stop: Decimal, triggered: bool
+    bar: MarketBar, side: Side, limit: Decimal, stop: Decimal, triggered: bool, arriving: bool
 ) -> None:
     for order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT):
-        price = matched(side, order_type, bar, limit=limit, stop=stop, triggered=triggered, slippage=SLIP).price
+        price = matched(
+            side, order_type, bar, limit=limit, stop=stop, triggered=triggered, slippage=SLIP, arriving=arriving
+        ).price
         if price is not None:
             assert price <= limit if side is Side.BUY else price >= limit
 
