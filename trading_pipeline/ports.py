@@ -81,6 +81,9 @@ class BarStore(Protocol):
     def base_timeframe(self) -> Timeframe | None:
         """The finest stored intraday timeframe, None when only daily bars (or none) are stored."""
 
+    def last_end(self, timeframe: Timeframe, session: date) -> datetime | None:
+        """End of the newest stored bar of the session, of any symbol; None when none is stored."""
+
     def write(
         self,
         bars: pd.DataFrame,

@@ -25,11 +25,11 @@ from trading_pipeline.adapters.report_page import equity_svg, write_report
 from trading_pipeline.adapters.research_store import ParquetResearchStore
 from trading_pipeline.domain.errors import HomeInUseError
 from trading_pipeline.domain.reports import SessionReport
-from trading_pipeline.domain.trading_session import SessionRecord
+from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.ports import Clock, Ledger
 from trading_pipeline.services.desk import Desk, Provenance
 from trading_pipeline.services.live import decide_now, run_live_session
-from trading_pipeline.services.replay import Replayed, copy_research, replay_session
+from trading_pipeline.services.replay import Replayed, copy_research, replay_session, require_over
 from trading_pipeline.services.reporting import ReportDesk, report_data
 from trading_pipeline.services.research_desk import ResearchDesk
 from trading_pipeline.services.session_loop import Progress, SessionLoop
@@ -128,7 +128,8 @@ class Workspace:
     def replay(self, first: date, last: date, on_step: SessionProgress | None = None) -> Iterator[Replayed]:
         """Run the sessions from first to last through the loop; those on record are verified instead.
 
-        Raises NotASessionError when there is no session between, HomeInUseError when another process trades here.
+        Raises NotASessionError when there is no session between, HomeInUseError when another process trades here,
+        InputError when a session to trade is not over or its bars stop early.
         """
         sessions = self.calendar.sessions(first, last)
         if not sessions:
@@ -138,7 +139,14 @@ class Workspace:
             with closing(self.room()) as room:
                 for session in sessions:
                     step = partial(on_step, session) if on_step else None
+                    if not self._is_closed(session):
+                        require_over(self.research, session)
                     yield replay_session(room, scratch, account, session, step)
+
+    def _is_closed(self, session: date) -> bool:
+        with self.ledger.read() as tx:
+            record = tx.session_record(self.settings.execution.account, session)
+        return record is not None and record.phase is SessionPhase.CLOSED
 
     def dry_run(self, first: date, last: date, on_step: SessionProgress | None = None) -> Iterator[Replayed]:
         """Trade the sessions in a fresh account that leaves no trace, on the research on record."""

@@ -11,15 +11,26 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
-from trading_pipeline.domain.errors import HomeInUseError, NotASessionError, ReplayDivergence
+from trading_pipeline.adapters.clock import FixedClock
+from trading_pipeline.analytics.schemas import BAR_COLUMNS
+from trading_pipeline.domain.errors import (
+    HomeInUseError,
+    InputError,
+    MissingResultError,
+    NotASessionError,
+    ReplayDivergence,
+)
+from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
+from trading_pipeline.services.desk import Provenance
 from trading_pipeline.services.replay import copy_research
+from trading_pipeline.services.research import run_research
 from trading_pipeline.wiring import Workspace
 from trading_pipeline_tests.services.traded_market import LOOSE, TradedMarket, trade_a_market
 
@@ -145,6 +156,60 @@ def test_a_dry_run_decides_the_same_and_records_nothing(market: TradedMarket) ->
     assert done.record.decision_hash == known.decision_hash
     with market.workspace.ledger.read() as tx:
         assert tx.row_counts() == before
+
+
+def test_a_session_in_progress_is_not_replayed_for_good(market: TradedMarket, tmp_path: Path) -> None:
+    (session,), workspace = market.sessions, untraded(market, tmp_path)
+    noon = FixedClock(workspace.calendar.times(session).opens_at + timedelta(minutes=150))
+
+    with pytest.raises(InputError, match=r"is not over.*Host it live.*--dry-run"):
+        list(replace(workspace, clock=noon).replay(session, session))
+
+    assert recorded(workspace, session) is None
+    assert list(replace(workspace, clock=noon).dry_run(session, session))
+
+
+def test_a_session_whose_bars_stop_early_is_not_replayed_for_good(market: TradedMarket, tmp_path: Path) -> None:
+    (session,), workspace = market.sessions, untraded(market, tmp_path)
+    closes_at = workspace.calendar.times(session).closes_at
+    whole = workspace.bars.read(Timeframe.MIN5, [session])[list(BAR_COLUMNS)]
+    (workspace.home / "bars" / "5min" / f"{session}.parquet").unlink()
+
+    def deliver(missing: int) -> None:
+        until = closes_at - timedelta(minutes=5 * missing)
+        workspace.bars.write(whole[whole["end"] <= until].reset_index(drop=True), Timeframe.MIN5, known_at=None)
+
+    deliver(missing=4)
+    with pytest.raises(InputError, match=r"5min bars of .* end at 20:40 UTC.*data import"):
+        list(workspace.replay(session, session))
+    assert recorded(workspace, session) is None
+
+    deliver(missing=0)
+    assert [one.verified for one in workspace.replay(session, session)] == [False]
+
+
+def test_a_session_not_researched_by_this_configuration_is_not_traded_without_watchlists(
+    market: TradedMarket, tmp_path: Path
+) -> None:
+    (session,), workspace = market.sessions, untraded(market, tmp_path)
+    quality = LOOSE.quality.model_copy(update={"jump_fraction": 0.31})
+
+    with pytest.raises(MissingResultError, match="not completely researched"):
+        list(replace(workspace, settings=LOOSE.model_copy(update={"quality": quality})).replay(session, session))
+
+
+def test_research_made_again_under_an_irrelevant_setting_or_newer_code_leaves_a_recorded_session_verified(
+    market: TradedMarket, tmp_path: Path
+) -> None:
+    (session,), workspace = market.sessions, untraded(market, tmp_path)
+    list(workspace.replay(session, session))
+    quality = LOOSE.quality.model_copy(update={"jump_fraction": 0.31})
+    other = replace(workspace, settings=LOOSE.model_copy(update={"quality": quality}))
+    for desk in (other.research, replace(workspace.research, provenance=Provenance(code_version="2", config_hash="b"))):
+        run_research(desk, session)
+
+    assert [one.verified for one in workspace.replay(session, session)] == [True]
+    assert [one.verified for one in other.replay(session, session)] == [True]
 
 
 def test_a_second_process_in_the_same_home_is_turned_away_at_once(market: TradedMarket, tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
@@ -102,6 +103,18 @@ def read_versions(paths: Sequence[Path], symbols: Sequence[str] | None = None) -
         raise unreadable(paths[0] if len(paths) == 1 else paths[0].parent, error) from error
     frame: pd.DataFrame = table.to_pandas()
     return by_symbol(frame) if len(paths) > 1 else frame
+
+
+def read_last_end(path: Path, session: date) -> datetime | None:
+    """The newest bar's end among a session's rows of one partition; reads two columns. Raises DataFileError."""
+    try:
+        rows = ds.dataset(str(path), schema=BAR_SCHEMA, format="parquet").to_table(
+            columns=["end"], filter=ds.field("session") == pa.scalar(pd.Timestamp(session), DAY)
+        )
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(path, error) from error
+    newest_end = pc.max(rows["end"]).as_py()
+    return None if newest_end is None else pd.Timestamp(newest_end).to_pydatetime().astimezone(UTC)
 
 
 def by_symbol(frame: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from trading_pipeline.adapters.bar_files import (
     by_symbol,
     newest,
     partition_of,
+    read_last_end,
     read_parquet,
     read_versions,
     to_table,
@@ -57,6 +58,11 @@ class ParquetBarStore:
     def base_timeframe(self) -> Timeframe | None:
         """The finest stored intraday timeframe, None when only daily bars (or none) are stored."""
         return next((one for one in BASE_TIMEFRAMES if any((self.root / one.value).glob("[0-9]*.parquet"))), None)
+
+    def last_end(self, timeframe: Timeframe, session: date) -> datetime | None:
+        """End of the newest stored bar of the session, of any symbol; None when none is stored."""
+        ends = [read_last_end(path, session) for path in self._paths(timeframe, [session])]
+        return ends[0] if ends else None
 
     def write(
         self,

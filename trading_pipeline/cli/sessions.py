@@ -11,6 +11,7 @@ import typer
 from trading_pipeline.cli.context import JsonOption, parse_day, workspace_of
 from trading_pipeline.cli.output import heading, print_json, print_table, progress, say
 from trading_pipeline.domain.errors import MissingBarsError
+from trading_pipeline.domain.trading_session import SessionPhase
 from trading_pipeline.services.replay import Replayed
 from trading_pipeline.services.research import STEPS, is_researched, run_research
 from trading_pipeline.services.session_rows import session_rows
@@ -38,7 +39,7 @@ def replay(
     sessions = workspace.calendar.sessions(first, parse_day(to) if to else first)
     _require_bars(workspace, sessions)
     with workspace.exclusive("trading"):
-        _research(workspace, sessions)
+        _research(workspace, sessions, dry_run=dry_run)
     done = _run(workspace, sessions, dry_run=dry_run)
     if as_json:
         print_json([_json(one) for one in done])
@@ -54,8 +55,12 @@ def _require_bars(workspace: Workspace, sessions: Sequence[date]) -> None:
         raise MissingBarsError(missing[0] if missing else date.min, [], base.value if base else "1min or 5min")
 
 
-def _research(workspace: Workspace, sessions: Sequence[date]) -> None:
-    missing = [day for day in sessions if not is_researched(workspace.research, day)]
+def _research(workspace: Workspace, sessions: Sequence[date], *, dry_run: bool) -> None:
+    """Research what is to be traded; what is only verified is verified on what it was decided on."""
+    with workspace.ledger.read() as tx:
+        records = tx.session_records(workspace.settings.execution.account)
+    done = {one.session for one in records if one.phase is SessionPhase.CLOSED and not dry_run}
+    missing = [day for day in sessions if day not in done and not is_researched(workspace.research, day)]
     with progress() as shown:
         task = shown.add_task("research", total=len(missing) * len(STEPS))
         for day in missing:

@@ -26,8 +26,8 @@ def newest_snapshot(
     known = [snapshot for snapshot in snapshots_of(origin, tx, session) if snapshot.as_of <= now]
     if not known:
         raise MissingResultError(
-            f"session {session} has no watchlist snapshot of this code and configuration yet: nothing to decide on. "
-            f"Materialise the research of {session}."
+            f"session {session} has no watchlist snapshot yet (of this code and configuration): nothing to decide "
+            f"on. Materialise the research of {session}."
         )
     age = now - known[-1].as_of
     if age > max_age:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from trading_pipeline.domain.errors import ReplayDivergence
+from trading_pipeline.domain.errors import InputError, MissingBarsError, MissingResultError, ReplayDivergence
+from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.ports import Ledger, LedgerTransaction
 from trading_pipeline.services.desk import Provenance, regimes_of, snapshots_of
+from trading_pipeline.services.research import is_researched
+from trading_pipeline.services.research_desk import ResearchDesk
 from trading_pipeline.services.session_loop import Progress, SessionLoop
+
+MAX_BARS_SHORT = 3
+"""Base bars that may be missing at the end of a session when nobody traded in its last minutes."""
 
 
 class TradingRoom(Protocol):
@@ -62,6 +68,34 @@ def replay_session(
         again = trial.loop(record.session, on_step if record is known else None).run()
         _require_same(record, again)
     return Replayed(known, verified=True)
+
+
+def require_over(desk: ResearchDesk, session: date) -> None:
+    """Raise InputError when the session still runs or its stored bars stop early: a replay would close it for good.
+
+    Raises MissingBarsError when it has no bars, MissingResultError when it was not researched.
+    """
+    closes_at, base = desk.calendar.times(session).closes_at, desk.bars.base_timeframe() or Timeframe.MIN1
+    last, now = desk.last_bar_end(session), desk.clock.now()
+    instead = f"Try it without recording: trading-pipeline session replay --dry-run --session {session}"
+    if now < closes_at:
+        raise InputError(
+            f"session {session} is not over: it is {now:%Y-%m-%d %H:%M} UTC, and it closes at {closes_at:%H:%M}. A "
+            f"replay would close its record for good. Host it live (position_monitoring_job), or wait. {instead}"
+        )
+    if last is None:
+        raise MissingBarsError(session, [], base.value)
+    if closes_at - last > MAX_BARS_SHORT * timedelta(minutes=base.minutes):
+        raise InputError(
+            f"the stored {base.value} bars of {session} end at {last:%H:%M} UTC, and it closes at {closes_at:%H:%M}. A "
+            f"replay would close its record for good. Import the rest: trading-pipeline data import FILE --timeframe "
+            f"{base.value}. {instead}"
+        )
+    if not is_researched(desk, session):
+        raise MissingResultError(
+            f"session {session} was not completely researched by this code and configuration: it would be traded "
+            f"without watchlists. Run research_job for it, or trading-pipeline session replay --session {session}"
+        )
 
 
 def _since_flat(records: Sequence[SessionRecord], session: date) -> Sequence[SessionRecord]:

@@ -50,9 +50,12 @@ def members(desk: ResearchDesk, session: date) -> list[str]:
 
 
 def make_bars(desk: ResearchDesk, session: date) -> dict[str, int]:
-    """Roll the session's base bars up; returns rows per timeframe. Raises MissingBarsError when none are stored."""
+    """Roll the session's base bars up; returns rows per timeframe.
+
+    The running session may have no bars yet. Raises MissingBarsError when another has none.
+    """
     base = desk.bars.base_timeframe()
-    if base is None or session not in desk.bars.sessions(base):
+    if base is None or (session not in desk.bars.sessions(base) and not desk.is_running(session)):
         raise MissingBarsError(session, [], base.value if base else "1min or 5min")
     frames = {tf.value: desk.bars.view(tf, [session], as_of=session) for tf in DERIVED_TIMEFRAMES}
     return {name: len(frame) for name, frame in frames.items()}
@@ -85,6 +88,7 @@ def indicators(desk: ResearchDesk, session: date, timeframe: Timeframe) -> pd.Da
 
 def make_coarse_screen(desk: ResearchDesk, session: date) -> pd.DataFrame:
     """Screen the whole universe at every screening instant; store and return the frame `coarse_screen`."""
+    snapshots.require_own_inputs(desk, session)
     symbols, rules = members(desk, session), desk.settings.coarse
     instants, opens = desk.screen_instants(session), _opens(desk, session)
     parts = []
@@ -105,14 +109,19 @@ def _opens(desk: ResearchDesk, session: date) -> dict[pd.Timestamp, pd.Timestamp
 
 
 def make_regime_score(desk: ResearchDesk, session: date) -> pd.DataFrame:
-    """Score the regime at every screening instant; store it in the ledger and as the frame `regime_score`."""
+    """Score the regime at every screening instant; store it in the ledger and as the frame `regime_score`.
+
+    Daily bars are those of earlier sessions: the session's own is imported at any time after the close, and what was
+    decided at 16:00 must not depend on when.
+    """
+    snapshots.require_own_inputs(desk, session)
     rules, instants = desk.settings.regime, desk.screen_instants(session)
     indices = sorted({*rules.trend_indices, *rules.correlation_symbols})
     scored = regime.score_regime(
         as_of=instants,
         indices_4h=_only(indicators(desk, session, REGIME), indices),
-        indices_1d=_only(indicators(desk, session, DAILY), indices),
-        vix_1d=desk.view(session, DAILY, [rules.vix_symbol]),
+        indices_1d=_before(_only(indicators(desk, session, DAILY), indices), session),
+        vix_1d=_before(desk.view(session, DAILY, [rules.vix_symbol]), session),
         universe_1d=_before(desk.view(session, DAILY, members(desk, session)), session),
         last_prices=_last_prices(desk, session, instants),
         session=session,
@@ -154,6 +163,7 @@ def score_session(desk: ResearchDesk, session: date, *, use_coarse: bool = True)
 
     use_coarse False scores the whole universe instead of what the newest coarse screen handed over.
     """
+    snapshots.require_own_inputs(desk, session)
     candidates = _handed_off(desk, session) if use_coarse else _everyone(desk, session)
     t1, t2, t3 = (indicators(desk, session, timeframe) for timeframe in (TRIGGER, CONFIRMATION, REGIME))
     scored = sabr20.score_setups(t1, t2, t3, candidates, desk.settings.sabr20)

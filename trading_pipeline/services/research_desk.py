@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pandas as pd
 
-from trading_pipeline.domain.market import Timeframe
+from trading_pipeline.domain.market import SessionTimes, Timeframe
 from trading_pipeline.ports import BarStore, Clock, Ledger, ResearchStore, TradingCalendar
 from trading_pipeline.services.desk import Provenance
 from trading_pipeline.settings import Settings
@@ -66,18 +66,34 @@ class ResearchDesk:
         """When coarse screen and regime are computed: 07:00, then every 30 minutes from 10:00 to the close."""
         times = self.calendar.times(session)
         half_hours = pd.date_range(times.opens_at + timedelta(minutes=30), times.closes_at, freq="30min")
-        return self._known([pd.Timestamp(times.opens_at - PREMARKET_LEAD), *half_hours])
+        return self._known(times, [pd.Timestamp(times.opens_at - PREMARKET_LEAD), *half_hours])
 
     def trigger_instants(self, session: date) -> list[pd.Timestamp]:
         """When SABR20 scores: the close of every 15-minute bar."""
         times = self.calendar.times(session)
-        return self._known(list(pd.date_range(times.opens_at, times.closes_at, freq="15min"))[1:])
+        return self._known(times, list(pd.date_range(times.opens_at, times.closes_at, freq="15min"))[1:])
 
     def instants(self, session: date) -> list[pd.Timestamp]:
         """Every instant at which something is computed in the session, ascending."""
         return sorted({*self.screen_instants(session), *self.trigger_instants(session)})
 
-    def _known(self, instants: list[pd.Timestamp]) -> list[pd.Timestamp]:
-        """Instants that have come to pass: not after the clock's now."""
+    def is_running(self, session: date) -> bool:
+        """True from the end of the session before until the session's close."""
         now = self.clock.now()
-        return [instant.as_unit("ns") for instant in instants if instant <= now]
+        return self.calendar.session_of(now) == session and now < self.calendar.times(session).closes_at
+
+    def last_bar_end(self, session: date) -> datetime | None:
+        """End of the newest stored base bar of the session, of any symbol; None when none is stored."""
+        base = self.bars.base_timeframe()
+        return self.bars.last_end(base, session) if base else None
+
+    def _known(self, times: SessionTimes, instants: list[pd.Timestamp]) -> list[pd.Timestamp]:
+        """Instants that have come to pass: not after the clock's now.
+
+        While the session runs also not after the newest bar: a bar still being delivered is not a closed one.
+        """
+        known_until = self.clock.now()
+        if self.is_running(times.session):
+            known_until = min(known_until, self.last_bar_end(times.session) or times.opens_at)
+        before_open = min(self.clock.now(), times.opens_at)
+        return [instant.as_unit("ns") for instant in instants if instant <= max(known_until, before_open)]

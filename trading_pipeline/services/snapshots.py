@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from trading_pipeline.analytics import watchlist
+from trading_pipeline.domain.errors import MissingResultError
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup
 from trading_pipeline.services.research_desk import ResearchDesk
@@ -108,10 +109,25 @@ def input_hashes(desk: ResearchDesk, session: date, instants: Sequence[pd.Timest
 
 
 def store_inputs(desk: ResearchDesk, session: date) -> None:
-    """Keep the hashes of what was known at every instant of the session, as the frame `inputs`."""
-    hashes = input_hashes(desk, session, desk.instants(session))
+    """Keep the hashes of what was known at every instant of the session, and who made the indicators: `inputs`."""
+    hashes, origin = input_hashes(desk, session, desk.instants(session)), desk.provenance
     instants = pd.Series(list(hashes), dtype="datetime64[ns, UTC]")
-    desk.frames.write("inputs", session, pd.DataFrame({"as_of": instants, "input_hash": list(hashes.values())}))
+    frame = pd.DataFrame({"as_of": instants, "input_hash": list(hashes.values())})
+    made_by = {"config_hash": origin.config_hash, "code_version": origin.code_version}
+    desk.frames.write("inputs", session, frame.assign(**made_by))
+
+
+def require_own_inputs(desk: ResearchDesk, session: date) -> None:
+    """Raise MissingResultError when the session's indicators were made by other code or another configuration."""
+    frame, own = desk.frames.read("inputs", session), desk.provenance
+    made_by = set(zip(frame.get("config_hash", ()), frame.get("code_version", ()), strict=True))
+    if len(frame) and made_by != {(own.config_hash, own.code_version)}:
+        known = ", ".join(f"code {code}, configuration {config[:12]}" for config, code in sorted(made_by)) or "unknown"
+        raise MissingResultError(
+            f"the indicators of {session} were made by others: {known}; now code {own.code_version}, configuration "
+            f"{own.config_hash[:12]}. What is made of them would claim to be of this configuration. Materialise "
+            f"indicators of {session} again, and what follows."
+        )
 
 
 def _stored_inputs(desk: ResearchDesk, session: date, instants: Sequence[pd.Timestamp]) -> dict[pd.Timestamp, str]:

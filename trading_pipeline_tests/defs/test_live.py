@@ -12,6 +12,7 @@ from trading_pipeline.adapters.clock import FixedClock
 from trading_pipeline.definitions import defs
 from trading_pipeline.domain.errors import HomeInUseError, TradingError
 from trading_pipeline.domain.trading_session import SessionPhase
+from trading_pipeline.services.research import run_research
 from trading_pipeline.wiring import Workspace
 from trading_pipeline_tests.defs.test_runs import resources
 from trading_pipeline_tests.traded_home import TradedHome
@@ -122,6 +123,7 @@ def test_the_execution_job_writes_intents_and_opens_no_venue(traded_home: Traded
     profile.write_text(
         made.profile.read_text(encoding="utf-8").replace("execution:", "execution:\n  decider: dagster_job"), "utf-8"
     )
+    run_research(replace(made, profile=profile).open().research, made.running)
     opened = interrupted(made, profile)
     (made.home / "venue.sqlite3").unlink()
     with opened.ledger.read() as tx:

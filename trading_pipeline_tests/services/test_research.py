@@ -125,6 +125,108 @@ def test_snapshots_appended_during_the_session_are_those_of_one_backfill(market:
     assert run_at(datetime(2026, 1, 6, tzinfo=UTC)) == backfill
 
 
+def at_work(market: TradedMarket, home: Path, now: datetime, **settings: object) -> ResearchDesk:
+    """The market's research desk at an instant, with a ledger and frames of its own."""
+    changed = market.workspace.settings.model_copy(update=settings)
+    own = replace(market.workspace, home=home, settings=changed)
+    return replace(
+        market.workspace.research, clock=FixedClock(now), ledger=own.ledger, frames=ParquetResearchStore(home / "r"),
+        settings=changed, provenance=own.provenance,
+    )  # fmt: skip
+
+
+def test_before_the_open_the_whole_research_runs_on_the_bars_of_earlier_sessions(
+    market: TradedMarket, tmp_path: Path
+) -> None:
+    # given 07:01 New York on the day after the last stored session
+    calendar = market.workspace.calendar
+    today = calendar.next(market.sessions[-1])
+    opens = calendar.times(today).opens_at
+    desk = at_work(market, tmp_path, opens - timedelta(minutes=149))
+
+    research.run_research(desk, today)
+
+    # then the pre-market screen and regime stand, and there is no watchlist yet
+    seven = opens - timedelta(minutes=150)
+    assert set(desk.frames.read("coarse_screen", today)["as_of"]) == {pd.Timestamp(seven)}
+    with desk.ledger.read() as tx:
+        assert [regime.as_of for regime in tx.regimes(today)] == [seven]
+        assert list(tx.snapshots(today)) == []
+    assert research.make_bars(replace(desk, clock=FixedClock(opens + timedelta(minutes=20))), today)["15min"] == 0
+    with pytest.raises(MissingBarsError, match=f"{today}.*data import"):
+        research.make_bars(replace(desk, clock=FixedClock(opens + timedelta(hours=7))), today)
+
+
+def test_an_instant_of_the_running_session_is_known_when_its_bars_are(market: TradedMarket, tmp_path: Path) -> None:
+    # given 10:01 New York, and bars up to 9:50 only
+    session = market.sessions[-1]
+    opens = market.workspace.calendar.times(session).opens_at
+    desk = stored_until(market, tmp_path, opens + timedelta(minutes=20))
+
+    def known(desk: ResearchDesk, minutes: int) -> list[int]:
+        now = replace(desk, clock=FixedClock(opens + timedelta(minutes=minutes)))
+        return [int((at - opens).total_seconds()) // 60 for at in now.instants(session)]
+
+    # then the bar from 9:45 on is not a closed one; after the close nothing more is waited for
+    assert known(desk, 31) == [-150, 15]
+    assert known(desk, -1) == [-150]
+    assert known(desk, 391)[:4] == [-150, 15, 30, 45]
+    assert known(stored_until(market, tmp_path / "b", opens + timedelta(minutes=30)), 31) == [-150, 15, 30]
+
+
+def test_what_is_made_of_the_indicators_of_another_configuration_says_so(market: TradedMarket, tmp_path: Path) -> None:
+    session = market.sessions[-1]
+    desk = at_work(market, tmp_path, NOW)
+    for step in ("universe", "bars", "indicators", "coarse_screen"):
+        research.STEPS[step](desk, session)
+    other = at_work(market, tmp_path, NOW, indicators=desk.settings.indicators.model_copy(update={"rsi_bars": 7}))
+
+    for step in ("coarse_screen", "regime_score", "sabr20_watchlist"):
+        with pytest.raises(MissingResultError, match=r"made by others.*Materialise indicators"):
+            research.STEPS[step](other, session)
+    with desk.ledger.read() as tx:
+        assert list(tx.snapshots(session)) == []
+
+
+def test_the_official_daily_bar_imported_after_the_close_changes_nothing_decided_in_the_session(
+    market: TradedMarket, tmp_path: Path
+) -> None:
+    session, bars = market.sessions[-1], market.workspace.bars
+    shutil.copytree(bars.root, tmp_path / "bars")
+    desk = at_work(market, tmp_path, NOW)
+    desk = replace(desk, bars=ParquetBarStore(tmp_path / "bars", desk.calendar, desk.clock))
+    before = research.make_regime_score(researched(desk, session), session)
+
+    daily = desk.bars.view(Timeframe.DAY1, [session], as_of=session)
+    official = daily.assign(close=daily["close"] * 1.05, high=daily["high"] * 1.1).reset_index(drop=True)
+    desk.bars.write(official, Timeframe.DAY1, known_at=NOW)
+    after = research.make_regime_score(researched(desk, session), session)
+
+    pd.testing.assert_frame_equal(before, after)
+
+
+def researched(desk: ResearchDesk, session: date) -> ResearchDesk:
+    """The desk after the steps that the regime reads."""
+    for step in ("universe", "bars", "indicators"):
+        research.STEPS[step](desk, session)
+    return desk
+
+
+def test_a_day_is_researched_when_this_configuration_has_seen_every_instant_due(
+    market: TradedMarket, tmp_path: Path
+) -> None:
+    session = market.sessions[-1]
+    opens = market.workspace.calendar.times(session).opens_at
+    desk = at_work(market, tmp_path, opens + timedelta(minutes=60))
+    assert not research.is_researched(desk, session)
+
+    research.run_research(desk, session)
+
+    assert research.is_researched(desk, session)
+    assert not research.is_researched(replace(desk, clock=FixedClock(opens + timedelta(minutes=75))), session)
+    assert not research.is_researched(replace(desk, provenance=replace(desk.provenance, config_hash="b")), session)
+
+
 def test_a_holiday_a_missing_session_and_a_missing_step_say_so(market: TradedMarket, tmp_path: Path) -> None:
     desk = replace(market.workspace.research, frames=ParquetResearchStore(tmp_path))
     later = market.workspace.calendar.next(market.sessions[-1], 300)
