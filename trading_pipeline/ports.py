@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -228,8 +228,11 @@ class BarFeed(Protocol):
     def bar_ends(self, times: SessionTimes) -> Sequence[datetime]:
         """Instants at which base bars of the session end, ascending."""
 
-    def bars_ending_at(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> Sequence[MarketBar]:
-        """Bars of the given symbols that end exactly then, by symbol; a symbol without trades has none."""
+    def bars_after(self, times: SessionTimes, since: Mapping[str, datetime], instant: datetime) -> Sequence[MarketBar]:
+        """Each symbol's bars that end after its own `since`, up to `instant`: by symbol, then time.
+
+        So a bar that is stored late is not lost; a symbol without trades has none.
+        """
 
     def quotes(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> dict[str, Quote]:
         """Last close of each symbol at `instant`, quoted at its bar's end; a symbol not traded yet has none."""

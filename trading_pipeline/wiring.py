@@ -19,7 +19,7 @@ from trading_pipeline.adapters.bar_store import ParquetBarStore
 from trading_pipeline.adapters.brokers.absent import AbsentBroker
 from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
 from trading_pipeline.adapters.calendar import ExchangeCalendar
-from trading_pipeline.adapters.clock import ReplayClock, SystemClock
+from trading_pipeline.adapters.clock import ReplayClock, SteppedClock, SystemClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
 from trading_pipeline.adapters.report_page import equity_svg, write_report
 from trading_pipeline.adapters.research_store import ParquetResearchStore
@@ -208,8 +208,10 @@ class Room:
         times = self.workspace.calendar.times(session)
         feed = StoredBarFeed(self.workspace.bars, live=self.clock is not None)
         desk = self.desk(times.opens_at, feed.base_minutes())
-        live = self.clock is not None
-        return SessionLoop(desk=desk, feed=feed, times=times, market=self.venue, on_step=on_step, live=live)
+        return SessionLoop(
+            desk=desk, feed=feed, times=times, market=self.venue, on_step=on_step, live=self.clock is not None,
+            session_after=self.workspace.calendar.next,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Give the venue back, so that another process may open it."""
@@ -220,8 +222,8 @@ class Room:
         return self.workspace.calendar.session_of(instant)
 
     def desk(self, starts_at: datetime, base_bar_minutes: int) -> Desk:
-        """The desk, its clock at `starts_at` unless it runs in real time."""
-        clock = self.clock or ReplayClock(starts_at)
+        """The desk, its clock at `starts_at`; a live one steps on from there as the room's clock runs."""
+        clock = SteppedClock(starts_at, self.clock) if self.clock else ReplayClock(starts_at)
         return Desk(
             ledger=self.ledger, broker=SimulatedBroker(self.venue, clock), clock=clock,
             rules=(self.settings or self.workspace.settings).execution, provenance=self.workspace.provenance,

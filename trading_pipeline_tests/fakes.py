@@ -30,9 +30,9 @@ class ScriptedFeed:
         step = timedelta(minutes=self._minutes)
         return [times.opens_at + (n + 1) * step for n in range((times.closes_at - times.opens_at) // step)]
 
-    def bars_ending_at(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> Sequence[MarketBar]:
-        wanted, open_at = set(symbols), times.opens_at
-        return [b for b in self._bars if open_at < b.end_at == instant and b.symbol in wanted]
+    def bars_after(self, times: SessionTimes, since: Mapping[str, datetime], instant: datetime) -> Sequence[MarketBar]:
+        bars = [b for b in self._bars if b.symbol in since and times.opens_at < b.end_at <= instant]
+        return [bar for bar in bars if bar.end_at > since[bar.symbol]]
 
     def quotes(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> dict[str, Quote]:
         wanted = set(symbols)
@@ -47,9 +47,9 @@ class LiveFeed(ScriptedFeed):
         super().__init__(bars, minutes)
         self._all, self._clock = self._bars, clock
 
-    def bars_ending_at(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> Sequence[MarketBar]:
+    def bars_after(self, times: SessionTimes, since: Mapping[str, datetime], instant: datetime) -> Sequence[MarketBar]:
         self._bars = [bar for bar in self._all if bar.end_at <= self._clock.now()]
-        return super().bars_ending_at(times, instant, symbols)
+        return super().bars_after(times, since, instant)
 
 
 class Crashed(BaseException):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -66,15 +66,16 @@ class StoredBarFeed:
         count = -(-(times.closes_at - times.opens_at) // step)
         return [min(times.opens_at + (n + 1) * step, times.closes_at) for n in range(count)]
 
-    def bars_ending_at(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> Sequence[MarketBar]:
-        """Bars of the given symbols that end exactly at `instant`, by symbol."""
+    def bars_after(self, times: SessionTimes, since: Mapping[str, datetime], instant: datetime) -> Sequence[MarketBar]:
+        """Each symbol's bars that end after its own `since`, up to `instant`: by symbol, then time."""
         self._load(times, instant)
-        moment, found = _nanoseconds(instant), []
-        for symbol in sorted(symbols):
+        found = []
+        for symbol in sorted(since):
             bars = self._bars.get(symbol)
-            row = -1 if bars is None else int(np.searchsorted(bars.ends, moment))
-            if bars is not None and row < len(bars.ends) and bars.ends[row] == moment:
-                found.append(bars.bar(symbol, row))
+            if bars is not None:
+                span = [_nanoseconds(since[symbol]), _nanoseconds(instant)]
+                first, last = np.searchsorted(bars.ends, span, "right").tolist()
+                found += [bars.bar(symbol, row) for row in range(first, last)]
         return found
 
     def quotes(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> dict[str, Quote]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from trading_pipeline.domain.market import require_aware
+from trading_pipeline.ports import Clock
 
 
 class SystemClock:
@@ -39,6 +40,21 @@ class ReplayClock:
     def sleep_until(self, instant: datetime) -> None:
         """Jump forward; an earlier instant changes nothing."""
         self.instant = max(self.instant, require_aware(instant))
+
+
+@dataclass
+class SteppedClock(ReplayClock):
+    """A clock that waits on another, and between two waits stands still at the instant last waited for.
+
+    A decision made a few milliseconds late is so dated like its replay: live and replay agree to the byte.
+    """
+
+    inner: Clock
+
+    def sleep_until(self, instant: datetime) -> None:
+        """Wait for the instant, then show it; an instant before the last one changes nothing."""
+        self.inner.sleep_until(instant)
+        super().sleep_until(instant)
 
 
 class FixedClock(ReplayClock):

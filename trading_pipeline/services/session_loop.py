@@ -6,15 +6,16 @@ already did is found and not done again, and it resumes after the last step that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from trading_pipeline.domain.errors import LedgerError, SettingsError
 from trading_pipeline.domain.fold import open_risk_usd
 from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.performance import EquityPoint
+from trading_pipeline.domain.positions import Position
 from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.ports import BarFeed, LedgerTransaction, SimulatedMarket
@@ -42,8 +43,11 @@ class SessionLoop:
     stop_requested: Callable[[], bool] = lambda: False
     live: bool = False
     """True when watchlists are made while the loop runs; else all of the session's are there from the start."""
+    session_after: Callable[[date], date] | None = None
+    """The calendar's next session; None when nobody looks whether one was left out."""
     _synced_to: datetime | None = None
     _applied: set[str] = field(default_factory=set)
+    _delivered: dict[str, datetime] = field(default_factory=dict)
     _quotes: position_care.Quotes = field(default_factory=dict)
     _snapshots: tuple[ScanSnapshot, ...] = ()
     _decided: str = ""
@@ -81,7 +85,7 @@ class SessionLoop:
             return known
         self._require_time_to_leave()
         with desk.ledger.transaction() as tx:
-            record = opening_record(desk, tx, self.times)
+            record = opening_record(desk, tx, self.times, self.session_after)
             tx.save_session_record(record)
             tx.add_equity_point(self._point(tx, record, self.times.opens_at))
         return record
@@ -103,7 +107,7 @@ class SessionLoop:
             return self._record_idle(record, instant)
         record = self._catch_up(record, done_before)
         if self.market is not None:
-            self.market.on_bars(self.feed.bars_ending_at(self.times, instant, wanted), instant)
+            self._deliver_bars(self.market, wanted, done_before or self.times.opens_at, instant)
         self._sync(record)
         self._quotes = self.feed.quotes(self.times, instant, self._watched(snapshot))
         positions = position_care.mark_positions(desk, self._quotes)
@@ -119,6 +123,20 @@ class SessionLoop:
         dispatch_due(desk)
         self._sync(record)
         return self._record_step(record, instant)
+
+    def _deliver_bars(
+        self, market: SimulatedMarket, wanted: frozenset[str], done_before: datetime, instant: datetime
+    ) -> None:
+        """Give the market what it has not seen: a bar that was late comes with the next one.
+
+        After a start, what the market holds or works on is given from the open: it passes over the bars it knows.
+        """
+        working = market.symbols_of_interest()
+        since = {s: self._delivered.get(s, self.times.opens_at if s in working else done_before) for s in wanted}
+        bars = self.feed.bars_after(self.times, since, instant)
+        market.on_bars(bars, instant)
+        self._delivered.update(since)
+        self._delivered.update({bar.symbol: bar.end_at for bar in bars})
 
     def _record_idle(self, record: SessionRecord, instant: datetime) -> SessionRecord:
         """Nothing held, ordered or listed: only an equity point may be due. Repeating idle steps changes nothing."""
@@ -214,16 +232,21 @@ class SessionLoop:
         return closed
 
 
-def opening_record(desk: Desk, tx: LedgerTransaction, times: SessionTimes) -> SessionRecord:
+def opening_record(
+    desk: Desk, tx: LedgerTransaction, times: SessionTimes, session_after: Callable[[date], date] | None = None
+) -> SessionRecord:
     """How the account enters a session: cash and equity carried over from the last closed one.
 
-    Raises LedgerError when a later session is on record, or an earlier one was never finished.
+    Raises LedgerError when a later session is on record, an earlier one was never finished, or one was left out
+    while something is held (`session_after` names the next session of the calendar).
     """
     cash, equity = desk.rules.initial_cash_usd, desk.rules.initial_cash_usd
     past = tx.session_records(desk.account)
     if past:
-        _require_next(desk, past[-1], times)
         last = past[-1]
+        _require_next(desk, last, times)
+        if session_after is not None:
+            _require_none_left_out(desk, tx.positions(desk.account), session_after(last.session), times)
         cash = cash_after(last.opening_cash_usd, tx.fills(desk.account, session=last.session))
         equity = cash + sum((p.quantity * (p.mark or p.avg_px) for p in tx.positions(desk.account)), ZERO)
     return SessionRecord(
@@ -245,4 +268,14 @@ def _require_next(desk: Desk, last: SessionRecord, times: SessionTimes) -> None:
         raise LedgerError(
             f"session {last.session} of account {desk.account} was interrupted at {last.cursor_at}. Finish it first: "
             f"trading-pipeline session replay --session {last.session}"
+        )
+
+
+def _require_none_left_out(desk: Desk, held: Sequence[Position], due: date, times: SessionTimes) -> None:
+    """A position lives through every session: its stop may fill in any."""
+    if held and due < times.session:
+        raise LedgerError(
+            f"account {desk.account} holds {len(held)} position(s): {', '.join(p.symbol for p in held)}. Session {due} "
+            f"is not on record, and {times.session} cannot come before it. Run it first: trading-pipeline session "
+            f"replay --session {due}"
         )

@@ -47,7 +47,7 @@ def at(minutes: int) -> datetime:
 
 
 def test_bars_come_by_symbol_with_exact_prices(store: ParquetBarStore) -> None:
-    bars = StoredBarFeed(store).bars_ending_at(FULL, at(10), {"BBB", "AAA", "ZZZ"})
+    bars = StoredBarFeed(store).bars_after(FULL, dict.fromkeys(("BBB", "AAA", "ZZZ"), at(5)), at(10))
 
     assert [(bar.symbol, bar.close, bar.high) for bar in bars] == [
         ("AAA", Decimal("10.3"), Decimal("10.8")),
@@ -59,8 +59,17 @@ def test_bars_come_by_symbol_with_exact_prices(store: ParquetBarStore) -> None:
 def test_a_symbol_without_a_bar_at_that_instant_has_none(store: ParquetBarStore) -> None:
     feed = StoredBarFeed(store)
 
-    assert [bar.symbol for bar in feed.bars_ending_at(FULL, at(15), {"AAA", "BBB"})] == ["AAA"]
-    assert list(feed.bars_ending_at(FULL, at(7), {"AAA", "BBB"})) == []
+    assert [bar.symbol for bar in feed.bars_after(FULL, dict.fromkeys(("AAA", "BBB"), at(10)), at(15))] == ["AAA"]
+    assert list(feed.bars_after(FULL, dict.fromkeys(("AAA", "BBB"), at(5)), at(7))) == []
+
+
+def test_a_bar_stored_late_comes_with_the_next_ones(store: ParquetBarStore) -> None:
+    live = StoredBarFeed(store, live=True)
+    assert list(live.bars_after(FULL, {"BBB": at(10)}, at(15))) == []
+
+    store.write(rows("BBB", FULL, 20.03, 20.04, first=2), Timeframe.MIN5, known_at=None)
+
+    assert [bar.end_at for bar in live.bars_after(FULL, {"BBB": at(10)}, at(20))] == [at(15), at(20)]
 
 
 def test_a_quote_is_the_last_close_and_keeps_its_age(store: ParquetBarStore) -> None:

@@ -32,6 +32,14 @@ class ClockThatIsStopped(FixedClock):
         super().sleep_until(instant)
 
 
+@dataclass
+class LateClock(FixedClock):
+    """Wakes three milliseconds late, as a machine does."""
+
+    def sleep_until(self, instant: datetime) -> None:
+        super().sleep_until(instant + timedelta(milliseconds=3))
+
+
 def before_the_open(made: TradedHome) -> datetime:
     return made.open().calendar.times(made.running).opens_at - timedelta(minutes=15)
 
@@ -90,6 +98,20 @@ def test_a_loop_that_was_stopped_at_noon_goes_on_from_there_and_doubles_nothing(
     assert half_way is not None
     assert half_way.phase is SessionPhase.RUNNING
     assert record.decision_hash == replayed_hash(traded_home, tmp_path / "replay")
+
+
+def test_a_session_hosted_on_a_clock_that_is_late_is_verified_by_its_replay(
+    traded_home: TradedHome, tmp_path: Path
+) -> None:
+    made = traded_home.copied_to(tmp_path)
+    hosted = replace(made.open(), clock=LateClock(before_the_open(made))).host(made.running)
+
+    (again,) = made.open().replay(made.running, made.running)
+
+    assert again.verified
+    assert again.record.decision_hash == hosted.decision_hash
+    with made.open().ledger.read() as tx:
+        assert tx.fills("SIM", session=made.running)
 
 
 def test_two_loops_never_trade_one_home_at_the_same_time(traded_home: TradedHome, tmp_path: Path) -> None:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
+from trading_pipeline.adapters.clock import SteppedClock
 from trading_pipeline.domain.errors import LedgerError, SettingsError
 from trading_pipeline.domain.fold import fold
-from trading_pipeline.domain.market import MarketBar
+from trading_pipeline.domain.market import MarketBar, SessionTimes
 from trading_pipeline.domain.orders import Leg, OrdStatus
 from trading_pipeline.domain.risk import Code
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.services.book import cash_after
 from trading_pipeline.services.decision_log import decision_log
-from trading_pipeline_tests.fakes import Crashed, FastClock, Fuse, FusedClock, FusedLedger, LiveFeed, fused_broker
+from trading_pipeline_tests.fakes import (
+    Crashed,
+    FastClock,
+    Fuse,
+    FusedClock,
+    FusedLedger,
+    LiveFeed,
+    ScriptedFeed,
+    fused_broker,
+)
 from trading_pipeline_tests.services.scripted import (
     COSTLY,
     NEXT,
@@ -168,11 +178,8 @@ def test_cash_is_conserved_to_the_cent(reference: Reference) -> None:
         last = tx.equity_points("A")[-1]
         assert (last.at, last.cash_usd) == (TIMES.closes_at, by_hand)
         assert last.equity_usd == by_hand + sum(p.quantity * (p.mark or 0) for p in tx.positions("A"))
-        assert sum(trade.net_usd for trade in tx.trades("A")) == (
-            by_hand
-            - 100_000
-            + sum(p.quantity * p.avg_px + p.commission_usd - p.realized_usd for p in tx.positions("A"))
-        )
+        tied_up = sum(p.quantity * p.avg_px + p.commission_usd - p.realized_usd for p in tx.positions("A"))
+        assert sum(trade.net_usd for trade in tx.trades("A")) == by_hand - 100_000 + tied_up
 
 
 def test_positions_are_the_fold_of_fills_and_equal_the_venues(reference: Reference) -> None:
@@ -211,6 +218,69 @@ def test_an_earlier_session_is_refused_after_a_later_one(stage: Stage) -> None:
 
     with pytest.raises(LedgerError, match=r"already traded 2025-06-11.*--dry-run --session 2025-06-10"):
         scene.loop().run()
+
+
+def test_a_session_is_not_left_out_while_something_is_held(stage: Stage) -> None:
+    # given a position that sleeps, and the session after the next one
+    day = timedelta(days=1)
+    third = SessionTimes(NEXT.session + day, NEXT.opens_at + day, NEXT.closes_at + day)
+    scene = stage.scene(bars=[*halted("XYZ"), *flat_bars(times=NEXT), *flat_bars(times=third)])
+    scene.watchlist("XYZ")
+    scene.loop().run()
+    loop = scene.loop(third)
+    loop.session_after = lambda session: session + day
+
+    with pytest.raises(LedgerError, match=r"holds 1 position.*XYZ.*2025-06-11.*replay --session 2025-06-11"):
+        loop.run()
+
+    scene.loop(NEXT).run()
+    assert loop.run().phase is SessionPhase.CLOSED
+
+
+def test_a_session_may_be_left_out_when_nothing_is_held(stage: Stage) -> None:
+    scene = stage.scene(bars=[*flat_bars(), *flat_bars(times=NEXT)])
+    scene.loop().run()
+    loop = scene.loop(NEXT)
+    loop.session_after = lambda session: session
+
+    assert loop.run().was_flat
+
+
+@dataclass
+class LateFeed(ScriptedFeed):
+    """One bar is only known when the next one has ended."""
+
+    def __init__(self, bars: Sequence[MarketBar], late_at: datetime) -> None:
+        super().__init__(bars)
+        self._all, self._late_at = self._bars, late_at
+
+    def bars_after(self, times: SessionTimes, since: Mapping[str, datetime], instant: datetime) -> Sequence[MarketBar]:
+        on_time = instant > self._late_at
+        self._bars = [bar for bar in self._all if on_time or bar.end_at < self._late_at]
+        return super().bars_after(times, since, instant)
+
+
+def test_a_bar_that_arrives_late_is_still_matched(stage: Stage) -> None:
+    # given the only bar that trades below the entry, an instant late
+    bars = [a_bar(ends, "50.10", low="49.90" if ends == 20 else None) for ends in range(5, 125, 5)]
+    scene = stage.scene(bars=bars)
+    scene.watchlist("XYZ")
+    loop = scene.loop()
+    loop.feed = LateFeed(bars, minute(20))
+
+    loop.run()
+
+    assert scene.shares()[0] == ("BUY", 200, "50.00")
+    assert scene.fills()[0].executed_at == minute(20)
+
+
+def test_a_late_clock_that_steps_decides_as_the_replay_does(stage: Stage, reference: Reference) -> None:
+    scene = an_eventful_day(stage)
+    clock = SteppedClock(OPENS, FastClock(OPENS - timedelta(minutes=5), drift=timedelta(milliseconds=3)))
+
+    record = scene.loop(desk=scene.desk(clock=clock)).run()
+
+    assert record.decision_hash == reference.record.decision_hash
 
 
 def test_an_unfinished_session_must_be_finished_first(stage: Stage) -> None:
