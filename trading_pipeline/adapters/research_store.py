@@ -29,7 +29,8 @@ class ParquetResearchStore:
         if not path.exists():
             raise MissingResultError(
                 f"no {name} of {session} has been made ({path} is absent). "
-                f"Materialise the asset {name} for partition {session} first."
+                f"Materialise the asset {name} for partition {session} in Dagster, or run the whole session: "
+                f"trading-pipeline session replay --session {session}"
             )
         frame: pd.DataFrame = read_parquet(path).to_pandas()
         return frame

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from trading_pipeline.analytics.points import CeilingSteps, FloorSteps, at_least, at_most, ratio
 from trading_pipeline.analytics.schemas import BAR_COLUMNS, require_columns
@@ -68,6 +68,12 @@ class CoarseRules(BaseModel):
     last_slope_points: float = Field(default=10, ge=0, le=30)
     zero_cross_points: float = Field(default=10, ge=0, le=30)
     rsi_rise_points: FloorSteps = ((3, 10), (1, 5))
+
+    @model_validator(mode="after")
+    def _rsi_bounds_leave_room(self) -> Self:
+        if self.min_rsi >= self.max_rsi:
+            raise ValueError(f"min_rsi ({self.min_rsi}) must be below max_rsi ({self.max_rsi}): nothing could pass")
+        return self
 
 
 def coarse_screen(

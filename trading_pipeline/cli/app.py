@@ -125,6 +125,8 @@ def _out_of_luck(error: OSError) -> int:
         return complain(f"{error.filename or 'a file'} would become too large: a limit or quota forbids it. Raise it.")
     if error.errno == errno.ENOSPC:
         return complain(f"the disk is full ({error.filename or 'while writing'}). Free some space and run it again.")
+    if error.errno in {errno.ENOTDIR, errno.EEXIST, errno.ENOENT}:
+        return complain(f"{error.strerror}: {error.filename}. Check the path, or choose another --home.")
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return complain(f"{error.strerror}: {error.filename}. Check permissions, or choose another --home.")
     raise error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +15,7 @@ from trading_pipeline.analytics.bars import session_table
 from trading_pipeline.analytics.quality import QualityReport, check_bars
 from trading_pipeline.cli.context import JsonOption, parse_day, workspace_of
 from trading_pipeline.cli.output import heading, print_json, print_table, progress, say
-from trading_pipeline.domain.errors import InputError, MissingBarsError
+from trading_pipeline.domain.errors import InputError
 from trading_pipeline.domain.market import Adjustment, Timeframe
 from trading_pipeline.wiring import Workspace
 
@@ -24,6 +23,7 @@ app = typer.Typer(
     help="Bars: import files, check what is stored.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
 )
 SHOWN_ROWS = 15
+IMPORT = "trading-pipeline data import FILE --timeframe 1min|5min|1d"
 
 
 @app.command("import")
@@ -52,10 +52,13 @@ def import_(
     reports = {str(file): _import_one(workspace, file, spec) for file in files}
     if as_json:
         print_json({name: _summary(report) for name, report in reports.items()})
-        return
-    for name, report in reports.items():
-        _show(name, report)
-    say("\nNext: trading-pipeline data check")
+    else:
+        for name, report in reports.items():
+            _show(name, report)
+    if empty := [name for name, report in reports.items() if not report.good]:
+        raise InputError(f"no row of {', '.join(empty)} could be used: every one was set aside, see the reasons.")
+    if not as_json:
+        say("\nNext: trading-pipeline data check")
 
 
 def _spec(**fields: object) -> ImportSpec:
@@ -137,12 +140,17 @@ def _check(
 ) -> QualityReport:
     stored = workspace.bars.sessions(timeframe)
     if not stored:
-        raise MissingBarsError(date.min, [], timeframe.value)
+        raise InputError(f"no {timeframe.value} bars are stored in {workspace.home}. Import some: {IMPORT}")
     since, until = parse_day(first) if first else stored[0], parse_day(last) if last else stored[-1]
+    if until < since:
+        raise InputError(
+            f"there is nothing from {since} to {until}; stored are {stored[0]} to {stored[-1]}. Import: {IMPORT}"
+        )
     sessions = workspace.calendar.sessions(since, until)
     bars = workspace.bars.read(timeframe, [day for day in stored if since <= day <= until], symbols=symbols)
     if bars.empty:
-        raise MissingBarsError(since, symbols or [], timeframe.value)
+        whose = f" of {', '.join(symbols)}" if symbols else ""
+        raise InputError(f"no {timeframe.value} bars{whose} are stored between {since} and {until}. Import: {IMPORT}")
     table = session_table([workspace.calendar.times(day) for day in sessions])
     return check_bars(bars, timeframe, table, workspace.settings.quality, workspace.bars.actions())
 
@@ -157,9 +165,24 @@ def _json_rows(frame: pd.DataFrame) -> list[dict[str, object]]:
 
 def _show_check(report: QualityReport, timeframe: Timeframe) -> None:
     for title, frame in (("all symbols", report.totals), ("by symbol", report.symbols)):
-        heading(f"{timeframe.value} bars, {title}")
-        print_table([str(name).replace("_", " ") for name in frame.columns], frame.to_numpy().tolist())
+        heading(f"{timeframe.value} bars, {title} (columns that are zero everywhere are left out)")
+        _print_frame(frame.loc[:, [name for name in frame.columns if not _is_zero(frame[name])]])
     for title, frame in (("gaps inside sessions", report.gaps), ("jumps", report.jumps)):
         heading(f"{title}: {len(frame)}" + (f", the first {SHOWN_ROWS}" if len(frame) > SHOWN_ROWS else ""))
-        print_table(list(map(str, frame.columns)), frame.head(SHOWN_ROWS).astype(str).to_numpy().tolist())
+        _print_frame(frame.head(SHOWN_ROWS))
     say("\nNothing is wrong in itself." if report.is_clean else "\nSome rows are wrong in themselves: see above.")
+
+
+def _is_zero(column: pd.Series) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(column) and (column == 0).all())
+
+
+def _print_frame(frame: pd.DataFrame) -> None:
+    """A frame as a table: dates without a time of day, instants to the minute, counts without decimals."""
+    shown = frame.copy()
+    for name, kind in frame.dtypes.items():
+        if "UTC" in str(kind):
+            shown[name] = frame[name].dt.strftime("%Y-%m-%d %H:%M")
+        elif "datetime" in str(kind):
+            shown[name] = frame[name].dt.strftime("%Y-%m-%d")
+    print_table([str(name).replace("_", " ") for name in frame.columns], shown.to_numpy(dtype=object).tolist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,10 +50,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     table = Table(box=None, pad_edge=True, header_style="dim")
     for number, name in enumerate(columns):
         right = all(set(row[number]) <= NUMBER_LIKE for row in found)
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+        is_last = number == len(columns) - 1
+        table.add_column(name, justify="right" if right else "left", no_wrap=not is_last, overflow="fold")
     for row in found:
         table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+    Console(highlight=False, width=max(console.width, _needed(columns, found))).print(table)
+
+
+def _needed(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Columns a table needs so that a date is never broken; only its last column folds, and not below 30."""
+    widths = [max(len(name), *(len(row[n]) for row in rows)) + 2 for n, name in enumerate(columns)]
+    return sum(widths[:-1]) + min(widths[-1], 30)
 
 
 def print_records(records: Sequence[Mapping[str, object]], *, empty: str = "none") -> None:
@@ -77,5 +85,13 @@ def progress() -> Iterator[Progress]:
     columns = (
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     )  # fmt: skip
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as shown:
+    if not errors.is_terminal:
+        with Progress(*columns, console=errors, disable=True) as silent:
+            yield silent
+        return
+    # a copy of stderr: Dagster captures the stream itself while a step runs
+    with (
+        os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as terminal,
+        Progress(*columns, console=Console(file=terminal, force_terminal=True), transient=True) as shown,
+    ):
         yield shown

@@ -11,11 +11,12 @@ import typer
 
 from trading_pipeline.cli.context import LATEST, JsonOption, SessionOption, chosen_session, workspace_of
 from trading_pipeline.cli.output import heading, print_json, print_records, print_table, say
-from trading_pipeline.domain.errors import InputError
+from trading_pipeline.domain.errors import InputError, MissingResultError
 from trading_pipeline.domain.reports import SessionReport
 from trading_pipeline.services.decision_log import as_json, decision_log, log_hash
 from trading_pipeline.services.explain import explain as explain_order
 from trading_pipeline.services.funnel import session_funnel
+from trading_pipeline.services.reporting import require_session
 from trading_pipeline.services.research import newest_as_of, score_session
 from trading_pipeline.services.session_rows import session_rows
 from trading_pipeline.services.status import read_status
@@ -65,6 +66,8 @@ def _show_rows(context: typer.Context, asset: str, session: str, as_json: bool) 
     account = workspace.settings.execution.account
     chosen = None if session == "all" else chosen_session(workspace, session, traded=True)
     with workspace.ledger.read() as tx:
+        if chosen:
+            require_session(tx, account, chosen)
         days = [chosen] if chosen else [record.session for record in tx.session_records(account)]
         rows = [{"session": day.isoformat(), **row} for day in days for row in session_rows(tx, account, day, asset)]
     if as_json:
@@ -91,9 +94,15 @@ def watchlist(
     )
     scored = scored[scored["scored"].astype(bool)]
     at = newest_as_of(scored, parse_instant(as_of, day) if as_of else None)
+    if at is None and as_of is not None:
+        raise MissingResultError(f"nothing was scored in {day} at or before {as_of}; the first is {_first(scored)}.")
     shown = scored[scored["as_of"] == at].sort_values("rank")
     rows = shown if all_ else shown[shown["selected"].astype(bool)]
     _show_watchlist(rows, day, at, len(shown), as_json)
+
+
+def _first(scored: pd.DataFrame) -> str:
+    return f"{scored['as_of'].min().tz_convert(NEW_YORK):%H:%M} New York" if len(scored) else "not there either"
 
 
 def parse_instant(text: str, day: date) -> datetime:
@@ -102,7 +111,10 @@ def parse_instant(text: str, day: date) -> datetime:
         instant = datetime.fromisoformat(text if len(text) > 5 else f"{day.isoformat()}T{text}")
     except ValueError as error:
         raise InputError(f"{text!r} is not an instant: write 10:30 (New York) or 2025-06-10T14:30:00Z") from error
-    return instant if instant.tzinfo else instant.replace(tzinfo=NEW_YORK)
+    instant = instant if instant.tzinfo else instant.replace(tzinfo=NEW_YORK)
+    if instant.astimezone(NEW_YORK).date() != day:
+        raise InputError(f"{text} is not on {day}: give an instant of that session, or another --session.")
+    return instant
 
 
 def _show_watchlist(rows: pd.DataFrame, day: date, at: pd.Timestamp | None, scored: int, as_json: bool) -> None:
@@ -131,6 +143,7 @@ def decisions(
     workspace = workspace_of(context)
     day, account = chosen_session(workspace, session, traded=True), workspace.settings.execution.account
     with workspace.ledger.read() as tx:
+        require_session(tx, account, day)
         lines = decision_log(tx, account, day)
         found, rows = tx.decisions(account, day), session_rows(tx, account, day, "trade_decisions")
     if hash_:

@@ -101,8 +101,11 @@ def test_jobs_that_act_with_money_are_never_retried() -> None:
 
 
 @pytest.mark.slow
-def test_dagster_validates_the_project_from_its_root_without_a_warning(tmp_path: Path) -> None:
-    environment = {**os.environ, "DAGSTER_HOME": str(tmp_path), "PYTHONWARNINGS": "default"}
+@pytest.mark.parametrize("has_home", [True, False])
+def test_dagster_validates_the_project_from_its_root_without_a_warning(tmp_path: Path, has_home: bool) -> None:
+    environment = {**os.environ, "PYTHONWARNINGS": "default"}
+    environment.pop("DAGSTER_HOME", None)
+    environment |= {"DAGSTER_HOME": str(tmp_path)} if has_home else {}
     command = [sys.executable, "-m", "dagster", "definitions", "validate"]
 
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180)
