@@ -20,7 +20,10 @@ class VenueRules(BaseModel):
         default=Decimal(1), ge=0, description="charged with an order's first fill"
     )
     slippage_fraction: Decimal = Field(
-        default=Decimal("0.0005"), ge=0, le=Decimal("0.05"), description="market and stop fills are this much worse"
+        default=Decimal("0.0005"),
+        ge=0,
+        le=Decimal("0.05"),
+        description="market and stop fills, and limits that arrive marketable, are this much worse",
     )
     participation_fraction: Decimal = Field(
         default=Decimal("0.10"),
