@@ -16,7 +16,8 @@ from trading_pipeline.domain.reports import SessionReport
 from trading_pipeline.services.decision_log import as_json, decision_log, log_hash
 from trading_pipeline.services.explain import explain as explain_order
 from trading_pipeline.services.funnel import session_funnel
-from trading_pipeline.services.reporting import require_session
+from trading_pipeline.services.journal import current_positions
+from trading_pipeline.services.reporting import report_json, require_session
 from trading_pipeline.services.research import newest_as_of, score_session
 from trading_pipeline.services.session_rows import session_rows
 from trading_pipeline.services.status import read_status
@@ -47,8 +48,14 @@ def _words(value: object) -> str:
 
 
 def positions(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Open positions."""
-    _show_rows(context, "positions", LATEST, as_json)
+    """Open positions: price, open P&L and R, stop and target, and the setup they came from."""
+    workspace = workspace_of(context)
+    with workspace.ledger.read() as tx:
+        held = [as_json_record(view) for view in current_positions(tx, workspace.settings.execution.account)]
+    if as_json:
+        print_json(held)
+    else:
+        print_records(held, empty="no positions")
 
 
 def orders(context: typer.Context, session: SessionOption = LATEST, as_json: JsonOption = False) -> None:
@@ -206,7 +213,7 @@ def report(context: typer.Context, session: SessionOption = LATEST, as_json: Jso
     day = chosen_session(workspace, session, traded=True)
     written = workspace.write_report(day)
     if as_json:
-        print_json({"path": str(written.path), **as_json_record(written.report)})
+        print_json({"path": str(written.path), **report_json(written.report)})
         return
     show_report(written.report)
     say(f"\nreport  {written.path}")

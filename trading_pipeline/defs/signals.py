@@ -5,6 +5,7 @@ import dagster as dg
 from trading_pipeline.analytics.indicators import INDICATOR_COLUMNS
 from trading_pipeline.analytics.regime import describe
 from trading_pipeline.analytics.schemas import BAR_COLUMNS
+from trading_pipeline.analytics.screening import ScreeningAlertRules, screening_alerts
 from trading_pipeline.defs.checks import report_checks
 from trading_pipeline.defs.market_data import bars, universe
 from trading_pipeline.defs.metadata import frame_metadata, named_schema, picture, table
@@ -46,7 +47,12 @@ def coarse_screen(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
         passed = frame.groupby("as_of")["handed_off"].sum()
         shown = {f"{at:%H:%M}Z": float(count) for at, count in passed.items()}
         context.add_asset_metadata(
-            frame_metadata(frame, handed_off=int(passed.sum()), per_screen=picture(bars_svg(shown), "handed on")),
+            frame_metadata(
+                frame,
+                handed_off=int(passed.sum()),
+                per_screen=picture(bars_svg(shown), "handed on"),
+                alerts="; ".join(screening_alerts(frame, ScreeningAlertRules())) or "none",
+            ),
             partition_key=session.isoformat(),
         )
         report_checks(context, desk, session, "coarse_screen")
