@@ -7,21 +7,27 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Protocol
 
 import pandas as pd
 
+from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingStateRecord
+from trading_pipeline.domain.corporate import CashActivity, Split
 from trading_pipeline.domain.market import Adjustment, MarketBar, Quote, SessionTimes, Timeframe
 from trading_pipeline.domain.orders import (
-    BracketRequest,
+    AnyRequest,
     ExecutionReport,
     Fill,
     Order,
-    OrderRequest,
+    OrderType,
     OrdStatus,
+    Side,
+    TimeInForce,
 )
 from trading_pipeline.domain.performance import DailyPerformance, EquityPoint
 from trading_pipeline.domain.positions import Position, Trade
+from trading_pipeline.domain.reconciliation import Reconciliation
 from trading_pipeline.domain.risk import RiskDecision
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
 from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
@@ -141,18 +147,40 @@ class ResearchStore(Protocol):
         """Sessions for which the frame exists, ascending."""
 
 
+class ClientIdScope(StrEnum):
+    """How long a venue knows our client_order_id: whether the same id may be sent again after a lost answer."""
+
+    FOREVER = "forever"
+    OPEN_ORDERS = "open_orders"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueCapabilities:
+    """What a venue can do. Only with scope FOREVER does it refuse a second order under an id it has seen."""
+
+    client_id_scope: ClientIdScope
+    order_types: frozenset[OrderType]
+    times_in_force: frozenset[TimeInForce]
+    replaces_quantity: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueOrder:
-    """An order as the venue sees it."""
+    """An order as the venue sees it. `parent_id` is the client_order_id of a leg's entry, where the venue tells it."""
 
     client_order_id: str
     venue_order_id: str
     symbol: str
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
     status: OrdStatus
     quantity: Decimal
     cum_qty: Decimal
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
+    parent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +194,13 @@ class VenuePosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueAccount:
-    """The venue's own figures (USD)."""
+    """The venue's own figures (USD). settled_cash_usd: None where the venue does not tell (a margin account)."""
 
     account: str
     cash_usd: Decimal
     equity_usd: Decimal
     buying_power_usd: Decimal
+    settled_cash_usd: Decimal | None = None
 
 
 class Broker(Protocol):
@@ -179,34 +208,52 @@ class Broker(Protocol):
 
     name: str
 
-    def submit(self, request: OrderRequest | BracketRequest) -> str:
-        """Send; idempotent on `client_order_id`. Returns the venue's id of the entry.
+    @property
+    def capabilities(self) -> VenueCapabilities:
+        """What this venue can do."""
+
+    def submit(self, request: AnyRequest) -> str:
+        """Send; idempotent on `client_order_id`. Returns the venue's id of the entry (of an OCO: of its stop).
 
         Raises OrderRefused (definitive) or OutcomeUnknown (query, never resend blindly).
         """
 
     def replace(
-        self, client_order_id: str, *, stop_price: Decimal | None = None, limit_price: Decimal | None = None
+        self,
+        client_order_id: str,
+        *,
+        stop_price: Decimal | None = None,
+        limit_price: Decimal | None = None,
+        quantity: Decimal | None = None,
     ) -> None:
-        """Change prices of a working order atomically. Raises OrderRefused or OutcomeUnknown."""
+        """Change prices or the whole quantity of a working order atomically. Raises OrderRefused or OutcomeUnknown."""
 
     def cancel(self, client_order_id: str) -> None:
-        """Ask to cancel; the outcome is an execution report. Cancelling what has ended does nothing."""
+        """Ask to cancel; the outcome is an execution report. Cancelling what has ended does nothing.
+
+        Raises OrderRefused or OutcomeUnknown.
+        """
 
     def order(self, client_order_id: str) -> VenueOrder | None:
-        """Look an order up, open or ended; None when the venue does not know it."""
+        """Look an order up, open or ended; None when the venue does not know it. Raises OutcomeUnknown."""
 
     def open_orders(self) -> Sequence[VenueOrder]:
-        """Every order the venue may still execute."""
+        """Every order the venue may still execute, legs included. Raises OutcomeUnknown."""
 
     def execution_reports(self, since: datetime) -> Sequence[ExecutionReport]:
-        """Reports that occurred at or after `since`, oldest first. Overlap is harmless: exec_id is unique."""
+        """Reports that occurred at or after `since`, oldest first. Overlap is harmless: exec_id is unique.
+
+        Raises OutcomeUnknown.
+        """
 
     def positions(self) -> Sequence[VenuePosition]:
-        """Open positions."""
+        """Open positions. Raises OutcomeUnknown."""
 
     def account(self) -> VenueAccount:
-        """Cash, equity and buying power."""
+        """Cash, equity and buying power. Raises OutcomeUnknown."""
+
+    def cash_activities(self, since: datetime) -> Sequence[CashActivity]:
+        """Dividends, fees, interest, deposits at or after `since`, oldest first. Raises OutcomeUnknown."""
 
 
 class SimulatedMarket(Protocol):
@@ -214,6 +261,14 @@ class SimulatedMarket(Protocol):
 
     def on_bars(self, bars: Sequence[MarketBar], now: datetime) -> None:
         """Match working orders against bars that ended at `now`. Bars already seen change nothing."""
+
+    def on_session_open(
+        self, times: SessionTimes, splits: Mapping[str, Decimal], dividends: Mapping[str, Decimal]
+    ) -> None:
+        """Before the open of an ex-date: rescale holdings and resting orders, pay dividends (USD per share held).
+
+        splits: new shares per old one by symbol. Doing it twice changes nothing.
+        """
 
     def on_session_close(self, times: SessionTimes) -> None:
         """Expire the session's DAY orders. Doing it twice changes nothing."""
@@ -249,9 +304,14 @@ class LedgerTransaction(Protocol):
     def add_snapshot(self, snapshot: ScanSnapshot, setups: Sequence[Setup]) -> bool: ...
     def add_regime(self, regime: RegimeSnapshot) -> bool: ...
     def snapshots(
-        self, session: date, *, config_hash: str | None = None, code_version: str | None = None
+        self,
+        session: date,
+        *,
+        config_hash: str | None = None,
+        code_version: str | None = None,
+        source: str = "sabr20",
     ) -> Sequence[ScanSnapshot]:
-        """Snapshots of the session, one per as_of (the last recorded), ascending by as_of.
+        """Snapshots of the session from one source, one per as_of (the last recorded), ascending by as_of.
 
         config_hash, code_version: only what was made under them; None: under any.
         """
@@ -286,7 +346,10 @@ class LedgerTransaction(Protocol):
         """Legs whose parent the order is, by leg."""
 
     def save_order(self, order: Order) -> None:
-        """Store the order's new state; raises LedgerError when it was never added."""
+        """Store the order's new state; raises LedgerError when it was never added.
+
+        cum_qty may only fall by as much as recorded TradeCancel and TradeCorrect reports have taken back.
+        """
 
     def claim_order(self, client_order_id: str, owner: str, fence: int) -> bool:
         """Compare-and-set PendingNew → sending by `owner`; False when somebody else holds it or it moved on."""
@@ -326,6 +389,63 @@ class LedgerTransaction(Protocol):
     def risk_event(self, event_id: str) -> RiskEvent | None: ...
     def risk_events(self, account: str, session: date) -> Sequence[RiskEvent]: ...
 
+    # what changes an account without an order
+    def add_cash_activity(self, activity: CashActivity) -> bool: ...
+    def cash_activities(self, account: str, *, session: date | None = None) -> Sequence[CashActivity]:
+        """Cash movements besides fills, in order of occurrence."""
+
+    def add_split(self, split: Split) -> bool: ...
+    def splits(self, account: str, *, symbol: str | None = None) -> Sequence[Split]:
+        """Splits of what the account held, in order of effect."""
+
+    # who may act, and whether at all
+    def lease(self, name: str) -> Lease | None:
+        """The lease as last held, live or expired; None when nobody ever held it."""
+
+    def take_lease(self, name: str, holder: str, now: datetime, seconds: int) -> Lease | None:
+        """Compare-and-set: the lease when it was free, expired or the holder's own, else None.
+
+        The token grows by one with every change of holder, and when an expired or released lease is taken again.
+        """
+
+    def renew_lease(self, lease: Lease, now: datetime, seconds: int) -> Lease | None:
+        """The prolonged lease; None when it has expired or somebody took it over."""
+
+    def release_lease(self, lease: Lease, now: datetime) -> None:
+        """End it now; another holder's lease stays as it is."""
+
+    def trading_state(self, account: str) -> TradingStateRecord | None:
+        """None: never set, which means ACTIVE."""
+
+    def set_trading_state(self, record: TradingStateRecord) -> None: ...
+    def add_block(self, block: Block) -> bool: ...
+    def blocks(self, account: str, *, symbol: str | None = None) -> Sequence[Block]:
+        """Blocks in force, oldest first; with a symbol also those of the whole account."""
+
+    def clear_block(self, block_id: str, at: datetime, by: str) -> bool:
+        """True when it was in force and is not any more."""
+
+    # told to others later, written now
+    def add_audit(self, entry: AuditEntry) -> None:
+        """Append to the outbox what has no row of its own.
+
+        Decisions, intents, orders and their transitions, fills, cash, splits, risk events, blocks, changes of lease and
+        of trading state leave their entry in the same transaction by themselves.
+        """
+
+    def audit_entries(self, *, after: int = 0, limit: int = 1000) -> Sequence[tuple[int, AuditEntry]]:
+        """Entries with their number, ascending, numbers above `after`."""
+
+    def add_alert(self, alert: Alert) -> bool:
+        """Risk events of severity WARNING and above leave one of their own."""
+
+    def alerts(self, account: str, session: date | None = None) -> Sequence[Alert]:
+        """In the order they were raised."""
+
+    # reconciliation
+    def add_reconciliation(self, passed: Reconciliation) -> bool: ...
+    def last_reconciliation(self, account: str) -> Reconciliation | None: ...
+
     # sessions
     def session_record(self, account: str, session: date) -> SessionRecord | None: ...
     def save_session_record(self, record: SessionRecord) -> None: ...
@@ -344,3 +464,9 @@ class Ledger(Protocol):
 
     def read(self) -> AbstractContextManager[LedgerTransaction]:
         """Read only."""
+
+    def fenced(self, lease: Lease) -> Ledger:
+        """The same ledger, whose every writing transaction first makes sure, in the database, that the lease is held.
+
+        Its transactions raise LeaseLost, and write nothing, once another holder has taken over or the lease expired.
+        """

@@ -17,8 +17,10 @@ TradingPipelineError                 a person can act on the message; the comman
 │   ├── Overfill                     more shares filled than were ordered
 │   ├── PositionWouldCrossZero       a fill would sell what is not owned
 │   ├── OrderRefused                 the venue said no, definitively
-│   └── OutcomeUnknown               the venue may or may not have the order: query, never assume
+│   ├── OutcomeUnknown               the venue may or may not have the order: query, never assume
+│   └── LeaseLost                    another process leads now: this one may neither send nor write
 └── LedgerError
+    ├── LedgerUnavailable            the database is gone, locked, full or read-only: nothing was written
     ├── LedgerConflict               a row with the same identity and other content exists
     └── ReplayDivergence             a replay decided differently from the record
 """
@@ -116,8 +118,16 @@ class OutcomeUnknown(TradingError):
     """The venue may or may not have taken the order: query by client_order_id, never resend blindly."""
 
 
+class LeaseLost(TradingError):
+    """Another process leads now: this one may neither send nor write."""
+
+
 class LedgerError(TradingPipelineError):
     """Base of what can go wrong with the record."""
+
+
+class LedgerUnavailable(LedgerError):
+    """The database is gone, locked, full or read-only; nothing was written."""
 
 
 class LedgerConflict(LedgerError):

@@ -75,11 +75,16 @@ class MarketBar:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Last known price of a symbol (USD per share) and when it was true (aware UTC)."""
+    """Last known price of a symbol (USD per share) and when it was true (aware UTC).
+
+    bid, ask: where the source has them; bars have not.
+    """
 
     symbol: str
     price: Decimal
     quoted_at: datetime
+    bid: Decimal | None = None
+    ask: Decimal | None = None
 
     def age(self, now: datetime) -> timedelta:
         """How old the quote is at `now`; never negative."""

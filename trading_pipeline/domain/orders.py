@@ -25,6 +25,7 @@ class OrderType(StrEnum):
     LIMIT = "LIMIT"
     STOP = "STOP"
     STOP_LIMIT = "STOP_LIMIT"
+    TRAILING_STOP = "TRAILING_STOP"
 
 
 class TimeInForce(StrEnum):
@@ -33,8 +34,13 @@ class TimeInForce(StrEnum):
     DAY = "DAY"
     GTC = "GTC"
     IOC = "IOC"
+    FOK = "FOK"
     OPG = "OPG"
     CLS = "CLS"
+
+
+EXTERNAL = "EXTERNAL"
+"""Strategy of orders and positions that somebody else made at the venue."""
 
 
 class Leg(StrEnum):
@@ -70,7 +76,7 @@ TERMINAL = frozenset(
 
 
 class ExecType(StrEnum):
-    """FIX ExecType: what happened."""
+    """FIX ExecType: what happened. A refused cancel or replace is FIX's OrderCancelReject; InDoubt is our own word."""
 
     NEW = "New"
     TRADE = "Trade"
@@ -83,11 +89,17 @@ class ExecType(StrEnum):
     DONE_FOR_DAY = "DoneForDay"
     TRADE_CANCEL = "TradeCancel"
     TRADE_CORRECT = "TradeCorrect"
+    CANCEL_REJECTED = "CancelRejected"
+    REPLACE_REJECTED = "ReplaceRejected"
+    IN_DOUBT = "InDoubt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequest:
-    """One order as sent to a venue. Prices in USD per share, quantity in whole shares."""
+    """One order as sent to a venue. Prices in USD per share, quantity in whole shares.
+
+    trail_amount: how far a trailing stop stays behind the price (USD per share).
+    """
 
     client_order_id: str
     symbol: str
@@ -98,22 +110,36 @@ class OrderRequest:
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     time_in_force: TimeInForce = TimeInForce.DAY
+    trail_amount: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BracketRequest:
-    """An entry whose stop and target become active, as OCO, with its fills."""
+    """An entry whose stop and target become active, as OCO, with its fills. Without a target: entry and stop."""
 
     entry: OrderRequest
     stop: OrderRequest
+    target: OrderRequest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OcoRequest:
+    """A stop and a target over shares already held: what one sells the other gives up, and one's end ends both."""
+
+    stop: OrderRequest
     target: OrderRequest
+
+
+AnyRequest = OrderRequest | BracketRequest | OcoRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionReport:
     """What a venue said about one order. `exec_id` is unique per venue; a repeat of it changes nothing.
 
-    `last_qty`, `last_px` and `commission` (USD) are zero unless `exec_type` is Trade. Replaced carries the new prices.
+    `last_qty`, `last_px` and `commission` (USD) are zero unless `exec_type` is Trade, TradeCancel (what is taken back)
+    or TradeCorrect (what holds instead); the last two name the trade they are about in `ref_exec_id`. Replaced carries
+    the new prices.
     """
 
     exec_id: str
@@ -128,14 +154,19 @@ class ExecutionReport:
     stop_price: Decimal | None = None
     quantity: Decimal | None = None
     text: str = ""
+    ref_exec_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One order as we know it: what was asked and all that was reported since (FIX quantities)."""
+    """One order as we know it: what was asked and all that was reported since (FIX quantities).
+
+    intent_id: None for an order that was found at the venue and adopted (strategy EXTERNAL). parent_id: the entry of
+    a bracket's leg, or the stop an OCO's target belongs to.
+    """
 
     client_order_id: str
-    intent_id: str
+    intent_id: str | None
     account: str
     strategy: str
     session: date
@@ -150,6 +181,7 @@ class Order:
     status: OrdStatus = OrdStatus.PENDING_NEW
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
+    trail_amount: Decimal | None = None
     parent_id: str | None = None
     venue_order_id: str | None = None
     expires_at: datetime | None = None

@@ -59,7 +59,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trade:
-    """One closed round trip, keyed by the trade id and never by symbol. R is P&L over initial risk, net of costs."""
+    """One closed round trip, keyed by the trade id and never by symbol. R is P&L over initial risk, net of costs.
+
+    Without a setup (adopted from the venue) setup_id, snapshot_id and score are None and state, grade are empty;
+    without a stop initial_stop and r_multiple are None; a target signal's trade has no target.
+    """
 
     trade_id: str
     account: str
@@ -71,20 +75,20 @@ class Trade:
     quantity: Decimal
     entry_px: Decimal
     exit_px: Decimal
-    initial_stop: Decimal
-    target: Decimal
+    initial_stop: Decimal | None
+    target: Decimal | None
     gross_usd: Decimal
     commission_usd: Decimal
     slippage_usd: Decimal
     net_usd: Decimal
     return_fraction: Decimal
-    r_multiple: Decimal
+    r_multiple: Decimal | None
     mae_usd: Decimal
     mfe_usd: Decimal
     exit_reason: ExitReason
-    score: float
+    score: float | None
     state: str
     grade: str
     entry_reason: str
-    snapshot_id: str
-    setup_id: str
+    snapshot_id: str | None
+    setup_id: str | None

@@ -9,7 +9,10 @@ from decimal import Decimal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """One symbol scored by SABR20 at one instant. Frame side: float64, prices in USD per share as of the session."""
+    """One symbol scored by SABR20 at one instant. Frame side: float64, prices in USD per share as of the session.
+
+    A target signal (source other than sabr20) has no target price; its `details` hold the strength.
+    """
 
     setup_id: str
     snapshot_id: str
@@ -23,7 +26,7 @@ class Setup:
     reward_risk: float
     entry: float
     stop: float
-    target: float
+    target: float | None
     lowest_low: float
     lower_band: float
     atr: float
@@ -36,7 +39,10 @@ class Setup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanSnapshot:
-    """All setups scored at one instant; immutable. `as_of` is the close of a T1 bar (aware UTC)."""
+    """All setups scored at one instant; immutable. `as_of` is the close of a T1 bar (aware UTC).
+
+    source: sabr20 for a watchlist, else the name of the provider of target signals.
+    """
 
     snapshot_id: str
     session: date
@@ -49,6 +55,7 @@ class ScanSnapshot:
     created_at: datetime
     run_id: str = ""
     changes: dict[str, list[str]] = field(default_factory=dict)
+    source: str = "sabr20"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +99,7 @@ class TradePlan:
     planned_at: datetime
     entry: Decimal
     stop: Decimal
-    target: Decimal
+    target: Decimal | None
     risk_per_share: Decimal
     reward_risk: Decimal
     multiplier: Decimal
