@@ -7,9 +7,18 @@ from decimal import Decimal
 from itertools import pairwise
 
 from trading_pipeline.domain.money import tick_size
-from trading_pipeline.domain.orders import BracketRequest, OrderRequest, OrderType, Side, TimeInForce
+from trading_pipeline.domain.orders import (
+    AnyRequest,
+    BracketRequest,
+    OcoRequest,
+    OrderRequest,
+    OrderType,
+    Side,
+    TimeInForce,
+)
 
 SUPPORTED_TIME_IN_FORCE = (TimeInForce.DAY, TimeInForce.GTC)
+STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 HIGHEST_PRICE_USD = Decimal(10_000_000)
 _PRICES = {  # what each type must carry: (limit, stop)
     OrderType.MARKET: (False, False),
@@ -19,17 +28,24 @@ _PRICES = {  # what each type must carry: (limit, stop)
 }
 
 
-def orders_of(request: OrderRequest | BracketRequest) -> tuple[OrderRequest, ...]:
-    """The entry first, then a bracket's stop and target."""
-    return (request.entry, request.stop, request.target) if isinstance(request, BracketRequest) else (request,)
+def orders_of(request: AnyRequest) -> tuple[OrderRequest, ...]:
+    """The entry first, then a bracket's stop and target; an OCO's stop before its target."""
+    if isinstance(request, OrderRequest):
+        return (request,)
+    if isinstance(request, OcoRequest):
+        return (request.stop, request.target)
+    return (request.entry, request.stop, *([request.target] if request.target else []))
 
 
-def form_faults(request: OrderRequest | BracketRequest) -> list[str]:
+def form_faults(request: AnyRequest) -> list[str]:
     """What is wrong with a request whatever the account holds; empty when it is well formed."""
     faults = [f"{order.client_order_id}: {fault}" for order in orders_of(request) for fault in _order_faults(order)]
-    if not faults and isinstance(request, BracketRequest):
-        faults = [f"bracket {request.entry.client_order_id}: {fault}" for fault in _bracket_faults(request)]
-    return faults
+    if faults or isinstance(request, OrderRequest):
+        return faults
+    name, found = (
+        ("OCO", _oco_faults(request)) if isinstance(request, OcoRequest) else ("bracket", _bracket_faults(request))
+    )
+    return [f"{name} {orders_of(request)[0].client_order_id}: {fault}" for fault in found]
 
 
 def price_faults(order_type: OrderType, limit_price: Decimal | None, stop_price: Decimal | None) -> Iterator[str]:
@@ -45,29 +61,56 @@ def price_faults(order_type: OrderType, limit_price: Decimal | None, stop_price:
             yield f"{name} price {price} is finer than the tick of {tick_size(price)} USD"
 
 
-def _order_faults(order: OrderRequest) -> Iterator[str]:
-    quantity = order.quantity
+def quantity_faults(quantity: Decimal) -> Iterator[str]:
+    """A quantity that is not a number of shares."""
     if not quantity.is_finite() or quantity <= 0 or quantity != quantity.to_integral_value():
         yield f"quantity {quantity} must be whole shares above zero"
+
+
+def _order_faults(order: OrderRequest) -> Iterator[str]:
+    yield from quantity_faults(order.quantity)
+    if order.order_type not in _PRICES:
+        yield f"{order.order_type} orders are not supported by this venue"
+        return
     if order.time_in_force not in SUPPORTED_TIME_IN_FORCE:
         yield f"time in force {order.time_in_force} is not supported by this venue yet; use DAY or GTC"
     yield from price_faults(order.order_type, order.limit_price, order.stop_price)
 
 
 def _bracket_faults(bracket: BracketRequest) -> Iterator[str]:
-    entry, stop, target = orders_of(bracket)
-    if len({order.client_order_id for order in orders_of(bracket)}) < 3:
-        yield "entry, stop and target need three different ids"
-    if entry.side is not Side.BUY or stop.side is not Side.SELL or target.side is not Side.SELL:
+    entry, stop, target = bracket.entry, bracket.stop, bracket.target
+    orders = orders_of(bracket)
+    if len({order.client_order_id for order in orders}) < len(orders):
+        yield (
+            f"entry and legs need {len(orders)} different ids"
+            if target is None
+            else "entry, stop and target need three different ids"
+        )
+    if entry.side is not Side.BUY or any(leg.side is not Side.SELL for leg in orders[1:]):
         yield "the account is long only: buy the entry, sell the stop and the target"
-    if len({(order.symbol, order.quantity) for order in orders_of(bracket)}) > 1:
+    if len({(order.symbol, order.quantity) for order in orders}) > 1:
         yield "entry, stop and target must agree in symbol and quantity"
-    if stop.order_type not in {OrderType.STOP, OrderType.STOP_LIMIT} or target.order_type is not OrderType.LIMIT:
-        yield "the stop must be a STOP or STOP_LIMIT and the target a LIMIT"
-    elif not _ascending(stop.stop_price, entry.limit_price, target.limit_price):
-        yield "prices must rise from stop over entry to target"
-    if entry.time_in_force is TimeInForce.GTC and TimeInForce.DAY in {stop.time_in_force, target.time_in_force}:
+    yield from _exit_faults(stop, target, entry.limit_price)
+    if entry.time_in_force is TimeInForce.GTC and TimeInForce.DAY in {leg.time_in_force for leg in orders[1:]}:
         yield "DAY legs would expire under a GTC entry and leave its fills unprotected; make the legs GTC"
+
+
+def _oco_faults(oco: OcoRequest) -> Iterator[str]:
+    stop, target = oco.stop, oco.target
+    if stop.client_order_id == target.client_order_id:
+        yield "stop and target need two different ids"
+    if {stop.side, target.side} != {Side.SELL}:
+        yield "the account is long only: both sides sell"
+    if (stop.symbol, stop.quantity, stop.time_in_force) != (target.symbol, target.quantity, target.time_in_force):
+        yield "stop and target must agree in symbol, quantity and time in force"
+    yield from _exit_faults(stop, target, None)
+
+
+def _exit_faults(stop: OrderRequest, target: OrderRequest | None, entry_price: Decimal | None) -> Iterator[str]:
+    if stop.order_type not in STOPS or (target is not None and target.order_type is not OrderType.LIMIT):
+        yield "the stop must be a STOP or STOP_LIMIT and the target a LIMIT"
+    elif not _ascending(stop.stop_price, entry_price, target.limit_price if target else None):
+        yield "prices must rise from stop over entry to target"
 
 
 def _ascending(*prices: Decimal | None) -> bool:

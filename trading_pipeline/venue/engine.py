@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
+from trading_pipeline.domain.corporate import CashActivity
 from trading_pipeline.domain.errors import InputError, OrderRefused
 from trading_pipeline.domain.market import MarketBar, SessionTimes, require_aware
 from trading_pipeline.domain.orders import (
-    BracketRequest,
+    AnyRequest,
     ExecType,
     ExecutionReport,
-    OrderRequest,
+    OrderType,
     OrdStatus,
     TimeInForce,
 )
-from trading_pipeline.ports import VenueAccount, VenueOrder, VenuePosition
+from trading_pipeline.ports import ClientIdScope, VenueAccount, VenueCapabilities, VenueOrder, VenuePosition
 from trading_pipeline.venue.book import Book
-from trading_pipeline.venue.checks import form_faults, orders_of, price_faults
+from trading_pipeline.venue.checks import form_faults, orders_of
+from trading_pipeline.venue.execution import meet
 from trading_pipeline.venue.matching import checked
+from trading_pipeline.venue.refusals import Replacement, account_faults, replace_faults
 from trading_pipeline.venue.rules import VenueRules
 from trading_pipeline.venue.state import VenueState
 from trading_pipeline.venue.storage import VenueFile
-from trading_pipeline.venue.tickets import Terms, Ticket
+from trading_pipeline.venue.tickets import Ticket
+
+CAPABILITIES = VenueCapabilities(
+    client_id_scope=ClientIdScope.FOREVER,
+    order_types=frozenset(OrderType),
+    times_in_force=frozenset(TimeInForce),
+    replaces_quantity=True,
+)
 
 
 class SimulatedVenue:
@@ -60,7 +69,7 @@ class SimulatedVenue:
 
     # the client's side
 
-    def submit(self, request: OrderRequest | BracketRequest, now: datetime) -> str:
+    def submit(self, request: AnyRequest, now: datetime) -> str:
         """Accept an order at `now`; a repeat of the same content gives the same venue id and changes nothing.
 
         Raises OrderRefused with every reason; the id then stays refused.
@@ -70,7 +79,7 @@ class SimulatedVenue:
             known = book.tickets.get(orders_of(request)[0].client_order_id)
             if known is not None:
                 return _repeated(known, request)
-            faults = form_faults(request) or _account_faults(book, request)
+            faults = form_faults(request) or account_faults(book, request)
             if not faults:
                 return book.accept(request, now).venue_order_id
             refusal = _refusal(request, faults)
@@ -78,27 +87,28 @@ class SimulatedVenue:
         raise refusal
 
     def replace(
-        self, client_order_id: str, now: datetime, stop_price: Decimal | None, limit_price: Decimal | None
+        self,
+        client_order_id: str,
+        now: datetime,
+        stop_price: Decimal | None,
+        limit_price: Decimal | None,
+        quantity: Decimal | None = None,
     ) -> None:
-        """Change a working order's prices for bars that start at or after `now`; None keeps a price."""
+        """Change a working order's prices, or its whole quantity, for bars that start at or after `now`; None keeps."""
         require_aware(now)
         with self._change() as book:
             ticket = self._known(book, client_order_id)
-            terms = ticket.terms[-1]
-            new = Terms(now, _either(limit_price, terms.limit_price), _either(stop_price, terms.stop_price))
-            changed = replace(ticket.with_terms(new), reserve_px=book.reserve_px_at(ticket, new))
-            asked = (stop_price, limit_price)
-            faults = _replace_faults(ticket, new, asked) or _replace_cost_faults(book, changed)
+            asked = Replacement(now, stop_price, limit_price, quantity)
+            faults = replace_faults(book, ticket, asked)
             if faults:
                 raise OrderRefused(f"{client_order_id} was not replaced: {'; '.join(faults)}")
-            prices = {"limit_price": new.limit_price, "stop_price": new.stop_price}
-            book.report(book.put(changed), ExecType.REPLACED, now, quantity=ticket.quantity, **prices)
+            book.change(asked.applied(book, ticket), now)
 
     def cancel(self, client_order_id: str, now: datetime) -> None:
         """Take a working order off the book; what has ended stays as it ended."""
         require_aware(now)
         with self._change() as book:
-            book.end(self._known(book, client_order_id), ExecType.CANCELED, now, "canceled by the client")
+            book.cancel(self._known(book, client_order_id), now)
 
     def order(self, client_order_id: str) -> VenueOrder | None:
         """An order open or ended; None when none came on the book (send a refused one again: it is refused again)."""
@@ -130,6 +140,11 @@ class SimulatedVenue:
             buying_power_usd=book.buying_power_usd(),
         )
 
+    def cash_activities(self, since: datetime) -> tuple[CashActivity, ...]:
+        """Cash moved by anything but fills, at or after `since`, oldest first."""
+        require_aware(since)
+        return ()
+
     def _known(self, book: Book, client_order_id: str) -> Ticket:
         ticket = book.tickets.get(client_order_id)
         if ticket is None or ticket.status is OrdStatus.REJECTED:
@@ -150,7 +165,12 @@ class SimulatedVenue:
         if fresh:
             with self._change() as book:
                 for bar in fresh:
-                    book.on_bar(bar)
+                    meet(book, bar)
+
+    def on_session_open(
+        self, times: SessionTimes, splits: Mapping[str, Decimal], dividends: Mapping[str, Decimal]
+    ) -> None:
+        """Before the open of an ex-date: splits and dividends of what is held."""
 
     def on_session_close(self, times: SessionTimes) -> None:
         """Expire DAY orders accepted before the close, entries before their legs."""
@@ -192,7 +212,7 @@ def _require_one_per_symbol(bars: Sequence[MarketBar]) -> None:
             )
 
 
-def _repeated(known: Ticket, request: OrderRequest | BracketRequest) -> str:
+def _repeated(known: Ticket, request: AnyRequest) -> str:
     if known.status is OrdStatus.REJECTED:
         raise OrderRefused(known.text)
     if known.sent != request:
@@ -203,49 +223,6 @@ def _repeated(known: Ticket, request: OrderRequest | BracketRequest) -> str:
     return known.venue_order_id
 
 
-def _refusal(request: OrderRequest | BracketRequest, faults: Sequence[str]) -> OrderRefused:
-    entry = orders_of(request)[0]
-    return OrderRefused(f"the venue refused {entry.client_order_id} ({entry.symbol}): {'; '.join(faults)}")
-
-
-def _account_faults(book: Book, request: OrderRequest | BracketRequest) -> list[str]:
-    """What the account cannot carry: ids taken, cash, shares."""
-    entry, *legs = orders_of(request)
-    taken = [leg.client_order_id for leg in legs if leg.client_order_id in book.tickets]
-    faults = [f"the leg id {leg_id} is already in use" for leg_id in taken]
-    if entry.side == "SELL":
-        sellable = book.sellable(entry.symbol)
-        if entry.quantity > sellable:
-            faults.append(f"{sellable} shares are free to sell, {entry.quantity} were asked; the account is long only")
-        return faults
-    price = book.reserve_px(entry)
-    if price is None:
-        return [*faults, f"no price of {entry.symbol} is known yet; send a limit order or wait for its first bar"]
-    needed, free = entry.quantity * price + book.rules.commission_usd_per_order, book.buying_power_usd()
-    if needed > free:
-        faults.append(f"it needs {needed:.2f} USD of buying power, {free:.2f} are free")
-    return faults
-
-
-def _either(asked: Decimal | None, current: Decimal | None) -> Decimal | None:
-    return current if asked is None else asked
-
-
-def _replace_faults(ticket: Ticket, terms: Terms, asked: tuple[Decimal | None, Decimal | None]) -> list[str]:
-    """What is wrong with the new prices; an order that has ended takes none."""
-    faults = list(price_faults(ticket.request.order_type, terms.limit_price, terms.stop_price))
-    if not ticket.is_open:
-        faults.append(f"it has ended ({ticket.status})")
-    if ticket.triggered and asked[0] is not None:
-        faults.append("its stop has triggered")
-    if asked == (None, None):
-        faults.append("neither a stop nor a limit price was given")
-    return faults
-
-
-def _replace_cost_faults(book: Book, changed: Ticket) -> list[str]:
-    needed = changed.leaves_qty * changed.reserve_px + book.commission(changed)
-    free = book.buying_power_usd(without=changed.client_order_id)
-    if changed.is_buy and needed > free:
-        return [f"it would need {needed:.2f} USD of buying power, {free:.2f} are free"]
-    return []
+def _refusal(request: AnyRequest, faults: Sequence[str]) -> OrderRefused:
+    first = orders_of(request)[0]
+    return OrderRefused(f"the venue refused {first.client_order_id} ({first.symbol}): {'; '.join(faults)}")

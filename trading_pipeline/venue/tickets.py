@@ -7,7 +7,16 @@ from datetime import datetime
 from decimal import Decimal
 
 from trading_pipeline.domain.money import ZERO
-from trading_pipeline.domain.orders import TERMINAL, BracketRequest, OrderRequest, OrderType, OrdStatus, Side
+from trading_pipeline.domain.orders import (
+    TERMINAL,
+    AnyRequest,
+    BracketRequest,
+    OcoRequest,
+    OrderRequest,
+    OrderType,
+    OrdStatus,
+    Side,
+)
 from trading_pipeline.ports import VenueOrder
 
 
@@ -24,13 +33,14 @@ class Terms:
 class Ticket:
     """One order at the venue.
 
-    sent: what was submitted under this id (a bracket for its entry), kept to recognise a repeat.
-    quantity: whole shares; an OCO leg's shrinks as its sibling fills or its entry ends early.
+    sent: what was submitted under this id (a bracket for its entry, an OCO for both), kept to recognise a repeat.
+    quantity: whole shares; an exit's shrinks as its sibling fills or its entry ends early.
+    whole: shares the exits of an OCO, or of a bracket whose legs were cut, are for together; None: what the entry buys.
     reserve_px: what a working buy reserves per share (USD). reports: how many were sent for it so far.
     """
 
     request: OrderRequest
-    sent: OrderRequest | BracketRequest
+    sent: AnyRequest
     venue_order_id: str
     sequence: int
     status: OrdStatus
@@ -41,6 +51,7 @@ class Ticket:
     triggered: bool = False
     reports: int = 0
     entry_id: str | None = None
+    whole: Decimal | None = None
     text: str = ""
 
     @property
@@ -57,7 +68,7 @@ class Ticket:
 
     @property
     def is_stop(self) -> bool:
-        return self.request.order_type in {OrderType.STOP, OrderType.STOP_LIMIT}
+        return self.request.order_type in {OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP}
 
     @property
     def is_open(self) -> bool:
@@ -72,7 +83,19 @@ class Ticket:
         """Stop and target of a bracket's entry; empty for any other order."""
         if not isinstance(self.sent, BracketRequest):
             return ()
+        return tuple(leg.client_order_id for leg in (self.sent.stop, self.sent.target) if leg is not None)
+
+    @property
+    def oco_ids(self) -> tuple[str, ...]:
+        """Stop and target of the OCO it was sent in; empty for any other order."""
+        if not isinstance(self.sent, OcoRequest):
+            return ()
         return (self.sent.stop.client_order_id, self.sent.target.client_order_id)
+
+    @property
+    def group_id(self) -> str:
+        """The same for orders that execute the same shares."""
+        return self.entry_id or next(iter(self.oco_ids), self.client_order_id)
 
     def terms_at(self, start_at: datetime) -> Terms | None:
         """The prices in force at a bar's start; None when the order came later."""
@@ -88,9 +111,13 @@ class Ticket:
             client_order_id=self.client_order_id,
             venue_order_id=self.venue_order_id,
             symbol=self.symbol,
+            side=self.request.side,
+            order_type=self.request.order_type,
+            time_in_force=self.request.time_in_force,
             status=self.status,
             quantity=self.quantity,
             cum_qty=self.cum_qty,
             limit_price=self.terms[-1].limit_price,
             stop_price=self.terms[-1].stop_price,
+            parent_id=None if self.group_id == self.client_order_id else self.group_id,
         )

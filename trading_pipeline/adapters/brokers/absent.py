@@ -7,9 +7,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NoReturn
 
+from trading_pipeline.domain.corporate import CashActivity
 from trading_pipeline.domain.errors import TradingError
-from trading_pipeline.domain.orders import BracketRequest, ExecutionReport, OrderRequest
-from trading_pipeline.ports import VenueAccount, VenueOrder, VenuePosition
+from trading_pipeline.domain.orders import AnyRequest, ExecutionReport
+from trading_pipeline.ports import ClientIdScope, VenueAccount, VenueCapabilities, VenueOrder, VenuePosition
 
 
 class AbsentBroker:
@@ -17,13 +18,26 @@ class AbsentBroker:
 
     name = "absent"
 
-    def submit(self, request: OrderRequest | BracketRequest) -> str:
+    @property
+    def capabilities(self) -> VenueCapabilities:
+        """It can do nothing."""
+        return VenueCapabilities(
+            client_id_scope=ClientIdScope.NONE, order_types=frozenset(), times_in_force=frozenset(),
+            replaces_quantity=False,
+        )  # fmt: skip
+
+    def submit(self, request: AnyRequest) -> str:
         _refuse(f"send {request}")
 
     def replace(
-        self, client_order_id: str, *, stop_price: Decimal | None = None, limit_price: Decimal | None = None
+        self,
+        client_order_id: str,
+        *,
+        stop_price: Decimal | None = None,
+        limit_price: Decimal | None = None,
+        quantity: Decimal | None = None,
     ) -> None:
-        _refuse(f"replace {client_order_id} ({stop_price}, {limit_price})")
+        _refuse(f"replace {client_order_id} ({stop_price}, {limit_price}, {quantity})")
 
     def cancel(self, client_order_id: str) -> None:
         _refuse(f"cancel {client_order_id}")
@@ -42,6 +56,9 @@ class AbsentBroker:
 
     def account(self) -> VenueAccount:
         _refuse("read the account")
+
+    def cash_activities(self, since: datetime) -> Sequence[CashActivity]:
+        _refuse(f"read cash activities since {since}")
 
 
 def _refuse(what: str) -> NoReturn:

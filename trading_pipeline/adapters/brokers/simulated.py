@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from trading_pipeline.domain.orders import BracketRequest, ExecutionReport, OrderRequest
-from trading_pipeline.ports import Clock, VenueAccount, VenueOrder, VenuePosition
-from trading_pipeline.venue.engine import SimulatedVenue
+from trading_pipeline.domain.corporate import CashActivity
+from trading_pipeline.domain.orders import AnyRequest, ExecutionReport
+from trading_pipeline.ports import Clock, VenueAccount, VenueCapabilities, VenueOrder, VenuePosition
+from trading_pipeline.venue.engine import CAPABILITIES, SimulatedVenue
 
 
 class SimulatedBroker:
@@ -19,13 +20,22 @@ class SimulatedBroker:
     def __init__(self, venue: SimulatedVenue, clock: Clock) -> None:
         self._venue, self._clock = venue, clock
 
-    def submit(self, request: OrderRequest | BracketRequest) -> str:
+    @property
+    def capabilities(self) -> VenueCapabilities:
+        return CAPABILITIES
+
+    def submit(self, request: AnyRequest) -> str:
         return self._venue.submit(request, self._clock.now())
 
     def replace(
-        self, client_order_id: str, *, stop_price: Decimal | None = None, limit_price: Decimal | None = None
+        self,
+        client_order_id: str,
+        *,
+        stop_price: Decimal | None = None,
+        limit_price: Decimal | None = None,
+        quantity: Decimal | None = None,
     ) -> None:
-        self._venue.replace(client_order_id, self._clock.now(), stop_price, limit_price)
+        self._venue.replace(client_order_id, self._clock.now(), stop_price, limit_price, quantity)
 
     def cancel(self, client_order_id: str) -> None:
         self._venue.cancel(client_order_id, self._clock.now())
@@ -44,3 +54,6 @@ class SimulatedBroker:
 
     def account(self) -> VenueAccount:
         return self._venue.account()
+
+    def cash_activities(self, since: datetime) -> Sequence[CashActivity]:
+        return self._venue.cash_activities(since)
