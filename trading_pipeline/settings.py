@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from trading_pipeline.analytics.indicators import IndicatorRules
 from trading_pipeline.analytics.quality import QualityRules
@@ -27,6 +27,7 @@ from trading_pipeline.domain.errors import SettingsError
 from trading_pipeline.domain.exits import ExitRules
 from trading_pipeline.domain.planning import PlanRules
 from trading_pipeline.domain.risk import RiskLimits
+from trading_pipeline.domain.targets import RebalanceRules
 
 HOME_VARIABLE = "TRADING_PIPELINE_HOME"
 CONFIG_VARIABLE = "TRADING_PIPELINE_CONFIG"
@@ -49,6 +50,22 @@ class HistorySettings(_Frozen):
     daily_sessions: int = Field(260, ge=61, description="1d: breadth, universe, index trend")
 
 
+class SignalSettings(_Frozen):
+    """Where external signals come from: a file, or a table of a database; at most one of them."""
+
+    file: str | None = Field(None, description="CSV or JSON with symbol, strength and, for a history, as_of")
+    database_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL; best given as TRADING_PIPELINE__EXECUTION__EXTERNAL_SIGNALS__DATABASE_URL"
+    )
+    table: str = Field("external_signals", min_length=1, description="columns as_of, symbol, strength; only read")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SignalSettings:
+        if self.file is not None and self.database_url is not None:
+            raise ValueError("name a file or a database_url, not both: which one is to be believed?")
+        return self
+
+
 class ExecutionSettings(_Frozen):
     """Who trades, when, and by which rules."""
 
@@ -60,7 +77,12 @@ class ExecutionSettings(_Frozen):
     entry_open_delay_minutes: int = Field(15, ge=0, le=120, description="no entry before open + this")
     entry_close_lead_minutes: int = Field(60, ge=0, le=240, description="no entry after close − this")
     equity_point_minutes: int = Field(15, ge=1, le=60)
+    signals: Literal["sabr20", "external"] = Field(
+        "sabr20", description="sabr20: watchlists are traded; external: positions follow a table of signals"
+    )
+    external_signals: SignalSettings = SignalSettings()
     plan: PlanRules = PlanRules()
+    rebalance: RebalanceRules = RebalanceRules()
     risk: RiskLimits = RiskLimits()
     exits: ExitRules = ExitRules()
 
@@ -72,6 +94,16 @@ class ExecutionSettings(_Frozen):
                 f"exits.flatten_before_close_minutes ({self.exits.flatten_before_close_minutes}): "
                 "an entry would be flattened at once"
             )
+        return self
+
+
+    @model_validator(mode="after")
+    def _external_signals_have_a_source(self) -> ExecutionSettings:
+        source = self.external_signals
+        if self.signals == "external" and self.decider != "loop":
+            raise ValueError("signals: external needs decider: loop (sells, wait, buys take more than one decision)")
+        if self.signals == "external" and source.file is None and source.database_url is None:
+            raise ValueError("signals: external needs external_signals.file or external_signals.database_url")
         return self
 
 

@@ -21,7 +21,7 @@ LOOSE = {
     "universe": {"min_average_volume_shares": 0},
     "coarse": {"min_score": 20},
     "sabr20": {"grades": {"a_min_score": 40, "a_min_reward_risk": 1.0}},
-    "execution": {"risk": {"min_reward_risk": "0.8"}},
+    "execution": {"risk": {"min_reward_risk": "0.8"}, "plan": {"min_score": 0}},
 }
 """Rules loose enough that a small market trades every session."""
 

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from trading_pipeline.domain.errors import NotAPriceError
-from trading_pipeline.domain.money import round_down_to_tick
+from trading_pipeline.domain.money import ZERO, round_down_to_tick
 from trading_pipeline.domain.risk_book import Code
 from trading_pipeline.domain.risk_limits import RiskLimits
 from trading_pipeline.domain.setups import Setup, TradePlan
@@ -35,6 +35,7 @@ class PlanRules(BaseModel):
         1.5, gt=0, description="T1 ATR over its 20-bar mean above which size is cut"
     )
     volatility_cut: Decimal = Field(Decimal("0.75"), gt=0, le=1, description="factor on the size then")
+    min_score: float = Field(60, ge=0, le=100, description="SABR20 score under which a setup is not entered")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,18 +98,12 @@ def plan_trade(
     """
     try:
         _require_numbers(setup, equity_usd, regime_multiplier)
+        _require_score(setup, rules)
         levels = _levels(setup, rules)
         multiplier = _multiplier(setup, regime_multiplier, rules)
         quantity, bound_by = _size(levels, equity_usd, multiplier, limits)
     except _Refused as no:
-        return PlanRefusal(
-            setup_id=setup.setup_id,
-            symbol=setup.symbol,
-            code=no.code,
-            measured=no.measured,
-            limit=no.limit,
-            message=no.message,
-        )
+        return _refusal(setup, no)
     return TradePlan(
         plan_id=plan_id(account, strategy, setup.snapshot_id, setup.symbol),
         setup_id=setup.setup_id,
@@ -132,6 +127,77 @@ def plan_trade(
     )
 
 
+def plan_target(
+    setup: Setup,
+    *,
+    price: Decimal,
+    change: Decimal,
+    stop_distance: Decimal,
+    limits: RiskLimits,
+    rules: PlanRules,
+    account: str,
+    strategy: str,
+    planned_at: datetime,
+) -> TradePlan | PlanRefusal:
+    """The purchase that takes a target signal `change` shares (whole) nearer to its target, or why there is none.
+
+    price and stop_distance in USD per share; entry and stop are rounded down to the tick. There is no target price,
+    so reward:risk is zero and not checked; the size of one order is capped, the rest waits for the next execution.
+    """
+    try:
+        entry, stop = _entry_and_stop(setup, price, stop_distance)
+        quantity, bound_by = _purchase(entry, change, limits)
+    except _Refused as no:
+        return _refusal(setup, no)
+    return TradePlan(
+        plan_id=plan_id(account, strategy, setup.snapshot_id, setup.symbol), setup_id=setup.setup_id,
+        snapshot_id=setup.snapshot_id, account=account, strategy=strategy, session=setup.session, symbol=setup.symbol,
+        as_of=setup.as_of, planned_at=planned_at, entry=entry, stop=stop, target=None, risk_per_share=entry - stop,
+        reward_risk=ZERO, multiplier=Decimal(1), quantity=quantity, size_bound_by=bound_by,
+        entry_reason=f"target signal: strength {setup.score / 100:+.2f}",
+        expires_at=planned_at + timedelta(minutes=rules.entry_ttl_minutes),
+    )  # fmt: skip
+
+
+def _entry_and_stop(setup: Setup, price: Decimal, stop_distance: Decimal) -> tuple[Decimal, Decimal]:
+    numbers = {"price": price, "distance to the stop": stop_distance}
+    for name, number in numbers.items():
+        if not number.is_finite() or number <= 0:
+            raise _Refused(Code.NON_FINITE_INPUT, str(number), "> 0", f"{name} of {setup.symbol} is {number}")
+    if stop_distance >= price:
+        message = f"the stop of {setup.symbol} would be {stop_distance} below its price of {price}: not a price"
+        raise _Refused(Code.NON_FINITE_INPUT, price - stop_distance, "> 0", message)
+    try:
+        entry, stop = round_down_to_tick(float(price)), round_down_to_tick(float(price - stop_distance))
+    except NotAPriceError as error:
+        what = f"a level of {setup.symbol} is no price on the tick: {error}"
+        raise _Refused(Code.NON_FINITE_INPUT, str(error.level), "> 0", what) from error
+    if stop >= entry:
+        raise _Refused(Code.STOP_NOT_BELOW_ENTRY, stop, entry, f"stop {stop} is not below entry {entry}")
+    return entry, stop
+
+
+def _purchase(entry: Decimal, change: Decimal, limits: RiskLimits) -> tuple[Decimal, str]:
+    """Whole shares of one order, and what bound them."""
+    room = shares_for_notional(limits.max_order_notional_usd, entry)
+    quantity, bound_by = min((change, "target"), (room, "max_order_notional_usd"), key=lambda bound: bound[0])
+    if not quantity >= 1:
+        message = f"{bound_by} leaves room for less than one share at {entry}"
+        raise _Refused(Code.BELOW_MINIMUM_SIZE, quantity, Decimal(limits.min_shares), message)
+    return quantity, bound_by
+
+
+def _refusal(setup: Setup, no: _Refused) -> PlanRefusal:
+    return PlanRefusal(
+        setup_id=setup.setup_id,
+        symbol=setup.symbol,
+        code=no.code,
+        measured=no.measured,
+        limit=no.limit,
+        message=no.message,
+    )
+
+
 def entry_reason(setup: Setup) -> str:
     """The setup in words, for the journal: grade, score, state, phase and rank."""
     return f"{setup.grade} setup: score {setup.score:.2f}, {setup.state}, {setup.phase} phase, rank {setup.rank}"
@@ -149,6 +215,13 @@ def _require_numbers(setup: Setup, equity_usd: Decimal, regime_multiplier: Decim
     if not regime_multiplier.is_finite() or abs(regime_multiplier) > LARGEST_MULTIPLIER:
         what = f"regime_multiplier is {regime_multiplier}: no factor to size by"
         raise _Refused(Code.NON_FINITE_INPUT, str(regime_multiplier), f"≤ {LARGEST_MULTIPLIER}", what)
+
+
+def _require_score(setup: Setup, rules: PlanRules) -> None:
+    if setup.score < rules.min_score:
+        floor = Decimal(str(rules.min_score))
+        what = f"score {setup.score:.2f} of {setup.symbol} is below min_score"
+        raise _Refused(Code.SCORE_BELOW_MINIMUM, Decimal(str(setup.score)), floor, what)
 
 
 def _levels(setup: Setup, rules: PlanRules) -> _Levels:

@@ -21,7 +21,7 @@ LOOSE = Settings.model_validate(
         "universe": {"min_average_volume_shares": 0},
         "coarse": {"min_score": 20},
         "sabr20": {"grades": {"a_min_score": 50, "a_min_reward_risk": 1.2}},
-        "execution": {"risk": {"min_reward_risk": "1.0"}},
+        "execution": {"risk": {"min_reward_risk": "1.0"}, "plan": {"min_score": 0}},
     }
 )
 
