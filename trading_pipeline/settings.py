@@ -26,6 +26,7 @@ from trading_pipeline.analytics.watchlist import WatchlistRules
 from trading_pipeline.domain.errors import SettingsError
 from trading_pipeline.domain.exits import ExitRules
 from trading_pipeline.domain.planning import PlanRules
+from trading_pipeline.domain.reconciliation import ReconcileRules
 from trading_pipeline.domain.risk import RiskLimits
 from trading_pipeline.domain.targets import RebalanceRules
 
@@ -85,6 +86,7 @@ class ExecutionSettings(_Frozen):
     rebalance: RebalanceRules = RebalanceRules()
     risk: RiskLimits = RiskLimits()
     exits: ExitRules = ExitRules()
+    reconcile: ReconcileRules = ReconcileRules()
 
     @model_validator(mode="after")
     def _entries_end_before_time_exits_begin(self) -> ExecutionSettings:
