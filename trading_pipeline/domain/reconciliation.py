@@ -2,9 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
+from typing import Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trading_pipeline.domain.errors import TradingError
+from trading_pipeline.domain.market import require_aware
+from trading_pipeline.domain.orders import ExecutionReport, Fill, Order, OrderType, OrdStatus, Side
+from trading_pipeline.domain.positions import Position
+
+
+class ReconcileRules(BaseModel):
+    """How often the record is compared with the venue, and from which difference on it counts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    every_seconds: int = Field(30, ge=5, le=600, description="from one pass to the next")
+    confirm_seconds: int = Field(5, ge=1, le=60, description="a break counts when it is still there after this")
+    max_age_seconds: int = Field(
+        90, ge=10, le=3600, description="no entry when the last pass is older (in replay one base bar is added)"
+    )
+    cash_fraction: Decimal = Field(
+        Decimal("0.001"), gt=0, le=Decimal("0.1"), description="unexplained cash above this part of equity blocks"
+    )
+    average_price_fraction: Decimal = Field(
+        Decimal("0.0001"), ge=0, le=1, description="average prices further apart are shown; they never block"
+    )
+
+    @model_validator(mode="after")
+    def _passes_come_before_the_last_is_too_old(self) -> Self:
+        if self.max_age_seconds < self.every_seconds + self.confirm_seconds:
+            raise ValueError(
+                f"max_age_seconds ({self.max_age_seconds}) must not be less than every_seconds + confirm_seconds "
+                f"({self.every_seconds + self.confirm_seconds}): every entry would wait for the next pass"
+            )
+        return self
 
 
 class BreakKind(StrEnum):
@@ -31,18 +67,28 @@ class BreakKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
-    """One difference: what we have on record against what the venue says. `symbol` is empty for cash."""
+    """One difference: what we have on record against what the venue says. `symbol` is empty for cash.
+
+    subject: the order's id, the symbol of a position or of its stop, or "cash". since: when it was first seen.
+    """
 
     kind: BreakKind
     symbol: str
     subject: str
     ours: str
     theirs: str
+    is_information: bool = False
+    since: datetime | None = None
 
     @property
     def identity(self) -> tuple[str, str, str]:
         """The same break seen again has the same identity, whatever the figures."""
         return (self.kind.value, self.symbol, self.subject)
+
+    @property
+    def blocks(self) -> bool:
+        """True when no entry may leave in its symbol while it lasts (without a symbol: in the account)."""
+        return self.kind.blocks and not self.is_information
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,4 +104,90 @@ class Reconciliation:
     @property
     def is_clean(self) -> bool:
         """True when nothing that blocks was found, neither confirmed nor suspected."""
-        return not any(one.kind.blocks for one in (*self.breaks, *self.suspected))
+        return not any(one.blocks for one in (*self.breaks, *self.suspected))
+
+    def allows(self, symbol: str) -> bool:
+        """True when nothing that blocks was found, even once, in the symbol or in the account as a whole."""
+        return not any(one.blocks and one.symbol in {"", symbol} for one in (*self.breaks, *self.suspected))
+
+
+class OrderSeen(Protocol):
+    """An order as either side sees it."""
+
+    @property
+    def client_order_id(self) -> str: ...
+    @property
+    def venue_order_id(self) -> str | None: ...
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def side(self) -> Side: ...
+    @property
+    def order_type(self) -> OrderType: ...
+    @property
+    def status(self) -> OrdStatus: ...
+    @property
+    def quantity(self) -> Decimal: ...
+    @property
+    def cum_qty(self) -> Decimal: ...
+    @property
+    def limit_price(self) -> Decimal | None: ...
+    @property
+    def stop_price(self) -> Decimal | None: ...
+
+
+class HoldingSeen(Protocol):
+    """Shares of one symbol and their average price (USD per share) as either side sees them."""
+
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def quantity(self) -> Decimal: ...
+    @property
+    def avg_px(self) -> Decimal: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OurSide:
+    """Our record: the session's orders and all open ones, positions, the session's fills, cash and equity (USD)."""
+
+    orders: tuple[Order, ...]
+    positions: tuple[Position, ...]
+    fills: tuple[Fill, ...]
+    cash_usd: Decimal
+    equity_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TheirSide:
+    """The venue's: open orders and those asked for by id, positions, executions of the session, cash (USD).
+
+    broker: the name under which our fills of this venue are recorded.
+    """
+
+    broker: str
+    orders: tuple[OrderSeen, ...]
+    positions: tuple[HoldingSeen, ...]
+    executions: tuple[ExecutionReport, ...]
+    cash_usd: Decimal
+
+
+def judged(
+    found: tuple[Break, ...], before: Reconciliation | None, at: datetime, rules: ReconcileRules
+) -> tuple[tuple[Break, ...], tuple[Break, ...]]:
+    """(confirmed, suspected): a break is confirmed when passes `confirm_seconds` apart both found it.
+
+    before: the pass made before this one; a break it did not find starts anew. Raises NaiveDatetimeError, and
+    TradingError when `before` is later than `at`.
+    """
+    require_aware(at, "instant of the pass")
+    if before is not None and before.at > at:
+        raise TradingError(
+            f"a pass at {at.isoformat()} cannot follow one at {before.at.isoformat()}: the clock went backwards. "
+            "Set the clock right and start again"
+        )
+    seen = {one.identity: one.since for one in (*before.breaks, *before.suspected)} if before else {}
+    dated = [replace(one, since=seen.get(one.identity) or at) for one in found]
+    late = at - timedelta(seconds=rules.confirm_seconds)
+    confirmed = tuple(one for one in dated if one.since is not None and one.since <= late)
+    return confirmed, tuple(one for one in dated if one not in confirmed)
