@@ -23,11 +23,13 @@ from trading_pipeline.analytics.sabr20 import Sabr20Rules
 from trading_pipeline.analytics.screening import CoarseRules
 from trading_pipeline.analytics.universe import UniverseRules
 from trading_pipeline.analytics.watchlist import WatchlistRules
+from trading_pipeline.domain.cadence import CadenceRules, LeaseRules
 from trading_pipeline.domain.errors import SettingsError
 from trading_pipeline.domain.exits import ExitRules
 from trading_pipeline.domain.planning import PlanRules
 from trading_pipeline.domain.reconciliation import ReconcileRules
 from trading_pipeline.domain.risk import RiskLimits
+from trading_pipeline.domain.submission import SubmissionRules
 from trading_pipeline.domain.targets import RebalanceRules
 
 HOME_VARIABLE = "TRADING_PIPELINE_HOME"
@@ -86,6 +88,9 @@ class ExecutionSettings(_Frozen):
     rebalance: RebalanceRules = RebalanceRules()
     risk: RiskLimits = RiskLimits()
     exits: ExitRules = ExitRules()
+    submission: SubmissionRules = SubmissionRules()
+    cadence: CadenceRules = CadenceRules()
+    lease: LeaseRules = LeaseRules()
     reconcile: ReconcileRules = ReconcileRules()
 
     @model_validator(mode="after")
@@ -97,7 +102,6 @@ class ExecutionSettings(_Frozen):
                 "an entry would be flattened at once"
             )
         return self
-
 
     @model_validator(mode="after")
     def _external_signals_have_a_source(self) -> ExecutionSettings:
