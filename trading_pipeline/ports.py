@@ -30,6 +30,7 @@ from trading_pipeline.domain.positions import Position, Trade
 from trading_pipeline.domain.reconciliation import Reconciliation
 from trading_pipeline.domain.risk import RiskDecision
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
+from trading_pipeline.domain.targets import SignalSet
 from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
 
 
@@ -294,6 +295,20 @@ class BarFeed(Protocol):
 
     def base_minutes(self) -> int:
         """Length of a base bar in minutes."""
+
+
+class SignalProvider(Protocol):
+    """Where external signals come from."""
+
+    @property
+    def name(self) -> str:
+        """Source of its sets: one of domain.targets.SOURCES."""
+
+    def signals(self, session: date, as_of: datetime) -> SignalSet:
+        """The newest set known at `as_of`.
+
+        Raises MissingResultError when there is none, SignalsError for broken rows.
+        """
 
 
 class LedgerTransaction(Protocol):

@@ -206,7 +206,7 @@ def entry_reason(setup: Setup) -> str:
 def _require_numbers(setup: Setup, equity_usd: Decimal, regime_multiplier: Decimal) -> None:
     levels = {name: getattr(setup, name) for name in ("entry", "target", "lowest_low", "lower_band", "atr", "atr_mean")}
     for name, level in levels.items():
-        if not (math.isfinite(level) and level > 0):
+        if level is None or not (math.isfinite(level) and level > 0):
             raise _Refused(Code.NON_FINITE_INPUT, str(level), "> 0", f"{name} of {setup.symbol} is {level}, no price")
     if not math.isfinite(setup.score):
         raise _Refused(Code.NON_FINITE_INPUT, str(setup.score), "finite", f"score of {setup.symbol} is {setup.score}")
@@ -225,6 +225,7 @@ def _require_score(setup: Setup, rules: PlanRules) -> None:
 
 
 def _levels(setup: Setup, rules: PlanRules) -> _Levels:
+    assert setup.target is not None  # _require_numbers
     try:
         entry = round_down_to_tick(setup.entry)
         farthest = float(entry) - rules.min_stop_atr * setup.atr
