@@ -67,23 +67,31 @@ def _decide_one(
         rules=desk.rules.plan, account=desk.account, strategy=desk.strategy, planned_at=book.now,
     )  # fmt: skip
     if isinstance(plan, PlanRefusal):
-        tx.add_risk_event(_refusal_event(desk, setup, plan, book.now))
+        tx.add_risk_event(refusal_event(desk, setup, plan, book.now))
         return book, replace(counts, refused=counts.refused + 1)
+    book, decision = decide_plan(desk, tx, plan, setup, book)
+    return book, replace(counts, planned=counts.planned + 1, approved=counts.approved + decision.approved)
+
+
+def decide_plan(
+    desk: Desk, tx: LedgerTransaction, plan: TradePlan, setup: Setup, book: RiskBook
+) -> tuple[RiskBook, RiskDecision]:
+    """Record a plan and its risk decision, and when approved its intent and orders; the book counts them as filled."""
     decision = decide(plan, setup, book, desk.rules.risk)
     tx.add_plan(plan)
     tx.add_decision(decision)
-    counts = replace(counts, planned=counts.planned + 1)
     if not decision.approved:
-        return book, counts
+        return book, decision
     _record_intent(desk, tx, plan, decision)
-    return _reserved(book, plan, decision), replace(counts, approved=counts.approved + 1)
+    return _reserved(book, plan, decision), decision
 
 
 def _refusal_id(desk: Desk, setup: Setup) -> str:
     return digest("refusal", desk.account, desk.strategy, setup.setup_id)
 
 
-def _refusal_event(desk: Desk, setup: Setup, refusal: PlanRefusal, now: datetime) -> RiskEvent:
+def refusal_event(desk: Desk, setup: Setup, refusal: PlanRefusal, now: datetime) -> RiskEvent:
+    """Why no plan could be made of a setup, for the record."""
     return RiskEvent(
         event_id=_refusal_id(desk, setup),
         account=desk.account,
@@ -111,11 +119,11 @@ def _record_intent(desk: Desk, tx: LedgerTransaction, plan: TradePlan, decision:
         tx.add_order(order)
 
 
-def bracket_orders(desk: Desk, plan: TradePlan, intent: Intent) -> tuple[Order, Order, Order]:
-    """Entry, stop and target as order rows, PendingNew; ids are a pure function of the plan's setup."""
+def bracket_orders(desk: Desk, plan: TradePlan, intent: Intent) -> tuple[Order, ...]:
+    """Entry, stop and target (where there is one) as order rows, PendingNew; ids are a pure function of the setup."""
     entry_type = OrderType.LIMIT if desk.rules.plan.entry_type == "limit" else OrderType.MARKET
     entry = Order(
-        client_order_id=_leg_id(desk, plan, Leg.ENTRY), intent_id=intent.intent_id, account=desk.account,
+        client_order_id=leg_id(desk, plan, Leg.ENTRY), intent_id=intent.intent_id, account=desk.account,
         strategy=desk.strategy, session=plan.session, symbol=plan.symbol, side=Side.BUY, order_type=entry_type,
         quantity=intent.quantity, leg=Leg.ENTRY, time_in_force=TimeInForce.DAY, created_at=intent.created_at,
         updated_at=intent.created_at, limit_price=plan.entry if entry_type is OrderType.LIMIT else None,
@@ -123,18 +131,21 @@ def bracket_orders(desk: Desk, plan: TradePlan, intent: Intent) -> tuple[Order, 
     )  # fmt: skip
     child = replace(entry, side=Side.SELL, parent_id=entry.client_order_id, limit_price=None, expires_at=None)
     stop = replace(
-        child, client_order_id=_leg_id(desk, plan, Leg.STOP), leg=Leg.STOP, order_type=OrderType.STOP,
+        child, client_order_id=leg_id(desk, plan, Leg.STOP), leg=Leg.STOP, order_type=OrderType.STOP,
         stop_price=plan.stop,
     )  # fmt: skip
+    if plan.target is None:
+        return entry, stop
     target = replace(
-        child, client_order_id=_leg_id(desk, plan, Leg.TARGET), leg=Leg.TARGET, order_type=OrderType.LIMIT,
+        child, client_order_id=leg_id(desk, plan, Leg.TARGET), leg=Leg.TARGET, order_type=OrderType.LIMIT,
         limit_price=plan.target,
     )  # fmt: skip
     return entry, stop, target
 
 
-def _leg_id(desk: Desk, plan: TradePlan, leg: Leg) -> str:
-    return client_order_id(desk.account, plan.session, desk.strategy, plan.symbol, plan.setup_id, leg, attempt=1)
+def leg_id(desk: Desk, origin: TradePlan | Setup, leg: Leg) -> str:
+    """The client_order_id of an order that follows from a setup."""
+    return client_order_id(desk.account, origin.session, desk.strategy, origin.symbol, origin.setup_id, leg, attempt=1)
 
 
 def _reserved(book: RiskBook, plan: TradePlan, decision: RiskDecision) -> RiskBook:
