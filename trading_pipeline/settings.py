@@ -69,6 +69,13 @@ class SignalSettings(_Frozen):
         return self
 
 
+class FilterSettings(_Frozen):
+    """Where the facts behind sector, earnings and correlation limits come from; the limits stand under risk."""
+
+    sector_file: Path | None = Field(None, description="CSV symbol,sector[,industry] with GICS sector names")
+    earnings_file: Path | None = Field(None, description="CSV symbol,date: every known date of earnings")
+
+
 class ExecutionSettings(_Frozen):
     """Who trades, when, and by which rules."""
 
@@ -87,6 +94,7 @@ class ExecutionSettings(_Frozen):
     plan: PlanRules = PlanRules()
     rebalance: RebalanceRules = RebalanceRules()
     risk: RiskLimits = RiskLimits()
+    filters: FilterSettings = FilterSettings()
     exits: ExitRules = ExitRules()
     submission: SubmissionRules = SubmissionRules()
     cadence: CadenceRules = CadenceRules()

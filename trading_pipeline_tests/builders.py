@@ -25,7 +25,7 @@ from trading_pipeline.domain.orders import (
 )
 from trading_pipeline.domain.performance import EquityPoint
 from trading_pipeline.domain.positions import ExitReason, Position, Trade
-from trading_pipeline.domain.risk import Exposure, RiskBook
+from trading_pipeline.domain.risk import Exposure, RiskBook, SymbolFacts
 from trading_pipeline.domain.setups import Setup, TradePlan
 
 SESSION = date(2025, 6, 10)
@@ -128,7 +128,8 @@ def a_plan(**changes: Any) -> TradePlan:
     levels = {"entry": "50.00", "stop": "48.00", "target": "56.00"} | {
         name: changes.pop(name) for name in ("entry", "stop", "target") if name in changes
     }
-    entry, stop, target = (dec(levels[name]) for name in ("entry", "stop", "target"))
+    entry, stop = dec(levels["entry"]), dec(levels["stop"])
+    target = None if levels["target"] is None else dec(levels["target"])
     risk = entry - stop
     plan = TradePlan(
         plan_id="plan-1",
@@ -144,7 +145,7 @@ def a_plan(**changes: Any) -> TradePlan:
         stop=stop,
         target=target,
         risk_per_share=risk,
-        reward_risk=(target - entry) / risk if risk > 0 else dec(0),
+        reward_risk=(target - entry) / risk if target is not None and risk > 0 else dec(0),
         multiplier=dec(1),
         quantity=dec(100),
         size_bound_by="max_trade_risk_fraction",
@@ -162,8 +163,26 @@ def an_exposure(symbol: str = "HELD", quantity: object = 100, price: object = "2
     return replace(exposure, **_decimals(changes, "average_entry", "stop", "reserved_risk_usd"))
 
 
+def facts(symbol: str = "XYZ", sector: str | None = None, **changes: Any) -> SymbolFacts:
+    """A symbol alone in its sector, far from earnings, that moves like nothing else."""
+    known = SymbolFacts(
+        symbol=symbol,
+        sector=f"sector of {symbol}" if sector is None else sector,
+        sector_source="sector map test",
+        next_earnings=SESSION + timedelta(days=60),
+        sessions_to_earnings=41,
+        earnings_source="earnings calendar test",
+        correlations={name: 0.0 for name in KNOWN_SYMBOLS},
+        correlation_source="60 daily returns",
+    )
+    return replace(known, **changes)
+
+
+KNOWN_SYMBOLS = ("XYZ", "ABC", "HELD", *(f"{letter}{n}" for letter in "HW" for n in range(10)))
+
+
 def a_book(**changes: Any) -> RiskBook:
-    """An empty book of 100,000 USD in a friendly market, with a fresh quote at 50.00."""
+    """An empty book of 100,000 USD in a friendly market, with a fresh quote at 50.00 and known facts."""
     book = RiskBook(
         equity_usd=dec(100_000),
         prior_close_equity_usd=dec(100_000),
@@ -187,6 +206,7 @@ def a_book(**changes: Any) -> RiskBook:
         now=AT,
         entries_open_at=OPENS_AT + timedelta(minutes=15),
         entries_close_at=CLOSES_AT - timedelta(minutes=60),
+        facts={symbol: facts(symbol) for symbol in KNOWN_SYMBOLS},
     )
     return replace(book, **changes)
 

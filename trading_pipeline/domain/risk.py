@@ -6,17 +6,21 @@ import hashlib
 from collections.abc import Sequence
 from decimal import ROUND_DOWN, Context, Decimal, localcontext
 
+from trading_pipeline.domain.control import TradingState
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.risk_book import (
     Code,
     Exposure,
     Finding,
+    Mode,
     RiskBook,
     RiskDecision,
+    SymbolFacts,
     Verdict,
 )
-from trading_pipeline.domain.risk_checks import CHECKS, Check, open_risk_of
+from trading_pipeline.domain.risk_checks import CHECKS
 from trading_pipeline.domain.risk_limits import RiskLimits
+from trading_pipeline.domain.risk_measure import Check, open_risk_of
 from trading_pipeline.domain.setups import Setup, TradePlan
 
 __all__ = [
@@ -25,9 +29,11 @@ __all__ = [
     "Code",
     "Exposure",
     "Finding",
+    "Mode",
     "RiskBook",
     "RiskDecision",
     "RiskLimits",
+    "SymbolFacts",
     "Verdict",
     "decide",
     "decision_id",
@@ -52,7 +58,7 @@ def decide(plan: TradePlan, setup: Setup, book: RiskBook, limits: RiskLimits) ->
         findings = [finding for check in CHECKS if (finding := check(plan, setup, book, limits)) is not None]
         quantity, bound_by = _reduced(plan, findings)
         if not any(finding.quantity == 0 for finding in findings):  # no room is that limit's denial (E-9)
-            findings.extend(_too_small(plan, quantity, limits))
+            findings.extend(_too_small(plan, quantity, book, limits))
         denials = _denials(findings)
         approved = not denials
         return RiskDecision(
@@ -83,10 +89,15 @@ def _reduced(plan: TradePlan, findings: Sequence[Finding]) -> tuple[Decimal, str
     return quantity, bound_by
 
 
-def _too_small(plan: TradePlan, quantity: Decimal, limits: RiskLimits) -> list[Finding]:
-    """Minimum size, measured on what the reductions left (E-10)."""
+def _too_small(plan: TradePlan, quantity: Decimal, book: RiskBook, limits: RiskLimits) -> list[Finding]:
+    """Minimum size, measured on what the reductions left (E-10).
+
+    Source: the plan and the mode.
+    """
+    is_scaled = book.mode is Mode.LIVE_SCALED and limits.min_shares_live_scaled > limits.min_shares
+    shares = "min_shares_live_scaled" if is_scaled else "min_shares"
     measures = (
-        ("min_shares", quantity, Decimal(limits.min_shares)),
+        (shares, quantity, Decimal(getattr(limits, shares))),
         ("min_notional_usd", quantity * plan.entry, limits.min_notional_usd),
     )
     return [
@@ -101,3 +112,15 @@ def _too_small(plan: TradePlan, quantity: Decimal, limits: RiskLimits) -> list[F
         for name, measured, limit in measures
         if measured < limit
     ]
+
+
+def streak_of(were_refused: Sequence[bool]) -> int:
+    """How many of the newest answers in a row were refusals or errors; oldest first, True is one."""
+    newest_good = next((age for age, refused in enumerate(reversed(were_refused)) if not refused), None)
+    return len(were_refused) if newest_good is None else newest_good
+
+
+def state_after(were_refused: Sequence[bool], limits: RiskLimits) -> TradingState:
+    """REDUCING once as many answers in a row as the limit says were refusals or errors, else ACTIVE. Pure."""
+    is_over = streak_of(were_refused) >= limits.reject_streak_to_reduce
+    return TradingState.REDUCING if is_over else TradingState.ACTIVE

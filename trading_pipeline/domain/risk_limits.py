@@ -11,7 +11,7 @@ _D = Decimal
 
 
 class RiskLimits(BaseModel):
-    """Limits on entries; fractions are of equity unless said otherwise. Defaults: execution.md §3."""
+    """Limits on entries; fractions are of equity unless said otherwise. None switches a filter off."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,11 +27,33 @@ class RiskLimits(BaseModel):
     max_open_positions: int = Field(5, ge=1, description="the regime may allow fewer, never more")
     min_reward_risk: Decimal = Field(_D("1.5"), gt=0, description="from the final, rounded prices")
     min_shares: int = Field(1, ge=1)
+    min_shares_live_scaled: int = Field(100, ge=1, description="in mode LIVE_SCALED min_shares is at least this")
     min_notional_usd: Decimal = Field(_D(100), ge=0)
     daily_loss_fraction: Decimal = Field(_D("0.02"), gt=0, le=1, description="of the prior close's equity")
     daily_loss_block_share: Decimal = Field(
         _D("0.75"), gt=0, le=1, description="share of the daily loss limit from which entries are blocked"
     )
+    max_sector_exposure_fraction: Decimal | None = Field(
+        _D("0.30"), gt=0, le=1, description="value of all in one sector; symbols of unknown sector count as one"
+    )
+    max_correlation: float | None = Field(0.7, gt=0, le=1, description="|ρ| of daily returns with any holding")
+    correlated_from: float = Field(0.5, ge=-1, le=1, description="from this ρ on a holding counts as correlated")
+    max_correlated_exposure_fraction: Decimal | None = Field(
+        _D("0.40"), gt=0, le=1, description="value of all correlated holdings and the entry"
+    )
+    correlation_sessions: int = Field(60, ge=20, le=250, description="daily returns, all before the session")
+    max_spread_fraction: Decimal | None = Field(
+        _D("0.005"), gt=0, le=1, description="(ask − bid) / mid, where the quote has both"
+    )
+    max_bars_without_trade: int | None = Field(2, ge=1, le=100, description="base bars; longer ago is stale")
+    earnings_sessions: int | None = Field(2, ge=0, le=60, description="no entry when earnings are that near")
+    restricted_symbols: tuple[str, ...] = Field((), description="never entered")
+    account_type: Literal["margin", "cash"] = Field("margin", description="cash: only settled cash buys")
+    max_value_at_risk_fraction: Decimal | None = Field(
+        None, gt=0, le=1, description="historical 1-day 95 % VaR with the entry filled"
+    )
+    reject_streak_to_reduce: int = Field(5, ge=1, le=1000, description="refusals in a row until REDUCING")
+    max_candidates_per_execution: int = Field(100, ge=1, le=1000, description="best ranked first; the rest is left out")
     max_orders_per_day: int = Field(100, ge=1)
     max_orders_per_symbol_per_day: int = Field(10, ge=1)
     max_orders_per_execution: int = Field(10, ge=1, description="one execution decides one watchlist")

@@ -98,17 +98,6 @@ def test_each_limit_on_size_leaves_the_largest_that_fits(
     assert decision.quantity <= left
 
 
-def test_every_code_has_a_case() -> None:
-    by_name = {
-        Code.NON_FINITE_INPUT,
-        Code.HOSTILE_REGIME,
-        Code.GRADE_BELOW_REGIME,
-        Code.SYMBOL_BUSY,
-        Code.BELOW_MINIMUM_SIZE,
-    }
-    assert {case[0] for case in DENIALS} | {case[0] for case in REDUCTIONS} | by_name == set(Code)
-
-
 def test_a_small_size_is_told_beside_other_denials() -> None:
     decision = decided({"quantity": 1}, grade="A", regime_score=35.0)
 
