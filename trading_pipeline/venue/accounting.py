@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.orders import OrderRequest
+from trading_pipeline.venue.commission import schedule_of
 from trading_pipeline.venue.rules import VenueRules
 from trading_pipeline.venue.state import Changes, VenueState
 from trading_pipeline.venue.tickets import Terms, Ticket
+
+UNSETTLED = "unsettled"
 
 
 class Accounting(Changes):
@@ -16,17 +21,17 @@ class Accounting(Changes):
 
     def __init__(self, state: VenueState, rules: VenueRules) -> None:
         super().__init__(state)
-        self.rules = rules
+        self.rules, self.schedule = rules, schedule_of(rules)
 
     # families
 
     def entry_of(self, leg: Ticket) -> Ticket | None:
         """The entry whose fills a bracket's leg covers; None for any other order."""
-        return None if leg.entry_id is None else self.tickets[leg.entry_id]
+        return None if leg.entry_id is None or leg.is_detached else self.tickets[leg.entry_id]
 
     def sibling_of(self, ticket: Ticket) -> Ticket | None:
         """The other exit of a bracket or an OCO; None when there is none."""
-        owner = self.entry_of(ticket) or ticket
+        owner = ticket if ticket.entry_id is None else self.tickets[ticket.entry_id]
         others = [name for name in (*owner.leg_ids, *owner.oco_ids) if name != ticket.client_order_id]
         return self.tickets[others[0]] if others and not ticket.leg_ids else None
 
@@ -71,11 +76,36 @@ class Accounting(Changes):
     def reserved_usd(self, *, without: str = "") -> Decimal:
         """What working buys may still cost, commission included."""
         buys = (t for t in self.working() if t.is_buy and t.client_order_id != without)
-        return sum((t.leaves_qty * t.reserve_px + self.commission(t) for t in buys), ZERO)
+        return sum((self.cost_usd(t, t.leaves_qty, t.reserve_px) for t in buys), ZERO)
 
-    def commission(self, ticket: Ticket) -> Decimal:
-        """Due with the next fill (USD): the first one pays for the order."""
-        return ZERO if ticket.cum_qty else self.rules.commission_usd_per_order
+    def new_cost_usd(self, quantity: Decimal, price: Decimal) -> Decimal:
+        """What an order not yet sent costs, commission included."""
+        value = quantity * price
+        return value + self.schedule.total_usd(self.schedule.raw_usd(quantity, ZERO), quantity, value)
+
+    def cost_usd(self, ticket: Ticket, quantity: Decimal, price: Decimal) -> Decimal:
+        """What buying so many more shares of an order costs, commission included."""
+        return quantity * price + self.commission(ticket, quantity, price)
+
+    def commission(self, ticket: Ticket, quantity: Decimal, price: Decimal) -> Decimal:
+        """Due (USD) when so many more shares of an order execute: its commission afterwards less what was charged."""
+        raw = ticket.raw_usd + self.schedule.raw_usd(quantity, ZERO)
+        return self._due(ticket, raw, quantity, price)
+
+    def charge(self, ticket: Ticket, quantity: Decimal, price: Decimal, at: datetime) -> Ticket:
+        """The order after its commission for a fill: what is due now is the difference in `charged_usd`."""
+        month = f"shares:{at:%Y-%m}"
+        traded = Decimal(self.facts.get(month, "0"))
+        raw = ticket.raw_usd + self.schedule.raw_usd(quantity, traded)
+        if len(self.schedule.tiers) > 1:
+            self.facts[month] = str(traded + quantity)
+        due = self._due(ticket, raw, quantity, price)
+        value = ticket.value_usd + quantity * price
+        return replace(ticket, raw_usd=raw, value_usd=value, charged_usd=ticket.charged_usd + due)
+
+    def _due(self, ticket: Ticket, raw: Decimal, quantity: Decimal, price: Decimal) -> Decimal:
+        value, shares = ticket.value_usd + quantity * price, ticket.cum_qty + quantity
+        return self.schedule.total_usd(raw, shares, value) - ticket.charged_usd
 
     def holdings_usd(self) -> Decimal:
         """Positions at the last price."""
@@ -83,10 +113,28 @@ class Accounting(Changes):
         return sum((h.quantity * self.marks[h.symbol].price for h in held), ZERO)
 
     def buying_power_usd(self, *, without: str = "") -> Decimal:
-        """Equity times the account's multiple, less what is held and what working buys reserve; never negative."""
-        held = self.holdings_usd()
-        free = (self.cash_usd + held) * self.rules.buying_power_multiple - held - self.reserved_usd(without=without)
-        return max(free, ZERO)
+        """Equity times the account's multiple, less what is held and what working buys reserve; never negative.
+
+        A cash account has its settled cash less what working buys reserve.
+        """
+        held, reserved = self.holdings_usd(), self.reserved_usd(without=without)
+        free = (self.cash_usd + held) * self.rules.buying_power_multiple - held - reserved
+        settled = self.settled_cash_usd()
+        return max(free if settled is None else min(free, settled - reserved), ZERO)
+
+    def settled_cash_usd(self) -> Decimal | None:
+        """Cash without the sales of the session; None for a margin account, whose sales buy at once."""
+        if self.rules.account_type != "cash":
+            return None
+        return self.cash_usd - sum((Decimal(usd) for usd in self.facts.get(UNSETTLED, {}).values()), ZERO)
+
+    def settle_later(self, usd: Decimal, at: datetime) -> None:
+        """Proceeds of a sale, which settle with the next session."""
+        if self.rules.account_type == "cash":
+            unsettled = dict(self.facts.get(UNSETTLED, {}))
+            day = at.date().isoformat()
+            unsettled[day] = str(Decimal(unsettled.get(day, "0")) + usd)
+            self.facts[UNSETTLED] = unsettled
 
     # selling
 

@@ -18,7 +18,7 @@ from trading_pipeline.domain.orders import (
 )
 from trading_pipeline.venue.accounting import Accounting
 from trading_pipeline.venue.checks import orders_of
-from trading_pipeline.venue.tickets import Terms, Ticket
+from trading_pipeline.venue.tickets import Terms, Ticket, trailing_stop
 
 
 class Book(Accounting):
@@ -53,11 +53,19 @@ class Book(Accounting):
             sequence=self.sequence,
             status=status,
             quantity=order.quantity,
-            terms=(Terms(now, order.limit_price, order.stop_price),),
+            terms=(Terms(now, order.limit_price, self._first_stop(order)),),
             reserve_px=self.reserve_px(order) or ZERO,
+            trail_amount=order.trail_amount,
             **others,
         )
         return self.put(ticket)
+
+    def _first_stop(self, order: OrderRequest) -> Decimal | None:
+        """The stop as sent; a trailing one without it starts at the last price, else at the first close it sees."""
+        mark = self.marks.get(order.symbol)
+        if order.stop_price is not None or order.trail_amount is None or mark is None:
+            return order.stop_price
+        return trailing_stop(order.side, mark.price, order.trail_amount)
 
     def put(self, ticket: Ticket) -> Ticket:
         self.tickets[ticket.client_order_id] = ticket
@@ -103,14 +111,18 @@ class Book(Accounting):
             else:
                 self.end(self.tickets[leg_id], ExecType.CANCELED, at, "its entry ended unfilled")
 
+    def reject(self, ticket: Ticket, at: datetime, text: str) -> None:
+        """Take back an acceptance, as venues that answer twice do; a bracket's legs go along."""
+        self.report(self.put(replace(ticket, status=OrdStatus.REJECTED, text=text)), ExecType.REJECTED, at, text=text)
+        for leg_id in (*ticket.leg_ids, *(name for name in ticket.oco_ids if name != ticket.client_order_id)):
+            self.end(self.tickets[leg_id], ExecType.CANCELED, at, f"{ticket.client_order_id} was rejected")
+
     # changing
 
-    def change(self, changed: Ticket, at: datetime, text: str = "") -> None:
+    def change(self, changed: Ticket, at: datetime) -> None:
         """Put a changed order on the book, tell it, and let the orders of its family follow."""
         before = self.tickets[changed.client_order_id]
-        terms = changed.terms[-1]
-        prices = {"limit_price": terms.limit_price, "stop_price": terms.stop_price}
-        self.report(self.put(changed), ExecType.REPLACED, at, quantity=changed.quantity, text=text, **prices)
+        self.change_alone(changed, at)
         if changed.quantity == before.quantity:
             return
         for leg_id in changed.leg_ids:
@@ -120,21 +132,19 @@ class Book(Accounting):
             self.put(replace(sibling, whole=changed.whole))
             self.resize(sibling.client_order_id, at)
 
+    def change_alone(self, changed: Ticket, at: datetime, text: str = "") -> None:
+        """Put a changed order on the book and tell it; the orders of its family stay."""
+        terms = changed.terms[-1]
+        prices = {"limit_price": terms.limit_price, "stop_price": terms.stop_price}
+        self.report(self.put(changed), ExecType.REPLACED, at, quantity=changed.quantity, text=text, **prices)
+
     def resize(self, leg_id: str, at: datetime) -> None:
         """Let an exit's quantity follow its entry and its sibling."""
         leg = self.tickets[leg_id]
         quantity = self.exit_qty(leg)
         if leg.is_open and quantity != leg.quantity:
-            terms = leg.terms[-1]
-            self.report(
-                self.put(replace(leg, quantity=quantity)),
-                ExecType.REPLACED,
-                at,
-                quantity=quantity,
-                limit_price=terms.limit_price,
-                stop_price=terms.stop_price,
-                text="quantity follows the orders it belongs with",
-            )
+            text = "quantity follows the orders it belongs with"
+            self.change_alone(replace(leg, quantity=quantity), at, text)
 
     def with_quantity(self, ticket: Ticket, quantity: Decimal) -> Ticket:
         """The order for another whole quantity; an exit's family is cut with it."""
@@ -150,13 +160,17 @@ class Book(Accounting):
 
     def fill(self, ticket: Ticket, quantity: Decimal, price: Decimal, at: datetime) -> None:
         """Execute shares at a price: cash, holding, the order and its sibling."""
-        commission = self.commission(ticket)
+        charged = self.charge(ticket, quantity, price, at)
+        commission = charged.charged_usd - ticket.charged_usd
         holding = self.holding(ticket.symbol)
         self.holdings[ticket.symbol] = holding.bought(quantity, price) if ticket.is_buy else holding.sold(quantity)
-        self.cash_usd += (-quantity if ticket.is_buy else quantity) * price - commission
+        moved = (-quantity if ticket.is_buy else quantity) * price - commission
+        self.cash_usd += moved
+        if not ticket.is_buy:
+            self.settle_later(moved, at)
         done = ticket.cum_qty + quantity
         status = OrdStatus.FILLED if done == ticket.quantity else OrdStatus.PARTIALLY_FILLED
-        ticket = self.put(replace(ticket, cum_qty=done, status=status))
+        ticket = self.put(replace(charged, cum_qty=done, status=status))
         self.report(ticket, ExecType.TRADE, at, last_qty=quantity, last_px=price, commission=commission)
         sibling = self.sibling_of(ticket)
         if sibling is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
 
-from trading_pipeline.domain.money import tick_size
+from trading_pipeline.domain.money import SUB_PENNY, tick_size
 from trading_pipeline.domain.orders import (
     AnyRequest,
     BracketRequest,
@@ -17,14 +17,16 @@ from trading_pipeline.domain.orders import (
     TimeInForce,
 )
 
-SUPPORTED_TIME_IN_FORCE = (TimeInForce.DAY, TimeInForce.GTC)
+RESTING = frozenset({TimeInForce.DAY, TimeInForce.GTC})
+AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
 STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 HIGHEST_PRICE_USD = Decimal(10_000_000)
-_PRICES = {  # what each type must carry: (limit, stop)
+_PRICES = {  # what each type must carry: (limit, stop); None: as it likes
     OrderType.MARKET: (False, False),
     OrderType.LIMIT: (True, False),
     OrderType.STOP: (False, True),
     OrderType.STOP_LIMIT: (True, True),
+    OrderType.TRAILING_STOP: (False, None),
 }
 
 
@@ -51,7 +53,7 @@ def form_faults(request: AnyRequest) -> list[str]:
 def price_faults(order_type: OrderType, limit_price: Decimal | None, stop_price: Decimal | None) -> Iterator[str]:
     """Prices missing, needless, not a price, or finer than the tick."""
     for name, price, needed in zip(("limit", "stop"), (limit_price, stop_price), _PRICES[order_type], strict=True):
-        if (price is not None) != needed:
+        if needed is not None and (price is not None) != needed:
             yield f"a {order_type} order {'needs a' if needed else 'takes no'} {name} price"
         elif price is None:
             continue
@@ -67,13 +69,20 @@ def quantity_faults(quantity: Decimal) -> Iterator[str]:
         yield f"quantity {quantity} must be whole shares above zero"
 
 
+def trail_faults(order: OrderRequest) -> Iterator[str]:
+    """A trailing distance missing, needless, or no distance."""
+    trail, trails = order.trail_amount, order.order_type is OrderType.TRAILING_STOP
+    if (trail is not None) != trails:
+        yield f"a {order.order_type} order {'needs a' if trails else 'takes no'} trail amount"
+    elif trail is not None and (not trail.is_finite() or not 0 < trail <= HIGHEST_PRICE_USD or trail % SUB_PENNY):
+        yield f"trail amount {trail} must be above zero, at most {HIGHEST_PRICE_USD} USD, in steps of {SUB_PENNY}"
+
+
 def _order_faults(order: OrderRequest) -> Iterator[str]:
     yield from quantity_faults(order.quantity)
-    if order.order_type not in _PRICES:
-        yield f"{order.order_type} orders are not supported by this venue"
-        return
-    if order.time_in_force not in SUPPORTED_TIME_IN_FORCE:
-        yield f"time in force {order.time_in_force} is not supported by this venue yet; use DAY or GTC"
+    if order.time_in_force in AUCTIONS and order.order_type not in {OrderType.MARKET, OrderType.LIMIT}:
+        yield f"an auction takes MARKET and LIMIT orders, no {order.order_type}"
+    yield from trail_faults(order)
     yield from price_faults(order.order_type, order.limit_price, order.stop_price)
 
 
@@ -90,6 +99,8 @@ def _bracket_faults(bracket: BracketRequest) -> Iterator[str]:
         yield "the account is long only: buy the entry, sell the stop and the target"
     if len({(order.symbol, order.quantity) for order in orders}) > 1:
         yield "entry, stop and target must agree in symbol and quantity"
+    if not {order.time_in_force for order in orders} <= RESTING:
+        yield "entry, stop and target must be DAY or GTC"
     yield from _exit_faults(stop, target, entry.limit_price)
     if entry.time_in_force is TimeInForce.GTC and TimeInForce.DAY in {leg.time_in_force for leg in orders[1:]}:
         yield "DAY legs would expire under a GTC entry and leave its fills unprotected; make the legs GTC"
@@ -103,6 +114,8 @@ def _oco_faults(oco: OcoRequest) -> Iterator[str]:
         yield "the account is long only: both sides sell"
     if (stop.symbol, stop.quantity, stop.time_in_force) != (target.symbol, target.quantity, target.time_in_force):
         yield "stop and target must agree in symbol, quantity and time in force"
+    if stop.time_in_force not in RESTING:
+        yield "stop and target must be DAY or GTC"
     yield from _exit_faults(stop, target, None)
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from trading_pipeline.domain.corporate import CashActivity
-from trading_pipeline.domain.errors import InputError, OrderRefused
+from trading_pipeline.domain.errors import InputError, LeaseLost, OrderRefused
 from trading_pipeline.domain.market import MarketBar, SessionTimes, require_aware
 from trading_pipeline.domain.orders import (
     AnyRequest,
@@ -24,7 +24,9 @@ from trading_pipeline.domain.orders import (
 from trading_pipeline.ports import ClientIdScope, VenueAccount, VenueCapabilities, VenueOrder, VenuePosition
 from trading_pipeline.venue.book import Book
 from trading_pipeline.venue.checks import form_faults, orders_of
+from trading_pipeline.venue.corporate import open_session
 from trading_pipeline.venue.execution import meet
+from trading_pipeline.venue.hours import Halt, remember_halt
 from trading_pipeline.venue.matching import checked
 from trading_pipeline.venue.refusals import Replacement, account_faults, replace_faults
 from trading_pipeline.venue.rules import VenueRules
@@ -79,7 +81,7 @@ class SimulatedVenue:
             known = book.tickets.get(orders_of(request)[0].client_order_id)
             if known is not None:
                 return _repeated(known, request)
-            faults = form_faults(request) or account_faults(book, request)
+            faults = form_faults(request) or account_faults(book, request, now)
             if not faults:
                 return book.accept(request, now).venue_order_id
             refusal = _refusal(request, faults)
@@ -100,20 +102,27 @@ class SimulatedVenue:
             ticket = self._known(book, client_order_id)
             asked = Replacement(now, stop_price, limit_price, quantity)
             faults = replace_faults(book, ticket, asked)
-            if faults:
+            if not faults:
+                book.change(asked.applied(book, ticket), now)
+            elif self._is_told_later(ticket):
+                book.report(ticket, ExecType.REPLACE_REJECTED, now, text="; ".join(faults))
+            else:
                 raise OrderRefused(f"{client_order_id} was not replaced: {'; '.join(faults)}")
-            book.change(asked.applied(book, ticket), now)
 
     def cancel(self, client_order_id: str, now: datetime) -> None:
         """Take a working order off the book; what has ended stays as it ended."""
         require_aware(now)
         with self._change() as book:
-            book.cancel(self._known(book, client_order_id), now)
+            ticket = self._known(book, client_order_id)
+            if self._is_told_later(ticket):
+                book.report(ticket, ExecType.CANCEL_REJECTED, now, text=f"it has ended ({ticket.status})")
+            else:
+                book.cancel(ticket, now)
 
     def order(self, client_order_id: str) -> VenueOrder | None:
         """An order open or ended; None when none came on the book (send a refused one again: it is refused again)."""
         ticket = self._state.tickets.get(client_order_id)
-        return ticket.view() if ticket and ticket.status is not OrdStatus.REJECTED else None
+        return ticket.view() if ticket and ticket.was_on_book else None
 
     def open_orders(self) -> tuple[VenueOrder, ...]:
         """Working orders by acceptance."""
@@ -138,16 +147,32 @@ class SimulatedVenue:
             cash_usd=book.cash_usd,
             equity_usd=book.cash_usd + book.holdings_usd(),
             buying_power_usd=book.buying_power_usd(),
+            settled_cash_usd=book.settled_cash_usd(),
         )
 
     def cash_activities(self, since: datetime) -> tuple[CashActivity, ...]:
         """Cash moved by anything but fills, at or after `since`, oldest first."""
         require_aware(since)
-        return ()
+        return tuple(activity for activity in self._state.activities if activity.occurred_at >= since)
+
+    def _is_told_later(self, ticket: Ticket) -> bool:
+        return self.rules.refuses_by_report and not ticket.is_open
+
+    def fence(self, token: int) -> None:
+        """Let a leader's fencing token pass and remember it; raises LeaseLost when a higher one has been seen."""
+        highest = int(self._state.facts.get("fence", 0))
+        if token < highest:
+            raise LeaseLost(
+                f"the venue has taken orders under fencing token {highest} and takes none under {token}: another "
+                "process leads now. Stop this one"
+            )
+        if token > highest:
+            with self._change() as book:
+                book.facts["fence"] = token
 
     def _known(self, book: Book, client_order_id: str) -> Ticket:
         ticket = book.tickets.get(client_order_id)
-        if ticket is None or ticket.status is OrdStatus.REJECTED:
+        if ticket is None or not ticket.was_on_book:
             raise OrderRefused(f"the venue has no order {client_order_id} among its {len(book.tickets)}")
         return ticket
 
@@ -170,16 +195,34 @@ class SimulatedVenue:
     def on_session_open(
         self, times: SessionTimes, splits: Mapping[str, Decimal], dividends: Mapping[str, Decimal]
     ) -> None:
-        """Before the open of an ex-date: splits and dividends of what is held."""
+        """Before the open of an ex-date: pay dividends (USD per share as held before), rescale holdings and orders.
+
+        splits: new shares for one old share. Each is done once a session; orders on the book are in old shares.
+        Raises InputError for a ratio or dividend that is none; then nothing has changed.
+        """
+        with self._change() as book:
+            open_session(book, times, splits, dividends)
+
+    def halt(self, halt: Halt) -> None:
+        """Stop trading in a symbol between two instants."""
+        with self._change() as book:
+            remember_halt(book, halt)
+
+    def reject(self, client_order_id: str, now: datetime, text: str) -> None:
+        """Take back the acceptance of an order that has not filled; any other stays."""
+        with self._change() as book:
+            ticket = self._known(book, client_order_id)
+            if ticket.is_open and not ticket.cum_qty:
+                book.reject(ticket, now, text)
 
     def on_session_close(self, times: SessionTimes) -> None:
-        """Expire DAY orders accepted before the close, entries before their legs."""
+        """Expire what is not GTC and was accepted before the close, entries before their legs."""
         with self._change() as book:
             for listed in book.working():
                 ticket = book.tickets[listed.client_order_id]
-                is_day = ticket.request.time_in_force is TimeInForce.DAY
-                if is_day and ticket.terms[0].from_at < times.closes_at:
-                    book.end(ticket, ExecType.EXPIRED, times.closes_at, f"DAY order, session {times.session} closed")
+                if ticket.life is not TimeInForce.GTC and ticket.terms[0].from_at < times.closes_at:
+                    text = f"{ticket.life} order, session {times.session} closed"
+                    book.end(ticket, ExecType.EXPIRED, times.closes_at, text)
 
     def symbols_of_interest(self) -> frozenset[str]:
         """Symbols with working orders or positions."""

@@ -61,16 +61,28 @@ def match(
         return Match(slipped(side, bar.open, slippage))
     if order_type is OrderType.LIMIT:
         return Match(_limit_price(view, _known(terms.limit_price), slippage if arriving else ZERO))
-    stop = _known(terms.stop_price) * view.sign
+    if terms.stop_price is None:
+        return Match(None)  # a trailing stop that has seen no price yet
+    stop = terms.stop_price * view.sign
     at_open = triggered or view.open <= stop
     if not at_open and view.worst > stop:
         return Match(None)
-    if order_type is OrderType.STOP:
+    if order_type is not OrderType.STOP_LIMIT:
         return Match(slipped(side, bar.open if at_open else stop * view.sign, slippage), triggered=True)
     limit = _known(terms.limit_price)
     if at_open:
         return Match(_limit_price(view, limit), triggered=True)
     return Match(_limit_after_trigger(side, view, stop, limit, slippage), triggered=True)
+
+
+def auction_price(side: Side, limit: Decimal | None, price: Decimal, slippage: Decimal) -> Decimal | None:
+    """Where an auction at `price` fills an order: slipped, never beyond its limit; None when the limit forbids it."""
+    reached = slipped(side, price, slippage)
+    if limit is None:
+        return reached
+    if side is Side.SELL:
+        return max(reached, limit) if price >= limit else None
+    return min(reached, limit) if price <= limit else None
 
 
 def _known(price: Decimal | None) -> Decimal:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from trading_pipeline.domain.orders import AnyRequest, Side
 from trading_pipeline.venue.book import Book
 from trading_pipeline.venue.checks import orders_of, price_faults, quantity_faults
+from trading_pipeline.venue.hours import auction_faults, is_halted
 from trading_pipeline.venue.tickets import Terms, Ticket
 
 
@@ -37,11 +38,14 @@ class Replacement:
         return changed if self.quantity is None else book.with_quantity(changed, self.quantity)
 
 
-def account_faults(book: Book, request: AnyRequest) -> list[str]:
+def account_faults(book: Book, request: AnyRequest, now: datetime) -> list[str]:
     """What the account cannot carry: ids taken, cash, shares."""
     first, *others = orders_of(request)
+    halted = book.rules.orders_in_halt == "refuse" and is_halted(book, first.symbol, now)
     taken = [order.client_order_id for order in others if order.client_order_id in book.tickets]
     faults = [f"the leg id {leg_id} is already in use" for leg_id in taken]
+    faults += [f"trading in {first.symbol} is halted"] if halted else []
+    faults += auction_faults(book, first, now)
     if first.side is Side.SELL:
         sellable = book.sellable(first.symbol)
         if first.quantity > sellable:
@@ -50,7 +54,7 @@ def account_faults(book: Book, request: AnyRequest) -> list[str]:
     price = book.reserve_px(first)
     if price is None:
         return [*faults, f"no price of {first.symbol} is known yet; send a limit order or wait for its first bar"]
-    needed, free = first.quantity * price + book.rules.commission_usd_per_order, book.buying_power_usd()
+    needed, free = book.new_cost_usd(first.quantity, price), book.buying_power_usd()
     if needed > free:
         faults.append(f"it needs {needed:.2f} USD of buying power, {free:.2f} are free")
     return faults
@@ -84,7 +88,7 @@ def _quantity_faults(book: Book, ticket: Ticket, quantity: Decimal) -> list[str]
 
 
 def _cost_faults(book: Book, changed: Ticket) -> list[str]:
-    needed = changed.leaves_qty * changed.reserve_px + book.commission(changed)
+    needed = book.cost_usd(changed, changed.leaves_qty, changed.reserve_px)
     free = book.buying_power_usd(without=changed.client_order_id)
     if changed.is_buy and needed > free:
         return [f"it would need {needed:.2f} USD of buying power, {free:.2f} are free"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,8 +17,16 @@ class VenueRules(BaseModel):
     initial_cash_usd: Decimal = Field(
         default=Decimal(100_000), gt=0, description="cash of an account opened for the first time"
     )
+    commission_schedule: Literal["per_order", "per_share", "ib_tiered", "zero"] = Field(
+        default="per_order", description="which of the schedules prices a fill"
+    )
     commission_usd_per_order: Decimal = Field(
-        default=Decimal(1), ge=0, description="charged with an order's first fill"
+        default=Decimal(1), ge=0, description="per_order: charged with an order's first fill"
+    )
+    commission_usd_per_share: Decimal = Field(default=Decimal("0.005"), ge=0, le=1, description="per_share")
+    commission_minimum_usd: Decimal = Field(default=Decimal(1), ge=0, description="per_share: least per order")
+    commission_maximum_fraction: Decimal = Field(
+        default=Decimal("0.01"), gt=0, le=1, description="per_share: most, of the order's value; beats the minimum"
     )
     slippage_fraction: Decimal = Field(
         default=Decimal("0.0005"),
@@ -33,6 +42,15 @@ class VenueRules(BaseModel):
     )
     partial_fills: bool = Field(
         default=True, description="false: an order waits for a bar whose volume carries all that is left of it"
+    )
+    account_type: Literal["margin", "cash"] = Field(
+        default="margin", description="cash: only settled cash buys; sales settle with the next session (T+1)"
+    )
+    orders_in_halt: Literal["accept", "refuse"] = Field(
+        default="accept", description="what happens to an order in a halted symbol"
+    )
+    refuses_by_report: bool = Field(
+        default=False, description="a cancel or replace that came too late is refused by a report, not at once"
     )
     buying_power_multiple: Decimal = Field(
         default=Decimal(1), ge=1, le=4, description="1 = cash account; equity times this"

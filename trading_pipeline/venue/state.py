@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
+from trading_pipeline.domain.corporate import CashActivity
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.orders import ExecutionReport
 from trading_pipeline.venue.tickets import Ticket
@@ -57,6 +59,9 @@ class VenueState:
     marks: dict[str, Mark] = field(default_factory=dict)
     reports: list[ExecutionReport] = field(default_factory=list)
     working: set[str] = field(default_factory=set)
+    activities: list[CashActivity] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Small things remembered by name, as JSON: hours, halts, splits done, unsettled sales, shares of a month."""
 
     def apply(self, changes: Changes) -> None:
         """Take over the changes of one call, after they have been saved."""
@@ -65,7 +70,9 @@ class VenueState:
         self.tickets.update(changes.tickets.maps[0])
         self.holdings.update(changes.holdings.maps[0])
         self.marks.update(changes.marks.maps[0])
+        self.facts.update(changes.facts.maps[0])
         self.reports.extend(changes.reports)
+        self.activities.extend(changes.activities)
         for ticket in changes.tickets.maps[0].values():
             (self.working.add if ticket.is_open else self.working.discard)(ticket.client_order_id)
 
@@ -79,12 +86,15 @@ class Changes:
         self.tickets = ChainMap[str, Ticket]({}, state.tickets)
         self.holdings = ChainMap[str, Holding]({}, state.holdings)
         self.marks = ChainMap[str, Mark]({}, state.marks)
+        self.facts = ChainMap[str, Any]({}, state.facts)
         self.reports: list[ExecutionReport] = []
+        self.activities: list[CashActivity] = []
 
     @property
     def is_empty(self) -> bool:
         """True when there is nothing to save."""
-        return not (self.tickets.maps[0] or self.holdings.maps[0] or self.marks.maps[0] or self.reports)
+        written = (self.tickets, self.holdings, self.marks, self.facts)
+        return not (self.reports or self.activities or any(part.maps[0] for part in written))
 
     def working(self, symbol: str | None = None) -> Iterator[Ticket]:
         """Open tickets in order of acceptance, of one symbol or all."""

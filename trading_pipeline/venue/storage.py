@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter
 from sqlalchemy.dialects.sqlite import insert
 
+from trading_pipeline.domain.corporate import CashActivity
 from trading_pipeline.domain.errors import DataFileError, HomeInUseError, SettingsError
 from trading_pipeline.domain.orders import ExecutionReport
 from trading_pipeline.venue.rules import VenueRules
@@ -54,9 +56,22 @@ MARKS = sa.Table(
     sa.Column("symbol", sa.String, primary_key=True),
     sa.Column("document", sa.JSON, nullable=False),
 )
+ACTIVITIES = sa.Table(
+    "activities",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("activity_id", sa.String, nullable=False, unique=True),
+    sa.Column("document", sa.JSON, nullable=False),
+)
+FACTS = sa.Table(
+    "facts",
+    METADATA,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("document", sa.JSON, nullable=False),
+)
 
 _TICKET, _REPORT = TypeAdapter(Ticket), TypeAdapter(ExecutionReport)
-_HOLDING, _MARK = TypeAdapter(Holding), TypeAdapter(Mark)
+_HOLDING, _MARK, _ACTIVITY = TypeAdapter(Holding), TypeAdapter(Mark), TypeAdapter(CashActivity)
 
 
 class VenueFile:
@@ -91,11 +106,9 @@ class VenueFile:
             _put(connection, TICKETS, (_ticket_row(ticket) for ticket in changes.tickets.maps[0].values()))
             _put(connection, HOLDINGS, (_row(_HOLDING, held) for held in changes.holdings.maps[0].values()))
             _put(connection, MARKS, (_row(_MARK, mark) for mark in changes.marks.maps[0].values()))
-            _put(
-                connection,
-                REPORTS,
-                (_report_row(number, report) for number, report in enumerate(changes.reports, len(state.reports))),
-            )
+            _put(connection, FACTS, ({"name": name, "document": fact} for name, fact in changes.facts.maps[0].items()))
+            _put(connection, REPORTS, map(_report_row, count(len(state.reports)), changes.reports))
+            _put(connection, ACTIVITIES, map(_activity_row, count(len(state.activities)), changes.activities))
 
     def close(self) -> None:
         """Release the file."""
@@ -126,6 +139,8 @@ class VenueFile:
             holdings={holding.symbol: holding for holding in holdings},
             marks={mark.symbol: mark for mark in marks},
             reports=[_REPORT.validate_python(d) for d in _documents(connection, REPORTS, REPORTS.c.number)],
+            activities=[_ACTIVITY.validate_python(d) for d in _documents(connection, ACTIVITIES, ACTIVITIES.c.number)],
+            facts={row.name: row.document for row in connection.execute(sa.select(FACTS))},
             working={ticket.client_order_id for ticket in tickets if ticket.is_open},
         )
 
@@ -173,3 +188,8 @@ def _ticket_row(ticket: Ticket) -> dict[str, Any]:
 
 def _report_row(number: int, report: ExecutionReport) -> dict[str, Any]:
     return {"number": number, "exec_id": report.exec_id, "document": _REPORT.dump_python(report, mode="json")}
+
+
+def _activity_row(number: int, activity: CashActivity) -> dict[str, Any]:
+    document = _ACTIVITY.dump_python(activity, mode="json")
+    return {"number": number, "activity_id": activity.activity_id, "document": document}

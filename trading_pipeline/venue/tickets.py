@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from trading_pipeline.domain.money import ZERO
+from trading_pipeline.domain.money import ZERO, tick_size
 from trading_pipeline.domain.orders import (
     TERMINAL,
     AnyRequest,
@@ -16,6 +16,7 @@ from trading_pipeline.domain.orders import (
     OrderType,
     OrdStatus,
     Side,
+    TimeInForce,
 )
 from trading_pipeline.ports import VenueOrder
 
@@ -35,6 +36,9 @@ class Ticket:
 
     sent: what was submitted under this id (a bracket for its entry, an OCO for both), kept to recognise a repeat.
     quantity: whole shares; an exit's shrinks as its sibling fills or its entry ends early.
+    is_detached: a split changed the units of a leg, so that its entry's fills measure it no more.
+    trail_amount: a trailing stop's distance (USD per share). charged_usd, raw_usd, value_usd: commission reported so
+    far, the same before minimum and cap, and the value of all fills.
     whole: shares the exits of an OCO, or of a bracket whose legs were cut, are for together; None: what the entry buys.
     reserve_px: what a working buy reserves per share (USD). reports: how many were sent for it so far.
     """
@@ -52,6 +56,11 @@ class Ticket:
     reports: int = 0
     entry_id: str | None = None
     whole: Decimal | None = None
+    is_detached: bool = False
+    trail_amount: Decimal | None = None
+    charged_usd: Decimal = ZERO
+    raw_usd: Decimal = ZERO
+    value_usd: Decimal = ZERO
     text: str = ""
 
     @property
@@ -69,6 +78,15 @@ class Ticket:
     @property
     def is_stop(self) -> bool:
         return self.request.order_type in {OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP}
+
+    @property
+    def life(self) -> TimeInForce:
+        return self.request.time_in_force
+
+    @property
+    def was_on_book(self) -> bool:
+        """False for what was refused at once: nothing was ever reported about it."""
+        return self.status is not OrdStatus.REJECTED or self.reports > 0
 
     @property
     def is_open(self) -> bool:
@@ -105,6 +123,17 @@ class Ticket:
         """Prices changed from `terms.from_at` on; a bar that began earlier still meets the old ones."""
         return replace(self, terms=(*(old for old in self.terms if old.from_at < terms.from_at), terms))
 
+    def trailed(self, close: Decimal, at: datetime) -> Ticket:
+        """A trailing stop after a bar's close: moved with the price, never against it, for bars that start at `at`."""
+        if self.trail_amount is None or self.triggered:
+            return self
+        before = self.terms[-1].stop_price
+        stop = trailing_stop(self.request.side, close, self.trail_amount)
+        if stop is None or (before is not None and (stop >= before if self.is_buy else stop <= before)):
+            return self
+        kept = (self.terms[0], *self.terms[-1:]) if len(self.terms) > 1 else self.terms
+        return replace(self, terms=(*(old for old in kept if old.from_at < at), Terms(at, None, stop)))
+
     def view(self) -> VenueOrder:
         """What a client may see of it."""
         return VenueOrder(
@@ -121,3 +150,15 @@ class Ticket:
             stop_price=self.terms[-1].stop_price,
             parent_id=None if self.group_id == self.client_order_id else self.group_id,
         )
+
+
+def trailing_stop(side: Side, price: Decimal, trail_amount: Decimal) -> Decimal | None:
+    """The stop `trail_amount` behind a price, on the tick, away from the price; None when that is no price."""
+    level = price - trail_amount if side is Side.SELL else price + trail_amount
+    return on_tick(level, ROUND_FLOOR if side is Side.SELL else ROUND_CEILING) if level > 0 else None
+
+
+def on_tick(level: Decimal, rounding: str) -> Decimal:
+    """A price on its tick, and at least one."""
+    tick = tick_size(level)
+    return max((level / tick).quantize(Decimal(1), rounding) * tick, tick)

@@ -241,9 +241,8 @@ REFUSED: list[tuple[str, OrderRequest]] = [
     ("at most 10000000 USD", an_order("x", BUY, LIMIT, limit="1E+40")),
     ("buying power", an_order("x", BUY, LIMIT, limit=1, quantity="1E+40")),
     ("finer than the tick", an_order("x", BUY, LIMIT, limit="10.001")),
-    ("IOC is not supported", an_order("x", BUY, LIMIT, limit=10, time_in_force=TimeInForce.IOC)),
-    ("OPG is not supported", an_order("x", BUY, LIMIT, limit=10, time_in_force=TimeInForce.OPG)),
-    ("CLS is not supported", an_order("x", BUY, LIMIT, limit=10, time_in_force=TimeInForce.CLS)),
+    ("does not know the session", an_order("x", BUY, LIMIT, limit=10, time_in_force=TimeInForce.OPG)),
+    ("does not know the session", an_order("x", BUY, LIMIT, limit=10, time_in_force=TimeInForce.CLS)),
     ("no price of AAA is known", an_order("x", BUY)),
     ("0 shares are free to sell", an_order("x", SELL)),
 ]
