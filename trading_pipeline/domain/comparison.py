@@ -167,7 +167,7 @@ def _gaps(ours: OurSide, theirs: TheirSide, pairs: Mapping[str, OrderSeen]) -> t
 def _gap(order: Order, seen: OrderSeen | None, missing: Sequence[ExecutionReport], extra: Sequence[Fill]) -> _Gap:
     """The venue's own count holds where it gives one; else what it executed in the session."""
     more, less = sum((r.last_qty for r in missing), ZERO), sum((fill.quantity for fill in extra), ZERO)
-    theirs = order.cum_qty + more - less if seen is None else seen.cum_qty
+    theirs = order.cum_qty + more - less if seen is None else min(seen.cum_qty, seen.quantity)  # beyond: an overfill
     told = sum((_flow(order.side, r.last_qty, r.last_px, r.commission) for r in missing), ZERO)
     told -= sum((_flow(fill.side, fill.quantity, fill.price, fill.commission) for fill in extra), ZERO)
     untold = theirs - order.cum_qty - more + less

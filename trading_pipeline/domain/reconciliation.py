@@ -90,6 +90,13 @@ class Break:
         """True when no entry may leave in its symbol while it lasts (without a symbol: in the account)."""
         return self.kind.blocks and not self.is_information
 
+    @property
+    def words(self) -> str:
+        """In one sentence, for alarms and reasons."""
+        return (
+            f"{self.kind.value.replace('_', ' ')} ({self.subject}): on record {self.ours}, at the venue {self.theirs}"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
@@ -106,9 +113,9 @@ class Reconciliation:
         """True when nothing that blocks was found, neither confirmed nor suspected."""
         return not any(one.blocks for one in (*self.breaks, *self.suspected))
 
-    def allows(self, symbol: str) -> bool:
-        """True when nothing that blocks was found, even once, in the symbol or in the account as a whole."""
-        return not any(one.blocks and one.symbol in {"", symbol} for one in (*self.breaks, *self.suspected))
+    def blocking(self, symbol: str) -> tuple[Break, ...]:
+        """What was found, even once, that blocks the symbol or the account as a whole; confirmed breaks first."""
+        return tuple(one for one in (*self.breaks, *self.suspected) if one.blocks and one.symbol in {"", symbol})
 
 
 class OrderSeen(Protocol):
