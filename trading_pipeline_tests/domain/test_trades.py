@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trading_pipeline.domain.corporate import Split
 from trading_pipeline.domain.errors import TradingError
 from trading_pipeline.domain.fold import apply_fill, fold, r_now
 from trading_pipeline.domain.orders import Fill, Side
-from trading_pipeline.domain.positions import ExitReason, Position, Trade
-from trading_pipeline.domain.trades import close_trade
+from trading_pipeline.domain.positions import ExitReason, Trade
+from trading_pipeline.domain.trades import amendment, close_trade, round_trip_id, whole_trades
 from trading_pipeline_tests.builders import AT, a_fill, a_plan, a_position, a_setup, dec
 
 LATER = AT + timedelta(hours=2)
@@ -31,9 +32,15 @@ def round_trip(
 
 
 def closed(fills: list[Fill], **changes: Any) -> Trade:
-    position: Position = a_position(quantity=0, **changes.pop("position", {}))
-    reason = changes.pop("exit_reason", ExitReason.TARGET)
-    return close_trade(position, fills, plan=a_plan(), setup=a_setup(), exit_reason=reason, **changes)
+    """The trade of the fills, held with the levels and marks of the builder's position."""
+    levels = a_position(**changes.pop("position", {}))
+    held = fold(fills).get("XYZ", replace(levels, quantity=dec(0)))
+    position = replace(
+        held, trade_id=levels.trade_id, initial_stop=levels.initial_stop, stop=levels.stop, target=levels.target,
+        low_mark=levels.low_mark, high_mark=levels.high_mark,
+    )  # fmt: skip
+    shape = {"exit_reason": ExitReason.TARGET, "plan": a_plan(), "setup": a_setup(), **changes}
+    return close_trade(position, fills, **shape)
 
 
 def test_a_trade_tells_what_it_earned_and_why() -> None:
@@ -133,3 +140,58 @@ def test_a_trade_earns_what_its_position_realized_less_commissions(
     assert trade.gross_usd == position.realized_usd
     assert trade.net_usd == position.realized_usd - position.commission_usd
     assert trade.mae_usd <= min(Decimal(0), trade.gross_usd) <= max(Decimal(0), trade.gross_usd) <= trade.mfe_usd
+
+
+def test_a_trade_nobody_planned_has_no_setup_and_no_r() -> None:
+    bare = {"initial_stop": None, "stop": None, "target": None}
+
+    trade = closed(round_trip("51.00", commission=1), plan=None, setup=None, position=bare)
+
+    assert (trade.strategy, trade.net_usd, trade.slippage_usd) == ("EXTERNAL", dec(98), dec(0))
+    assert (trade.r_multiple, trade.initial_stop, trade.target, trade.score) == (None, None, None, None)
+    assert (trade.setup_id, trade.snapshot_id, trade.state, trade.grade) == (None, None, "", "")
+
+
+def test_a_trade_over_a_split_is_told_in_the_units_of_its_end() -> None:
+    fills = [a_fill(Side.BUY, 100, 50), a_fill(Side.SELL, 200, 26, executed_at=LATER)]
+    split = Split(account="A", symbol="XYZ", ex_date=AT.date(), ratio=dec(2), effective_at=AT + timedelta(minutes=1))
+    position = fold(fills, [split])["XYZ"]
+
+    trade = close_trade(position, fills, plan=None, setup=None, exit_reason=ExitReason.MANUAL)
+
+    assert (trade.quantity, trade.entry_px, trade.exit_px, trade.gross_usd) == (dec(200), dec(25), dec(26), dec(200))
+
+
+def test_an_amendment_holds_only_the_difference() -> None:
+    first = closed(round_trip("51.00"))
+    again = closed(round_trip("50.50", commission=1))
+
+    row = amendment([first], again, LATER.date())
+
+    assert row is not None
+    assert (row.trade_id, row.net_usd, row.commission_usd, row.quantity) == ("tp-entry~2", dec(-52), dec(2), dec(0))
+    assert row.r_multiple == dec("-0.26")
+    assert amendment([first, row], again, LATER.date()) is None
+    assert whole_trades([first, row]) == [replace(again, session=row.session)]
+
+
+def test_a_round_trip_that_is_open_again_adds_up_to_nothing() -> None:
+    first = closed(round_trip("51.00"))
+
+    undone = amendment([first], None, LATER.date())
+
+    assert undone is not None
+    assert (undone.quantity, undone.net_usd) == (dec(-100), dec(-100))
+    assert whole_trades([first, undone]) == []
+    redone = amendment([first, undone], first, LATER.date())
+    assert redone is not None
+    assert redone.trade_id == "tp-entry~3"
+    assert whole_trades([first, undone, redone]) == [replace(first, session=redone.session)]
+
+
+def test_an_amendment_of_an_earlier_sessions_trade_is_money_and_no_trade() -> None:
+    row = amendment([closed(round_trip("51.00"))], closed(round_trip("52.00")), LATER.date())
+
+    assert row is not None
+    assert whole_trades([row]) == []
+    assert round_trip_id(row.trade_id) == "tp-entry"
