@@ -8,10 +8,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from trading_pipeline.domain.corporate import CashActivity
 from trading_pipeline.domain.errors import OutcomeUnknown
 from trading_pipeline.domain.market import MarketBar, Quote, SessionTimes
-from trading_pipeline.domain.orders import BracketRequest, ExecutionReport, OrderRequest
-from trading_pipeline.ports import Broker, Clock, Ledger, LedgerTransaction, VenueAccount, VenueOrder, VenuePosition
+from trading_pipeline.domain.orders import AnyRequest, BracketRequest, ExecutionReport, OcoRequest, OrderRequest
+from trading_pipeline.ports import (
+    Broker,
+    Clock,
+    Ledger,
+    LedgerTransaction,
+    VenueAccount,
+    VenueCapabilities,
+    VenueOrder,
+    VenuePosition,
+)
 
 Bars = Mapping[datetime, Sequence[MarketBar]]
 
@@ -106,17 +116,28 @@ class Wrapped:
     name: str = "simulated"
     sent: list[str] = field(default_factory=list)
 
-    def submit(self, request: OrderRequest | BracketRequest) -> str:
-        entry = request.entry if isinstance(request, BracketRequest) else request
-        self.sent.append(entry.client_order_id)
+    @property
+    def capabilities(self) -> VenueCapabilities:
+        return self.broker.capabilities
+
+    def submit(self, request: AnyRequest) -> str:
+        first = request if isinstance(request, OrderRequest) else _first_of(request)
+        self.sent.append(first.client_order_id)
         return str(self.around("submit", lambda: self.broker.submit(request)))
 
     def replace(
-        self, client_order_id: str, *, stop_price: Decimal | None = None, limit_price: Decimal | None = None
+        self,
+        client_order_id: str,
+        *,
+        stop_price: Decimal | None = None,
+        limit_price: Decimal | None = None,
+        quantity: Decimal | None = None,
     ) -> None:
         self.around(
             "replace",
-            lambda: self.broker.replace(client_order_id, stop_price=stop_price, limit_price=limit_price),
+            lambda: self.broker.replace(
+                client_order_id, stop_price=stop_price, limit_price=limit_price, quantity=quantity
+            ),
         )
 
     def cancel(self, client_order_id: str) -> None:
@@ -136,6 +157,13 @@ class Wrapped:
 
     def account(self) -> VenueAccount:
         return self.broker.account()
+
+    def cash_activities(self, since: datetime) -> Sequence[CashActivity]:
+        return self.broker.cash_activities(since)
+
+
+def _first_of(request: BracketRequest | OcoRequest) -> OrderRequest:
+    return request.entry if isinstance(request, BracketRequest) else request.stop
 
 
 def fused_broker(broker: Broker, fuse: Fuse) -> Wrapped:

@@ -1,23 +1,27 @@
-"""When and how a position is left: trailing in initial R, flattening before the session's own close."""
+"""When and how a position is left: trailing in initial R, part of the profit, time, lost momentum."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import Self
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from trading_pipeline.domain.errors import TradingError
-from trading_pipeline.domain.fold import initial_risk_per_share
+from trading_pipeline.domain.fold import initial_risk_per_share, r_now
 from trading_pipeline.domain.market import Quote, require_aware
-from trading_pipeline.domain.money import round_up_to_tick
+from trading_pipeline.domain.money import ZERO, round_up_to_tick
 from trading_pipeline.domain.orders import Leg
 from trading_pipeline.domain.positions import ExitReason, Position
 
 
 class ExitRules(BaseModel):
-    """Trailing steps in initial R and the time exit. Defaults: execution.md §6."""
+    """Trailing steps in initial R, when a position is left and how it is guarded. Defaults: execution.md §6.
+
+    Time exits are on; what reads indicators is off until somebody wants it: it needs their frames, and has no record.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,8 +29,27 @@ class ExitRules(BaseModel):
     lock_at_r: Decimal = Field(Decimal("2.0"), gt=0, description="from here the stop is at entry + lock_r")
     lock_r: Decimal = Field(Decimal("1.0"), gt=0)
     ladder: bool = Field(False, description="beyond lock_at_r stay 1R behind each further full R")
+    hold: Literal["intraday", "swing"] = Field("intraday", description="swing: positions may stay over night")
     flatten_before_close_minutes: int = Field(15, ge=1, le=120, description="before that session's own close")
-
+    max_hold_sessions: int = Field(5, ge=0, le=250, description="of a swing, the entry's session counted; 0: no limit")
+    stalled_bars: int = Field(
+        16, ge=0, le=1000, description="15-minute bars after which a swing that never reached stalled_r ends; 0: never"
+    )
+    stalled_r: Decimal = Field(Decimal("1.0"), gt=0)
+    momentum: bool = Field(False, description="leave when T1 StochRSI falls from overbought and the histogram falls")
+    momentum_k_above: float = Field(80.0, gt=0, lt=100, description="overbought: K of T1 StochRSI was above")
+    mid_band: bool = Field(False, description="leave when a T2 close falls back below its middle band")
+    reversal: bool = Field(False, description="leave when the symbol drops off the watchlist past its bottom")
+    partial_profit: bool = Field(False, description="sell a part at partial_profit_at_r; the stop keeps the rest")
+    partial_profit_at_r: Decimal = Field(Decimal("2.0"), gt=0)
+    partial_profit_fraction: Decimal = Field(Decimal("0.333333"), gt=0, lt=1, description="of the shares held")
+    protect_after_seconds: int = Field(
+        5, ge=1, le=60, description="longest that shares may be without a stop, or an entry partly filled"
+    )
+    exit_retry_seconds: int = Field(60, ge=1, le=3600, description="before a sale that failed is tried again")
+    external_stop_fraction: Decimal | None = Field(
+        None, gt=0, lt=1, description="below the price: stop of an adopted position that has none; null: alarm only"
+    )
     marketable_limit_fraction: Decimal = Field(
         Decimal("0.01"), gt=0, lt=1, description="how far below the last price an exit's limit goes, so that it fills"
     )
@@ -37,6 +60,11 @@ class ExitRules(BaseModel):
             raise ValueError(f"break_even_at_r {self.break_even_at_r} must be below lock_at_r {self.lock_at_r}")
         if self.lock_r >= self.lock_at_r:
             raise ValueError(f"lock_r {self.lock_r} must be below lock_at_r {self.lock_at_r}: a stop sits below price")
+        if self.partial_profit_at_r < self.break_even_at_r:
+            raise ValueError(
+                f"partial_profit_at_r {self.partial_profit_at_r} must not be below break_even_at_r "
+                f"{self.break_even_at_r}: the rest is kept at break-even"
+            )
         return self
 
 
@@ -94,3 +122,55 @@ def exit_reason_for(leg: Leg, stop_px: Decimal | None, initial_stop: Decimal | N
         return ExitReason.TIME
     is_trailed = stop_px is not None and initial_stop is not None and stop_px > initial_stop
     return ExitReason.TRAILING if is_trailed else ExitReason.STOP
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How long a position has been held: sessions (the entry's counts) and 15-minute bars of trading time."""
+
+    sessions: int
+    bars: int
+
+
+def hold_exit(position: Position, held: Held, rules: ExitRules, *, is_flatten: bool) -> ExitReason | None:
+    """Why time alone ends a position now: the close of an intraday one, the last day or the stalling of a swing.
+
+    is_flatten: the session's own flatten time has come.
+    """
+    if rules.hold == "intraday":
+        return ExitReason.TIME if is_flatten else None
+    limit = rules.max_hold_sessions
+    is_last = bool(limit) and (held.sessions > limit or (held.sessions == limit and is_flatten))
+    is_stalled = 0 < rules.stalled_bars <= held.bars and not has_reached(position, rules.stalled_r)
+    return ExitReason.MAX_HOLD if is_last or is_stalled else None
+
+
+def has_reached(position: Position, r: Decimal) -> bool:
+    """True when the highest mark was that many initial R above the entry; False where there is no initial risk."""
+    best = None if position.high_mark is None else r_now(position, position.high_mark)
+    return best is not None and best >= r
+
+
+def momentum_is_lost(k: tuple[float, float], histogram: tuple[float, float, float], above: float) -> bool:
+    """True when StochRSI K (0-100, the bar before and the last) left `above` downwards and the MACD histogram (the
+    last three bars) fell twice. NaN anywhere: False.
+    """
+    return k[0] > above >= k[1] and histogram[0] > histogram[1] > histogram[2]
+
+
+def fell_below_mid(close: tuple[float, float], mid: tuple[float, float]) -> bool:
+    """True when the bar before closed at or above its middle band and the last one below. NaN anywhere: False."""
+    return close[0] >= mid[0] and close[1] < mid[1]
+
+
+def partial_quantity(position: Position, quotes: tuple[Quote, Quote], rules: ExitRules) -> Decimal:
+    """Whole shares to sell as part of the profit, zero for none; two consecutive quotes must agree.
+
+    At least one share stays.
+    """
+    price = _lower_of(position, quotes)
+    r = None if price is None else r_now(position, price)
+    if not rules.partial_profit or r is None or r < rules.partial_profit_at_r:
+        return ZERO
+    part = (position.quantity * rules.partial_profit_fraction).quantize(Decimal(1), ROUND_HALF_EVEN)
+    return min(part, position.quantity - 1)

@@ -19,7 +19,7 @@ from trading_pipeline.domain.positions import Position
 from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.ports import BarFeed, LedgerTransaction, SimulatedMarket
-from trading_pipeline.services import position_care
+from trading_pipeline.services import care
 from trading_pipeline.services.book import cash_after, read_holdings
 from trading_pipeline.services.decision_log import decision_log, log_hash
 from trading_pipeline.services.desk import Desk
@@ -48,7 +48,7 @@ class SessionLoop:
     _synced_to: datetime | None = None
     _applied: set[str] = field(default_factory=set)
     _delivered: dict[str, datetime] = field(default_factory=dict)
-    _quotes: position_care.Quotes = field(default_factory=dict)
+    _quotes: care.Quotes = field(default_factory=dict)
     _snapshots: tuple[ScanSnapshot, ...] = ()
     _decided: str = ""
 
@@ -110,11 +110,12 @@ class SessionLoop:
             self._deliver_bars(self.market, wanted, done_before or self.times.opens_at, instant)
         self._sync(record)
         self._quotes = self.feed.quotes(self.times, instant, self._watched(snapshot))
-        positions = position_care.mark_positions(desk, self._quotes)
-        position_care.cancel_stale_entries(desk, self.times)
-        position_care.trail_stops(desk, positions, before, self._quotes)
+        positions = care.mark_positions(desk, self._quotes)
+        care.cancel_stale_entries(desk, self.times)
+        care.take_partial_profits(desk, self.times, positions, before, self._quotes)
+        care.trail_stops(desk, positions, before, self._quotes)
         if bars_left > 1:
-            self._exit_on_time(record)
+            self._exit_what_is_due(record, snapshot)
         elif positions:
             self._prepare_the_night(record)
         if snapshot is not None and desk.rules.decider == "loop":
@@ -122,6 +123,7 @@ class SessionLoop:
             self._decided = snapshot.snapshot_id
         dispatch_due(desk)
         self._sync(record)
+        self._guard(record, bars_left)
         return self._record_step(record, instant)
 
     def _deliver_bars(
@@ -151,20 +153,29 @@ class SessionLoop:
             tx.save_session_record(moved)
         return moved
 
-    def _exit_on_time(self, record: SessionRecord) -> None:
-        if position_care.exit_on_time(self.desk, self.times, self._quotes):
+    def _exit_what_is_due(self, record: SessionRecord, snapshot: ScanSnapshot | None) -> None:
+        """An exit whose orders made room at once sells in the same step; what exits leave alone is guarded."""
+        if care.exit_due(self.desk, self.times, self._quotes, snapshot):
             self._sync(record)
-            position_care.exit_on_time(self.desk, self.times, self._quotes)
+            care.exit_due(self.desk, self.times, self._quotes, snapshot)
+        if care.guard_protection(self.desk, self.times):
+            self._sync(record)
+
+    def _guard(self, record: SessionRecord, bars_left: int) -> None:
+        """After the orders of a step have left: a sale that was refused gives its stop back at once."""
+        if bars_left > 1 and care.guard_protection(self.desk, self.times):
+            dispatch_due(self.desk, sells_only=True)
+            self._sync(record)
 
     def _prepare_the_night(self, record: SessionRecord) -> None:
         """From the last but one bar on, what could not be sold gets its stop for the night: no exit touches it."""
-        position_care.release_day_legs(self.desk)
+        care.release_day_legs(self.desk)
         self._sync(record)
-        position_care.protect_overnight(self.desk, self.times)
+        care.protect_overnight(self.desk, self.times)
 
     def _protect(self, record: SessionRecord) -> None:
         """At the open and after the close: a position that nothing covers gets a stop that outlives the session."""
-        position_care.protect_overnight(self.desk, self.times)
+        care.protect_overnight(self.desk, self.times)
         if dispatch_due(self.desk, sells_only=True) != Dispatched():
             self._sync(record)
 
@@ -221,7 +232,7 @@ class SessionLoop:
         self._sync(record)
         self._protect(record)
         with desk.ledger.transaction() as tx:
-            position_care.alarm_unprotected(desk, tx, self.times)
+            care.alarm_unprotected(desk, tx, self.times)
             if not any(
                 p.at == self.times.closes_at for p in tx.equity_points(desk.account, record.session, record.session)
             ):

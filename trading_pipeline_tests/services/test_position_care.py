@@ -13,7 +13,7 @@ from trading_pipeline.domain.errors import OrderRefused, OutcomeUnknown
 from trading_pipeline.domain.fold import apply_fill
 from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.orders import Leg, OrdStatus, Side, TimeInForce
-from trading_pipeline.services import position_care
+from trading_pipeline.services import care
 from trading_pipeline.services.book import exposures, read_holdings
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.dispatch import dispatch_due
@@ -46,7 +46,7 @@ def trail(scene: Scene, before: object, now: object, at: int = 30) -> int:
     desk = scene.desk(at=at)
     with scene.ledger.read() as tx:
         held = tx.positions("A")
-    moved = position_care.trail_stops(desk, held, quote(before, at - 5), quote(now, at))
+    moved = care.trail_stops(desk, held, quote(before, at - 5), quote(now, at))
     sync(scene)
     return moved
 
@@ -89,7 +89,7 @@ def test_a_repeated_quote_of_a_halted_symbol_is_one_quote(stage: Stage) -> None:
         held = tx.positions("A")
 
     same = quote("55.00", 25)
-    assert position_care.trail_stops(scene.desk(at=35), held, same, same) == 0
+    assert care.trail_stops(scene.desk(at=35), held, same, same) == 0
 
 
 def test_a_quote_from_before_the_position_does_not_raise_its_stop(stage: Stage) -> None:
@@ -107,7 +107,7 @@ def test_a_replace_the_venue_refuses_is_noted_and_asked_again(stage: Stage) -> N
     desk = scene.desk(at=30, broker=Wrapped(scene.desk(at=30).broker, refuse))
     with scene.ledger.read() as tx:
         held = tx.positions("A")
-    assert position_care.trail_stops(desk, held, quote("54.50", 25), quote("54.50", 30)) == 0
+    assert care.trail_stops(desk, held, quote("54.50", 25), quote("54.50", 30)) == 0
 
     assert scene.events() == [("replace_failed", "WARNING")]
     assert trail(scene, "54.50", "54.50", at=35) == 1
@@ -122,7 +122,7 @@ def test_e40_time_exits_follow_the_sessions_own_close(stage: Stage, session: dat
     def exits(now: object) -> bool:
         desk = scene.desk(times=times)
         desk.clock.sleep_until(now)  # type: ignore[arg-type]
-        position_care.exit_on_time(desk, times, quote("50.00", 25))
+        care.exit_due(desk, times, quote("50.00", 25))
         sync(scene)
         return scene.order(Leg.TARGET).limit_price != dec("56.00")
 
@@ -136,7 +136,7 @@ def test_e20_a_time_exit_repeated_every_step_sells_once(stage: Stage) -> None:
     scene = holding(stage.scene())
     for at in (105, 110, 115):
         desk = scene.desk(at=at)
-        position_care.exit_on_time(desk, TIMES, quote("50.00", at))
+        care.exit_due(desk, TIMES, quote("50.00", at))
         dispatch_due(desk)
         sync(scene)
         if at == 110:
@@ -151,10 +151,13 @@ def test_e20_a_time_exit_repeated_every_step_sells_once(stage: Stage) -> None:
 def without_target(scene: Scene) -> Scene:
     """The same position, guarded by a stop alone."""
     desk = scene.desk(at=25)
+    with scene.ledger.transaction() as tx:
+        (held,) = tx.positions("A")
+        tx.save_position(replace(held, target=None))
     for leg in (Leg.STOP, Leg.TARGET):
         desk.broker.cancel(scene.order(leg).client_order_id)
     sync(scene)
-    position_care.protect_overnight(desk, TIMES)
+    care.protect_overnight(desk, TIMES)
     dispatch_due(desk)
     sync(scene)
     return scene
@@ -164,11 +167,11 @@ def test_e20_without_a_target_the_stop_makes_room_before_the_sale(stage: Stage) 
     scene = without_target(holding(stage.scene()))
     desk = scene.desk(at=105)
 
-    assert position_care.exit_on_time(desk, TIMES, {}) == 1
+    assert care.exit_due(desk, TIMES, {}) == 1
     assert scene.orders(Leg.EXIT) == []  # the stop's end is not confirmed yet
     sync(scene)
     for _ in range(3):
-        position_care.exit_on_time(desk, TIMES, {})
+        care.exit_due(desk, TIMES, {})
         dispatch_due(desk)
         sync(scene)
 
@@ -176,7 +179,7 @@ def test_e20_without_a_target_the_stop_makes_room_before_the_sale(stage: Stage) 
     assert (sale.quantity, sale.status) == (dec(200), OrdStatus.NEW)
     scene.venue.on_bars([a_bar(110, "49.50")], minute(110))
     sync(scene)
-    position_care.exit_on_time(scene.desk(at=110), TIMES, {})
+    care.exit_due(scene.desk(at=110), TIMES, {})
     assert dispatch_due(scene.desk(at=110)).sent == 0
     assert scene.shares()[-1] == ("SELL", 200, "49.50")
 
@@ -190,7 +193,7 @@ def test_an_exit_waits_while_a_leg_may_still_sell(stage: Stage) -> None:
             assert order is not None
             tx.save_order(replace(order, status=OrdStatus.PENDING_CANCEL))
 
-    position_care.exit_on_time(scene.desk(at=105), TIMES, {})
+    care.exit_due(scene.desk(at=105), TIMES, {})
 
     assert scene.orders(Leg.EXIT) == []
 
@@ -198,11 +201,11 @@ def test_an_exit_waits_while_a_leg_may_still_sell(stage: Stage) -> None:
 def test_a_night_stop_is_written_once(stage: Stage) -> None:
     scene = holding(stage.scene())
     desk = scene.desk(at=115)
-    assert position_care.release_day_legs(desk) == 2
+    assert care.release_day_legs(desk) == 2
     sync(scene)
 
     for _ in range(2):  # a crash before the dispatch repeats the step
-        position_care.protect_overnight(desk, TIMES)
+        care.protect_overnight(desk, TIMES)
 
     night = [order for order in scene.orders(Leg.STOP) if order.time_in_force is TimeInForce.GTC]
     assert [(order.stop_price, order.quantity) for order in night] == [(dec("48.00"), dec(200))]
@@ -217,7 +220,7 @@ def test_an_entry_is_cancelled_at_the_end_of_its_time_to_live(stage: Stage, at: 
     dispatch_due(desk)
     sync(scene)
 
-    assert position_care.cancel_stale_entries(scene.desk(at=at), TIMES) == int(stale)
+    assert care.cancel_stale_entries(scene.desk(at=at), TIMES) == int(stale)
     sync(scene)
 
     assert scene.order().status is (OrdStatus.CANCELED if stale else OrdStatus.NEW)
@@ -232,8 +235,8 @@ def test_entries_are_cancelled_before_time_exits_begin(stage: Stage) -> None:
     dispatch_due(desk)
     sync(scene)
 
-    assert position_care.cancel_stale_entries(scene.desk(at=100), TIMES) == 0
-    assert position_care.cancel_stale_entries(scene.desk(at=105), TIMES) == 1
+    assert care.cancel_stale_entries(scene.desk(at=100), TIMES) == 0
+    assert care.cancel_stale_entries(scene.desk(at=105), TIMES) == 1
 
 
 def test_e24_a_halted_symbol_sleeps_under_a_gtc_stop_and_is_sold_the_next_day(stage: Stage) -> None:
@@ -274,10 +277,10 @@ def test_a_gap_through_the_night_stop_sells_at_the_open(stage: Stage) -> None:
 
 def test_marks_follow_quotes_and_keep_the_last_good_one(stage: Stage) -> None:
     scene = holding(stage.scene())
-    position_care.mark_positions(scene.desk(at=25), quote("50.70", 25))
+    care.mark_positions(scene.desk(at=25), quote("50.70", 25))
 
-    (held,) = position_care.mark_positions(scene.desk(at=30), {})
-    (kept,) = position_care.mark_positions(scene.desk(at=30), quote("49.00", 22))
+    (held,) = care.mark_positions(scene.desk(at=30), {})
+    (kept,) = care.mark_positions(scene.desk(at=30), quote("49.00", 22))
 
     assert (held.mark, held.marked_at) == (dec("50.70"), minute(25))
     assert kept == held
@@ -371,8 +374,8 @@ def test_break_even_after_a_partial_exit_costs_what_a_share_pays_both_ways(stage
     bought = a_fill(Side.BUY, 100, 50, commission=1)
     held = apply_fill(apply_fill(None, bought), a_fill(Side.SELL, 90, 56, commission=1))
 
-    assert position_care.entry_costs_per_share(apply_fill(None, bought)) == dec("0.02")
-    assert dec("0.02") <= position_care.entry_costs_per_share(held) < dec("0.03")
+    assert care.entry_costs_per_share(apply_fill(None, bought)) == dec("0.02")
+    assert dec("0.02") <= care.entry_costs_per_share(held) < dec("0.03")
 
 
 def test_a_target_filled_in_part_and_closed_in_time_slips_only_in_what_the_exit_lost(stage: Stage) -> None:

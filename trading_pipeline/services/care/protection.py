@@ -1,0 +1,176 @@
+"""The protection invariant: what is held lies under a live stop, or a person hears of it within seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from trading_pipeline.domain.market import SessionTimes
+from trading_pipeline.domain.money import ZERO, plain, round_down_to_tick
+from trading_pipeline.domain.orders import Leg, Order, OrdStatus, Side, TimeInForce
+from trading_pipeline.domain.positions import ExitReason, Position
+from trading_pipeline.domain.protection import SETTLED, Exits, Resize, cover_of, resizes
+from trading_pipeline.domain.trading_session import RiskEvent
+from trading_pipeline.ports import LedgerTransaction
+from trading_pipeline.services.care.asking import (
+    a_sell,
+    ask_cancel,
+    ask_replace,
+    is_external,
+    its_target,
+    orders_of,
+    own_sells,
+    read_cover,
+    say_once,
+    seconds_since,
+)
+from trading_pipeline.services.care.exits import free_at_venue, is_leaving, start_exit
+from trading_pipeline.services.care.partial_profit import still_to_sell
+from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.entries import digest
+
+
+def guard_protection(desk: Desk, times: SessionTimes) -> int:
+    """See to it that every position lies under stops of exactly its size; for each cycle, after the exits.
+
+    An entry that stays partly filled loses its remainder, stops are resized or re-placed, a position without one gets
+    its own, sells without a position end, and what stays bare raises an alarm. Stops that are written are sent by the
+    next dispatch. Returns how much had to be done.
+    """
+    with desk.ledger.read() as tx:
+        held = {position.symbol: position for position in tx.positions(desk.account)}
+        open_orders = tx.open_orders(desk.account)
+    done = sum([_end_partly_filled(desk, order) for order in open_orders if order.side is Side.BUY])
+    for symbol in sorted({order.symbol for order in open_orders if order.side is Side.SELL} - set(held)):
+        done += _end_orphans(desk, [order for order in open_orders if order.symbol == symbol])
+    return done + sum(_guard(desk, times, position) for position in held.values())
+
+
+def _end_partly_filled(desk: Desk, entry: Order) -> bool:
+    """Ask to cancel what is left of an entry that has been partly filled for too long."""
+    if entry.status not in SETTLED or not entry.cum_qty or entry.leg is not Leg.ENTRY:
+        return False
+    with desk.ledger.read() as tx:
+        fills = [f for f in tx.fills(desk.account, symbol=entry.symbol) if f.client_order_id == entry.client_order_id]
+    first = min((fill.executed_at for fill in fills), default=entry.updated_at)
+    is_due = seconds_since(desk.clock.now(), first) >= desk.rules.exits.protect_after_seconds
+    return is_due and ask_cancel(desk, entry)
+
+
+def _end_orphans(desk: Desk, orders: Sequence[Order]) -> int:
+    """Sells that stand by themselves and have nothing left to sell would open a short position."""
+    if any(order.side is Side.BUY for order in orders):
+        return 0
+    return sum([ask_cancel(desk, order) for order in orders if order.status in SETTLED])
+
+
+def _guard(desk: Desk, times: SessionTimes, position: Position) -> int:
+    orders = orders_of(desk, position.symbol)
+    cover = cover_of(position.quantity, orders)
+    if any(order.side is Side.BUY for order in orders):
+        return _alarm_if_bare(desk, times, position, cover.bare)
+    with desk.ledger.read() as tx:
+        leaving, part = is_leaving(tx, position), still_to_sell(desk, tx, times, position)
+    wanted = max(cover.held - cover.leaving - part, ZERO)
+    changes, missing = resizes(cover, wanted, may_grow=desk.broker.capabilities.replaces_quantity)
+    done = sum(_resize(desk, change) for change in changes if not (leaving and _is_sale_by_target(change.exits)))
+    if missing and all(one.is_settled for one in cover.exits) and not changes:
+        done += _cover_missing(desk, times, position, missing)
+    return done + _alarm_if_bare(desk, times, position, cover.bare - part)
+
+
+def _is_sale_by_target(exits: Exits) -> bool:
+    """A target without a stop, during an exit: it is priced to sell."""
+    return not exits.protected and any(order.leg is Leg.TARGET for order in exits.orders)
+
+
+def _resize(desk: Desk, change: Resize) -> int:
+    """Give a group of orders its new size: in place where the venue can, else it ends and a new stop follows."""
+    if not change.exits.is_settled:
+        return 0
+    wrong = [order for order in change.exits.orders if order.leaves_qty != change.shares]
+    if change.shares and desk.broker.capabilities.replaces_quantity:
+        return sum([ask_replace(desk, order, quantity=order.cum_qty + change.shares) for order in wrong])
+    return sum([ask_cancel(desk, order) for order in change.exits.orders])
+
+
+def _cover_missing(desk: Desk, times: SessionTimes, position: Position, missing: Decimal) -> int:
+    """Write a stop of our own for shares that have none, unless the venue has one we do not know of."""
+    level = stop_level(desk, position)
+    if level is None or not _may_try(desk, times, position):
+        return 0
+    if position.mark is not None and position.mark <= level:
+        return start_exit(desk, times, position, None, ExitReason.STOP)  # a stop above the market would be refused
+    has_others = bool(orders_of(desk, position.symbol))
+    quantity = missing if has_others else min(missing, free_at_venue(desk, position.symbol))
+    if not quantity:
+        return 0
+    with desk.ledger.transaction() as tx:
+        if read_cover(desk, tx, position).free >= quantity:
+            write_stop(desk, tx, times, position, quantity, level)
+            return 1
+    return 0
+
+
+def _may_try(desk: Desk, times: SessionTimes, position: Position) -> bool:
+    """False for a while after the venue refused a stop of our own."""
+    with desk.ledger.read() as tx:
+        stops = [o for o in own_sells(desk, tx, times, position) if o.leg is Leg.STOP]
+    if not stops or stops[-1].status is not OrdStatus.REJECTED:
+        return True
+    return seconds_since(desk.clock.now(), stops[-1].updated_at) >= desk.rules.exits.exit_retry_seconds
+
+
+def stop_level(desk: Desk, position: Position) -> Decimal | None:
+    """Where a stop of our own goes (USD per share); None for an adopted position without one, unless set."""
+    fraction = desk.rules.exits.external_stop_fraction
+    known = position.stop or position.initial_stop
+    with desk.ledger.read() as tx:
+        if known is not None or fraction is None or not is_external(tx, position):
+            return known
+    price = min(position.avg_px, position.mark or position.avg_px)
+    return round_down_to_tick(float(price * (1 - fraction)))
+
+
+def write_stop(
+    desk: Desk, tx: LedgerTransaction, times: SessionTimes, position: Position, quantity: Decimal, level: Decimal
+) -> None:
+    """A stop of our own that outlives the session, with the target as its other leg unless the position is leaving."""
+    stop = a_sell(
+        desk, tx, times, position, Leg.STOP, quantity, stop_price=level, time_in_force=TimeInForce.GTC
+    )  # fmt: skip
+    tx.add_order(stop)
+    target = position.target
+    if target is not None and target > level and not is_leaving(tx, position):
+        tx.add_order(its_target(desk, tx, times, position, stop, target))
+
+
+def _alarm_if_bare(desk: Desk, times: SessionTimes, position: Position, bare: Decimal) -> int:
+    """A CRITICAL risk event for shares that have had no live stop for too long; once per position and cause."""
+    if bare <= 0:
+        return 0
+    with desk.ledger.transaction() as tx:
+        since = _bare_since(desk, tx, times, position)
+        if seconds_since(desk.clock.now(), since) < desk.rules.exits.protect_after_seconds:
+            return 0
+        return int(say_once(tx, _bare_event(desk, times, position, bare, since)))
+
+
+def _bare_since(desk: Desk, tx: LedgerTransaction, times: SessionTimes, position: Position) -> datetime:
+    """When the position's shares or sells last changed: its last purchase, or the last end of a sell."""
+    orders = [order for order in tx.orders(desk.account, times.session) if order.symbol == position.symbol]
+    ended = [order.updated_at for order in orders if order.side is Side.SELL and not order.is_open]
+    bought = [order.updated_at for order in orders if order.side is Side.BUY and order.cum_qty]
+    return max([position.opened_at, *ended, *bought])
+
+
+def _bare_event(desk: Desk, times: SessionTimes, position: Position, bare: Decimal, since: datetime) -> RiskEvent:
+    return RiskEvent(
+        event_id=digest("unprotected", position.trade_id, times.session.isoformat(), since.isoformat()),
+        account=desk.account, session=times.session, occurred_at=desk.clock.now(), kind="unprotected",
+        severity="CRITICAL",
+        message=f"{plain(bare)} of {plain(position.quantity)} {position.symbol} have been without a live stop since "
+        f"{since:%H:%M:%S} UTC. Look at the venue; close them: trading-pipeline close {position.symbol}",
+        data={"symbol": position.symbol, "trade_id": position.trade_id, "quantity": plain(bare)},
+    )  # fmt: skip
