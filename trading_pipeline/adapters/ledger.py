@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,13 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError
 
 from trading_pipeline.adapters import ledger_errors
+from trading_pipeline.adapters.clock import SystemClock
+from trading_pipeline.adapters.ledger_control import require_held
 from trading_pipeline.adapters.ledger_records import DIALECTS
 from trading_pipeline.adapters.ledger_transaction import SqlTransaction
 from trading_pipeline.adapters.migrations import bring_up_to_date
 from trading_pipeline.adapters.tables.types import document_text
+from trading_pipeline.domain.control import Lease
 from trading_pipeline.domain.errors import LedgerError
 from trading_pipeline.ports import LedgerTransaction
 
@@ -31,8 +36,11 @@ def default_url(home: Path) -> str:
 class SqlLedger:
     """ports.Ledger on SQLAlchemy. One writer at a time on SQLite: a transaction inside another one waits in vain."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, now: Callable[[], datetime] = SystemClock().now) -> None:
+        """now: the real clock, by which leases expire, whatever clock the session runs on."""
         self._engine = ledger_engine(url)
+        self._now = now
+        self._fence: Lease | None = None
 
     @classmethod
     def open(cls, url: str) -> SqlLedger:
@@ -46,13 +54,23 @@ class SqlLedger:
     def transaction(self) -> Iterator[LedgerTransaction]:
         """Read and write: commits when the block ends, rolls back when it raises."""
         with self._engine.begin() as connection:
-            yield SqlTransaction(connection, writable=True)
+            if self._fence is not None:
+                require_held(connection, self._fence, self._now())
+            transaction = SqlTransaction(connection, writable=True)
+            yield transaction
+            transaction.flush()
 
     @contextmanager
     def read(self) -> Iterator[LedgerTransaction]:
         """Read one consistent state; never waits for a writer."""
         with self._engine.connect().execution_options(**READ_ONLY) as connection, connection.begin():
             yield SqlTransaction(connection, writable=False)
+
+    def fenced(self, lease: Lease) -> SqlLedger:
+        """The same ledger for the holder of a lease: once it is lost, writing raises LeaseLost and changes nothing."""
+        fenced = copy(self)
+        fenced._fence = lease
+        return fenced
 
     def close(self) -> None:
         """Give the connections back to the operating system."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import DBAPIError
 
-from trading_pipeline.domain.errors import LedgerConflict, LedgerError, TradingPipelineError
+from trading_pipeline.domain.errors import LedgerConflict, LedgerError, LedgerUnavailable, TradingPipelineError
 
 ADVICE = {
     "SQLITE_BUSY": "is locked by another process. Wait for it to end (or stop it), then run the command again",
@@ -42,7 +42,7 @@ def ledger_error(error: BaseException, place: str) -> LedgerError | None:
         return LedgerError(f"the ledger {place} refused a row: {BROKEN_RULES[name]} ({error})")
     for code, advice in ADVICE.items():
         if name.startswith(code):
-            return LedgerError(f"the ledger {place} {advice} ({error}). Nothing was half written.")
+            return LedgerUnavailable(f"the ledger {place} {advice} ({error}). Nothing was half written.")
     return LedgerError(f"the ledger {place} failed: {error}. Nothing was half written.")
 
 

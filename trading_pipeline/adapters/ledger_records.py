@@ -13,10 +13,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import JSON
 
 from trading_pipeline.adapters import tables
+from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingStateRecord
+from trading_pipeline.domain.corporate import CashActivity, Split
 from trading_pipeline.domain.errors import LedgerConflict
 from trading_pipeline.domain.orders import ExecutionReport, Fill, Order
 from trading_pipeline.domain.performance import DailyPerformance, EquityPoint
 from trading_pipeline.domain.positions import Position, Trade
+from trading_pipeline.domain.reconciliation import Reconciliation
 from trading_pipeline.domain.risk import RiskDecision
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
 from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
@@ -33,6 +36,7 @@ ORDER_STATE = (
     "quantity",
     "limit_price",
     "stop_price",
+    "trail_amount",
     "venue_order_id",
     "submitted_at",
     "cum_qty",
@@ -44,17 +48,28 @@ ASKED = {"asked_quantity": "quantity", "asked_limit_price": "limit_price", "aske
 
 
 @dataclass(frozen=True)
+class OnlyOne:
+    """At most one row with the flag set for each value of `names`."""
+
+    flag: str
+    names: tuple[str, ...]
+    words: str
+
+
+@dataclass(frozen=True)
 class Kind(Generic[R]):
     """One kind of record and its table.
 
     identities: the unique keys, the record's own first. bookkeeping: fields that may differ between two runs that
-    did the same, so that they are not compared; the first recorded value stays.
+    did the same, so that they are not compared; the first recorded value stays. only_one: for rows with this flag set,
+    what identifies them too, and how to say so.
     """
 
     record: type[R]
     row: type[tables.Base]
     identities: tuple[tuple[str, ...], ...]
     bookkeeping: frozenset[str] = frozenset()
+    only_one: OnlyOne | None = None
 
     @cached_property
     def table(self) -> Table:
@@ -101,7 +116,11 @@ INTENTS = Kind(
     bookkeeping=frozenset({"created_at", "run_id"}),
 )
 ORDERS = Kind(
-    Order, tables.OrderRow, (("client_order_id",),), bookkeeping=frozenset({"created_at", *ORDER_STATE})
+    Order,
+    tables.OrderRow,
+    (("client_order_id",),),
+    bookkeeping=frozenset({"created_at", "is_working_entry", *ORDER_STATE}),
+    only_one=OnlyOne("is_working_entry", ("account", "symbol"), "an entry is already working in this symbol"),
 )  # quantity and prices are compared as asked: see ASKED
 REPORTS = Kind(ExecutionReport, tables.ExecutionReportRow, (("broker", "exec_id"),))
 FILLS = Kind(Fill, tables.FillRow, (("broker", "exec_id"),))
@@ -116,17 +135,35 @@ DAILY = Kind(
 EQUITY = Kind(EquityPoint, tables.EquityPointRow, (("account", "at"),))
 RISK_EVENTS = Kind(RiskEvent, tables.RiskEventRow, (("event_id",),))
 SESSIONS = Kind(SessionRecord, tables.SessionRecordRow, (("account", "session"),))
+CASH = Kind(CashActivity, tables.CashActivityRow, (("broker", "activity_id"),))
+SPLITS = Kind(Split, tables.SplitRow, (("account", "symbol", "ex_date"),))
+LEASES = Kind(Lease, tables.LeaseRow, (("name",),))
+STATES = Kind(TradingStateRecord, tables.TradingStateRow, (("account",),))
+BLOCKS = Kind(
+    Block,
+    tables.BlockRow,
+    (("block_id",),),
+    bookkeeping=frozenset({"since", "reason", "cleared_at", "cleared_by"}),  # the first reason stays
+)
+AUDIT = Kind(AuditEntry, tables.AuditRow, (("record_no",),))
+ALERTS = Kind(Alert, tables.AlertRow, (("alert_id",),))
+RECONCILIATIONS = Kind(Reconciliation, tables.ReconciliationRow, (("account", "at"),))
 
 
 def insert_or_verify(connection: Connection, kind: Kind[Any], values: Values) -> bool:
     """True when the row is new, False when the identical row exists; raises LedgerConflict otherwise."""
-    identity = kind.table.c[kind.identities[0][-1]]
-    insert = _insert(connection, kind).on_conflict_do_nothing()
-    if connection.execute(insert.returning(identity), values).first() is not None:
+    if insert_new(connection, kind, values):
         return True
     recorded = find(connection, kind, values)
     verify(kind, recorded, values, connection.dialect)
     return False
+
+
+def insert_new(connection: Connection, kind: Kind[Any], values: Values) -> bool:
+    """True when the row is new; False when one with its identity exists, whatever its content."""
+    identity = kind.table.c[kind.identities[0][-1]]
+    insert = _insert(connection, kind).on_conflict_do_nothing()
+    return connection.execute(insert.returning(identity), values).first() is not None
 
 
 def find(connection: Connection, kind: Kind[Any], values: Values) -> Values:
@@ -135,7 +172,22 @@ def find(connection: Connection, kind: Kind[Any], values: Values) -> Values:
         row = connection.execute(select(kind.table).where(kind.where(values, identity))).mappings().first()
         if row is not None:
             return dict(row)
+    _require_only_one(connection, kind, values)
     raise LedgerConflict(f"{kind.table.name} refused {_key(kind, values)}: it was recorded and is gone. Run it again.")
+
+
+def _require_only_one(connection: Connection, kind: Kind[Any], values: Values) -> None:
+    only = kind.only_one
+    if only is None or not values[only.flag]:
+        return
+    identity = kind.table.c[kind.identities[0][0]]
+    standing = select(identity).where(kind.table.c[only.flag], kind.where(values, only.names))
+    other = connection.execute(standing).scalar()
+    if other is not None:
+        raise LedgerConflict(
+            f"{kind.table.name} refused {_key(kind, values)}: {only.words} "
+            f"({', '.join(str(values[name]) for name in only.names)}: {other}). Wait for it to end, or cancel it."
+        )
 
 
 def verify(kind: Kind[Any], recorded: Values, values: Values, dialect: Dialect) -> None:
@@ -165,6 +217,13 @@ def insert_many(connection: Connection, kind: Kind[R], records: Iterable[R]) -> 
     rows = [kind.values(record) for record in records]
     if rows:
         connection.execute(kind.table.insert(), rows)
+
+
+def insert_missing(connection: Connection, kind: Kind[R], records: Iterable[R]) -> None:
+    """Insert in one round the rows whose identity is new; the others stay as they are."""
+    rows = [kind.values(record) for record in records]
+    if rows:
+        connection.execute(_insert(connection, kind).on_conflict_do_nothing(), rows)
 
 
 def upsert(connection: Connection, kind: Kind[R], record: R) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ from trading_pipeline.domain.errors import LedgerError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-NEWEST = "0002"  # a test holds it to the newest file in versions/, so that opening need not load Alembic
+NEWEST = "0003"  # a test holds it to the newest file in versions/, so that opening need not load Alembic
 
 
 def bring_up_to_date(engine: Engine) -> None:
@@ -27,11 +29,37 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     """Apply the missing versions in one transaction; raises LedgerError when the schema is newer than this code."""
     from alembic import command
 
-    with engine.begin() as connection:
+    with engine.connect() as connection, _keys_unchecked(connection), connection.begin():
         _require_known(schema_version(connection), engine)
         config = alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+        _require_kept_keys(connection)
+
+
+@contextmanager
+def _keys_unchecked(connection: Connection) -> Iterator[None]:
+    """SQLite rebuilds a table to change it, which foreign keys on it forbid; they can only be set before BEGIN."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON")
+
+
+def _require_kept_keys(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        if lost:
+            raise LedgerError(
+                f"the upgrade would leave {len(lost)} rows without what caused them (first in {lost[0][0]}). Nothing "
+                "was changed. Restore the newest backup; its integrity was lost before."
+            )
 
 
 def alembic_config() -> Config:

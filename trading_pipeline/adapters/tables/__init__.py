@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from trading_pipeline.adapters.tables.accounts import (
+    CashActivityRow,
     DailyPerformanceRow,
     EquityPointRow,
     RiskEventRow,
     SessionRecordRow,
+    SplitRow,
 )
 from trading_pipeline.adapters.tables.base import Base
+from trading_pipeline.adapters.tables.control import (
+    AlertRow,
+    AuditRow,
+    BlockRow,
+    LeaseRow,
+    ReconciliationRow,
+    TradingStateRow,
+)
 from trading_pipeline.adapters.tables.research import RegimeSnapshotRow, ScanSnapshotRow, SetupRow
 from trading_pipeline.adapters.tables.trading import (
     ExecutionReportRow,
@@ -22,35 +32,48 @@ from trading_pipeline.adapters.tables.trading import (
 )
 
 APPEND_ONLY = (
+    "alerts",
+    "audit_outbox",
+    "cash_activities",
     "equity_points",
     "execution_reports",
     "fills",
     "intents",
+    "reconciliations",
     "regime_snapshots",
     "risk_decisions",
     "risk_events",
     "scan_snapshots",
     "setups",
+    "splits",
     "trade_plans",
     "trades",
 )  # the database itself refuses to change or delete their rows
 
 __all__ = [
     "APPEND_ONLY",
+    "AlertRow",
+    "AuditRow",
     "Base",
+    "BlockRow",
+    "CashActivityRow",
     "DailyPerformanceRow",
     "EquityPointRow",
     "ExecutionReportRow",
     "FillRow",
     "IntentRow",
+    "LeaseRow",
     "OrderRow",
     "PositionRow",
+    "ReconciliationRow",
     "RegimeSnapshotRow",
     "RiskDecisionRow",
     "RiskEventRow",
     "ScanSnapshotRow",
     "SessionRecordRow",
     "SetupRow",
+    "SplitRow",
     "TradePlanRow",
     "TradeRow",
+    "TradingStateRow",
 ]

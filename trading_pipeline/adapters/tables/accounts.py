@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import Index
+from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trading_pipeline.adapters.tables.base import Base, Computed, Document, Recorded
+from trading_pipeline.domain.corporate import CashKind
 from trading_pipeline.domain.trading_session import SessionPhase
 
 
@@ -87,3 +88,33 @@ class SessionRecordRow(Base):
     config_hash: Mapped[str]
     started_at: Mapped[datetime]
     run_id: Mapped[str]
+
+
+class CashActivityRow(Recorded, Base):
+    """Cash that moved without a fill."""
+
+    __tablename__ = "cash_activities"
+    __table_args__ = (UniqueConstraint("broker", "activity_id"), Index(None, "account", "session"))
+
+    broker: Mapped[str]
+    activity_id: Mapped[str]
+    account: Mapped[str]
+    session: Mapped[date]
+    kind: Mapped[CashKind]
+    amount_usd: Mapped[Computed]
+    occurred_at: Mapped[datetime]
+    symbol: Mapped[str]
+    text: Mapped[str]
+
+
+class SplitRow(Recorded, Base):
+    """A split of something the account held."""
+
+    __tablename__ = "splits"
+    __table_args__ = (UniqueConstraint("account", "symbol", "ex_date"),)
+
+    account: Mapped[str]
+    symbol: Mapped[str]
+    ex_date: Mapped[date]
+    ratio: Mapped[Computed]
+    effective_at: Mapped[datetime]

@@ -6,12 +6,15 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, Date, Integer, MetaData, String
+from sqlalchemy import JSON, BigInteger, Date, Integer, MetaData, String, TextClause, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from trading_pipeline.adapters.tables.types import Derived, Exact, Findings, Finite, Named, Strings, UtcInstant
+from trading_pipeline.adapters.tables.types import Breaks, Derived, Exact, Findings, Finite, Named, Strings, UtcInstant
+from trading_pipeline.domain.control import AlertLevel, BlockKind, TradingState
+from trading_pipeline.domain.corporate import CashKind
 from trading_pipeline.domain.orders import ExecType, Leg, OrderType, OrdStatus, Side, TimeInForce
 from trading_pipeline.domain.positions import ExitReason
+from trading_pipeline.domain.reconciliation import Break
 from trading_pipeline.domain.risk import Finding
 from trading_pipeline.domain.trading_session import SessionPhase
 
@@ -23,7 +26,10 @@ NAMES = {
     "pk": "pk_%(table_name)s",
 }
 
-ENUMERATIONS = (Side, OrderType, TimeInForce, Leg, OrdStatus, ExecType, ExitReason, SessionPhase)
+ENUMERATIONS = (
+    Side, OrderType, TimeInForce, Leg, OrdStatus, ExecType, ExitReason, SessionPhase,
+    AlertLevel, BlockKind, CashKind, TradingState,
+)  # fmt: skip
 
 Document = dict[str, Any]
 Computed = Annotated[Decimal, "computed"]  # averages, ratios and results: any number of decimals
@@ -43,6 +49,7 @@ class Base(DeclarativeBase):
         Document: JSON(),
         tuple[str, ...]: Strings(),
         tuple[Finding, ...]: Findings(),
+        tuple[Break, ...]: Breaks(),
         **{names: Named(names) for names in ENUMERATIONS},
     }
 
@@ -53,3 +60,8 @@ class Recorded:
     record_no: Mapped[int] = mapped_column(
         BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True
     )
+
+
+def only_where(condition: str) -> dict[str, TextClause]:
+    """Makes an index partial on both databases: it holds only the rows for which the condition is true."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}

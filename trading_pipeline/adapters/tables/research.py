@@ -27,6 +27,7 @@ class ScanSnapshotRow(Recorded, Base):
     created_at: Mapped[datetime]
     run_id: Mapped[str]
     changes: Mapped[Document]
+    source: Mapped[str] = mapped_column(server_default="sabr20")
 
 
 class SetupRow(Base):
@@ -47,7 +48,7 @@ class SetupRow(Base):
     reward_risk: Mapped[float]
     entry: Mapped[float]
     stop: Mapped[float]
-    target: Mapped[float]
+    target: Mapped[float | None]
     lowest_low: Mapped[float]
     lower_band: Mapped[float]
     atr: Mapped[float]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
-from trading_pipeline.adapters.tables.base import Base, Computed, Recorded
+from trading_pipeline.adapters.tables.base import Base, Computed, Recorded, only_where
 from trading_pipeline.domain.orders import ExecType, Leg, OrderType, OrdStatus, Side, TimeInForce
 from trading_pipeline.domain.positions import ExitReason
 from trading_pipeline.domain.risk import Finding
@@ -31,7 +31,7 @@ class TradePlanRow(Recorded, Base):
     planned_at: Mapped[datetime]
     entry: Mapped[Decimal]
     stop: Mapped[Decimal]
-    target: Mapped[Decimal]
+    target: Mapped[Decimal | None]
     risk_per_share: Mapped[Computed]
     reward_risk: Mapped[Computed]
     multiplier: Mapped[Computed]
@@ -85,7 +85,10 @@ class IntentRow(Recorded, Base):
 
 
 class OrderRow(Recorded, Base):
-    """An order's newest state. `asked_*` keep what was first asked; `claim_*` name who sends it."""
+    """An order's newest state. `asked_*` keep what was first asked; `claim_*` name who sends it.
+
+    `is_working_entry` is set on our own entries until they end, and never again: one per account and symbol.
+    """
 
     __tablename__ = "orders"
     __table_args__ = (
@@ -93,10 +96,11 @@ class OrderRow(Recorded, Base):
         CheckConstraint("cum_qty >= 0", name="cum_qty_not_negative"),
         Index(None, "account", "session"),
         Index(None, "account", "status"),
+        Index("uq_orders_working_entry", "account", "symbol", unique=True, **only_where("is_working_entry")),
     )
 
     client_order_id: Mapped[str] = mapped_column(unique=True)
-    intent_id: Mapped[str] = mapped_column(ForeignKey("intents.intent_id"), index=True)
+    intent_id: Mapped[str | None] = mapped_column(ForeignKey("intents.intent_id"), index=True)
     account: Mapped[str]
     strategy: Mapped[str]
     session: Mapped[date]
@@ -111,6 +115,7 @@ class OrderRow(Recorded, Base):
     status: Mapped[OrdStatus]
     limit_price: Mapped[Decimal | None]
     stop_price: Mapped[Decimal | None]
+    trail_amount: Mapped[Decimal | None]
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("orders.client_order_id"), index=True)
     venue_order_id: Mapped[str | None]
     expires_at: Mapped[datetime | None]
@@ -124,6 +129,7 @@ class OrderRow(Recorded, Base):
     asked_stop_price: Mapped[Decimal | None]
     claim_owner: Mapped[str | None]
     claim_fence: Mapped[int | None] = mapped_column(BigInteger())
+    is_working_entry: Mapped[bool] = mapped_column(server_default=false())
 
 
 class ExecutionReportRow(Recorded, Base):
@@ -145,6 +151,7 @@ class ExecutionReportRow(Recorded, Base):
     stop_price: Mapped[Decimal | None]
     quantity: Mapped[Decimal | None]
     text: Mapped[str]
+    ref_exec_id: Mapped[str] = mapped_column(server_default="")
 
 
 class FillRow(Recorded, Base):
@@ -180,6 +187,7 @@ class PositionRow(Base):
     __table_args__ = (
         CheckConstraint("quantity >= 0", name="quantity_not_negative"),
         Index(None, "account", "symbol"),
+        Index("uq_positions_open", "account", "symbol", unique=True, **only_where("quantity > 0")),
     )
 
     trade_id: Mapped[str] = mapped_column(ForeignKey("orders.client_order_id"), primary_key=True)
@@ -202,12 +210,14 @@ class PositionRow(Base):
 
 
 class TradeRow(Base):
-    """One closed round trip; its position carries the same id."""
+    """One closed round trip, whose position carries the same id; or, as `<trade_id>~2` and so on, what a bust or a late
+    fill changed about it afterwards: only the difference, so of any sign.
+    """
 
     __tablename__ = "trades"
-    __table_args__ = (CheckConstraint("quantity > 0", name="quantity_above_zero"), Index(None, "account", "session"))
+    __table_args__ = (Index(None, "account", "session"),)
 
-    trade_id: Mapped[str] = mapped_column(ForeignKey("orders.client_order_id"), primary_key=True)
+    trade_id: Mapped[str] = mapped_column(primary_key=True)
     account: Mapped[str]
     strategy: Mapped[str]
     symbol: Mapped[str] = mapped_column(index=True)
@@ -217,20 +227,20 @@ class TradeRow(Base):
     quantity: Mapped[Decimal]
     entry_px: Mapped[Computed]
     exit_px: Mapped[Computed]
-    initial_stop: Mapped[Decimal]
-    target: Mapped[Decimal]
+    initial_stop: Mapped[Decimal | None]
+    target: Mapped[Decimal | None]
     gross_usd: Mapped[Computed]
     commission_usd: Mapped[Decimal]
     slippage_usd: Mapped[Computed]
     net_usd: Mapped[Computed]
     return_fraction: Mapped[Computed]
-    r_multiple: Mapped[Computed]
+    r_multiple: Mapped[Computed | None]
     mae_usd: Mapped[Computed]
     mfe_usd: Mapped[Computed]
     exit_reason: Mapped[ExitReason]
-    score: Mapped[float]
+    score: Mapped[float | None]
     state: Mapped[str]
     grade: Mapped[str]
     entry_reason: Mapped[str]
-    snapshot_id: Mapped[str] = mapped_column(ForeignKey("scan_snapshots.snapshot_id"))
-    setup_id: Mapped[str] = mapped_column(ForeignKey("setups.setup_id"))
+    snapshot_id: Mapped[str | None] = mapped_column(ForeignKey("scan_snapshots.snapshot_id"))
+    setup_id: Mapped[str | None] = mapped_column(ForeignKey("setups.setup_id"))

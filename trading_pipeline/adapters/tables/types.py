@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -17,6 +18,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from trading_pipeline.domain.errors import LedgerError
 from trading_pipeline.domain.market import require_aware
 from trading_pipeline.domain.money import plain
+from trading_pipeline.domain.reconciliation import Break, BreakKind
 from trading_pipeline.domain.risk import Code, Finding, Verdict
 
 EXACT_PLACES = 8
@@ -165,6 +167,19 @@ class Findings(TypeDecorator[tuple[Finding, ...]]):
 
     def process_result_value(self, value: list[dict[str, Any]] | None, dialect: Dialect) -> tuple[Finding, ...] | None:
         return None if value is None else tuple(_finding(document) for document in value)
+
+
+class Breaks(TypeDecorator[tuple[Break, ...]]):
+    """What a reconciliation found, as a JSON list."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[Break, ...] | None, dialect: Dialect) -> list[dict[str, str]] | None:
+        return None if value is None else [{**asdict(one), "kind": one.kind.value} for one in value]
+
+    def process_result_value(self, value: list[dict[str, Any]] | None, dialect: Dialect) -> tuple[Break, ...] | None:
+        return None if value is None else tuple(Break(**{**one, "kind": BreakKind(one["kind"])}) for one in value)
 
 
 def document_text(value: object) -> str:

@@ -1,0 +1,134 @@
+"""The ledger's section of orders, execution reports and fills."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+
+from sqlalchemy import update
+
+from trading_pipeline.adapters import ledger_records as kinds
+from trading_pipeline.adapters.ledger_outbox import status_entry
+from trading_pipeline.adapters.ledger_records import verify
+from trading_pipeline.adapters.ledger_rows import Condition, Rows
+from trading_pipeline.domain.errors import LedgerError
+from trading_pipeline.domain.money import ZERO
+from trading_pipeline.domain.orders import EXTERNAL, TERMINAL, ExecType, ExecutionReport, Fill, Leg, Order, OrdStatus
+
+
+class OrderRows(Rows):
+    """Orders, what was said about them, and what they filled."""
+
+    def add_order(self, order: Order) -> bool:
+        """Record an order; the second time what was asked must be the same, whatever became of it since."""
+        asked = {column: getattr(order, field) for column, field in kinds.ASKED.items()}
+        return self._add(kinds.ORDERS, order, **asked, is_working_entry=_is_working_entry(order))
+
+    def order(self, client_order_id: str) -> Order | None:
+        return self._one(kinds.ORDERS, client_order_id)
+
+    def children(self, client_order_id: str) -> Sequence[Order]:
+        """Legs whose parent the order is, by leg."""
+        legs = self._orders(kinds.ORDERS.table.c.parent_id == client_order_id)
+        return sorted(legs, key=lambda order: order.leg.value)
+
+    def save_order(self, order: Order) -> None:
+        """Store the order's new state; raises LedgerError when it was never added, or shares would be lost."""
+        self._require_writable()
+        recorded = self.order(order.client_order_id)
+        if recorded is None:
+            raise LedgerError(f"order {order.client_order_id} was never added to the ledger: add_order comes first.")
+        if order.cum_qty < recorded.cum_qty:
+            self._require_taken_back(recorded, order)
+        self._save_state(recorded, order)
+        if order.status is not recorded.status:
+            self._outbox.add(status_entry(recorded, order))
+
+    def claim_order(self, client_order_id: str, owner: str, fence: int) -> bool:
+        """Compare-and-set: True for the one caller that may send; a claim is never given twice, not even to `owner`."""
+        self._require_writable()
+        columns = kinds.ORDERS.table.c
+        free = (columns.claim_owner.is_(None), columns.status == OrdStatus.PENDING_NEW)
+        claim = update(kinds.ORDERS.table).where(columns.client_order_id == client_order_id, *free)
+        return self._connection.execute(claim.values(claim_owner=owner, claim_fence=fence)).rowcount == 1
+
+    def unsent_orders(self, account: str) -> Sequence[Order]:
+        """Orders PendingNew and not claimed, or claimed and never acknowledged, oldest first."""
+        columns = kinds.ORDERS.table.c
+        return self._orders(columns.account == account, columns.status == OrdStatus.PENDING_NEW)
+
+    def open_orders(self, account: str) -> Sequence[Order]:
+        """Orders the venue may still execute (in doubt and unsent ones included), oldest first."""
+        columns = kinds.ORDERS.table.c
+        return self._orders(columns.account == account, columns.status.not_in(sorted(TERMINAL)))
+
+    def orders(self, account: str, session: date) -> Sequence[Order]:
+        columns = kinds.ORDERS.table.c
+        return self._orders(columns.account == account, columns.session == session)
+
+    def add_report(self, broker: str, report: ExecutionReport) -> bool:
+        return self._add(kinds.REPORTS, report, broker=broker)
+
+    def reports(self, client_order_id: str) -> Sequence[ExecutionReport]:
+        """What was said about one order, oldest first."""
+        columns = kinds.REPORTS.table.c
+        where = columns.client_order_id == client_order_id
+        return self._all(kinds.REPORTS, where, order=(columns.occurred_at, columns.record_no))
+
+    def add_fill(self, fill: Fill) -> bool:
+        return self._add(kinds.FILLS, fill)
+
+    def fills(self, account: str, *, session: date | None = None, symbol: str | None = None) -> Sequence[Fill]:
+        """Fills in order of execution."""
+        columns = kinds.FILLS.table.c
+        wanted = [columns.account == account]
+        wanted += [columns.session == session] if session is not None else []
+        wanted += [columns.symbol == symbol] if symbol is not None else []
+        return self._all(kinds.FILLS, *wanted, order=(columns.executed_at, columns.record_no))
+
+    def _orders(self, *wanted: Condition) -> list[Order]:
+        columns = kinds.ORDERS.table.c
+        return self._all(kinds.ORDERS, *wanted, order=(columns.created_at, columns.record_no))
+
+    def _require_taken_back(self, recorded: Order, order: Order) -> None:
+        reported, taken_back = filled_by(self.reports(order.client_order_id))
+        if recorded.cum_qty - order.cum_qty > taken_back or order.cum_qty < reported:
+            raise LedgerError(
+                f"order {order.client_order_id} has {recorded.cum_qty} shares filled on record and {order.cum_qty} "
+                f"in the state to be stored, and reports took back {taken_back}: filled shares never go away by "
+                "themselves. Read the order again and apply the reports."
+            )
+
+    def _save_state(self, recorded: Order, order: Order) -> None:
+        there, here = kinds.ORDERS.values(recorded), kinds.ORDERS.values(order)
+        verify(kinds.ORDERS, there, here, self._connection.dialect)
+        state = {name: here[name] for name in kinds.ORDER_STATE}
+        if not order.is_open:
+            state["is_working_entry"] = False
+        where = kinds.ORDERS.where(here, ("client_order_id",))
+        self._connection.execute(update(kinds.ORDERS.table).where(where).values(state))
+
+
+def filled_by(reports: Iterable[ExecutionReport]) -> tuple[Decimal, Decimal]:
+    """Shares filled by the trades as they stand after busts and corrections, and shares those took back."""
+    standing: dict[str, Decimal] = {}
+    trade_of: dict[str, str] = {}  # a correction may itself be corrected
+    taken_back = ZERO
+    for report in sorted(reports, key=lambda one: one.exec_type is not ExecType.TRADE):  # trades first, else in order
+        trade = trade_of.get(report.ref_exec_id, report.ref_exec_id)
+        if report.exec_type is ExecType.TRADE:
+            standing[report.exec_id] = report.last_qty
+        elif report.exec_type is ExecType.TRADE_CANCEL:
+            taken_back += report.last_qty
+            standing[trade] = standing.get(trade, ZERO) - report.last_qty
+        elif report.exec_type is ExecType.TRADE_CORRECT:
+            trade_of[report.exec_id] = trade
+            taken_back += max(standing.get(trade, ZERO) - report.last_qty, ZERO)
+            standing[trade] = report.last_qty
+    return sum(standing.values(), ZERO), taken_back
+
+
+def _is_working_entry(order: Order) -> bool:
+    """Of these a symbol has one: what somebody else entered at the venue is a fact, and never refused."""
+    return order.leg is Leg.ENTRY and order.strategy != EXTERNAL and order.is_open
