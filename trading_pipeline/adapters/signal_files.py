@@ -62,13 +62,7 @@ class StoredSignals:
                 f"{len(self._sets)} later ones are there."
             )
         rows = ((row.symbol, row.strength) for row in self._sets[chosen])
-        return signal_set(self.name, chosen or as_of, rows, max_rows=self._max_rows)
-
-
-def given_signals(strengths: Mapping[str, float], *, max_rows: int) -> StoredSignals:
-    """Signals handed over in a call: of whatever instant they are asked for."""
-    rows = [SignalRow(None, symbol, strength) for symbol, strength in strengths.items()]
-    return StoredSignals("signal_call", lambda: rows, max_rows=max_rows)
+        return signal_set(self.name, chosen or as_of, rows, max_rows=self._max_rows, is_timed=chosen is not None)
 
 
 def file_signals(path: Path, *, max_rows: int) -> StoredSignals:

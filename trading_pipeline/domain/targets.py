@@ -50,7 +50,10 @@ class SignalsError(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalSet:
-    """Strengths by symbol, in [-1, 1], all true at one instant. input_hash: SHA-256 of the rows."""
+    """Strengths by symbol, in [-1, 1], all true at one instant.
+
+    input_hash: SHA-256 of the rows, with their instant when they have one of their own: the same set, the same hash.
+    """
 
     source: str
     as_of: datetime
@@ -58,8 +61,12 @@ class SignalSet:
     input_hash: str
 
 
-def signal_set(source: str, as_of: datetime, rows: Iterable[tuple[str, object]], *, max_rows: int) -> SignalSet:
+def signal_set(
+    source: str, as_of: datetime, rows: Iterable[tuple[str, object]], *, max_rows: int, is_timed: bool = True
+) -> SignalSet:
     """Check rows of (symbol, strength) and make a set of them, sorted by symbol.
+
+    is_timed: False for rows without an instant of their own; `as_of` is then when they were asked for.
 
     A single broken row refuses the table: raises SignalsError for a strength that is no number, NaN, infinite or
     outside [-1, 1], an empty or repeated symbol, no rows, more than `max_rows`; NaiveDatetimeError.
@@ -74,7 +81,8 @@ def signal_set(source: str, as_of: datetime, rows: Iterable[tuple[str, object]],
             f"{'; '.join(faults[:NAMED_ROWS])}. A row is a symbol, once, and a strength from -1 to 1."
         )
     strengths = {symbol: float(str(strength)) for symbol, strength in sorted(found)}
-    text = "|".join((source, require_aware(as_of, "time of signals").isoformat(), *map(str, strengths.items())))
+    instant = require_aware(as_of, "time of signals").isoformat() if is_timed else ""
+    text = "|".join((source, instant, *map(str, strengths.items())))
     digest = hashlib.sha256(text.encode()).hexdigest()
     return SignalSet(source=source, as_of=as_of, strengths=strengths, input_hash=digest)
 

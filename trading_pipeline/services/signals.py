@@ -11,10 +11,11 @@ from datetime import date, datetime, timedelta
 import pandas as pd
 
 from trading_pipeline.analytics.indicators import compute_indicators
-from trading_pipeline.domain.errors import MissingResultError
+from trading_pipeline.domain.errors import InputError, MissingResultError
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.setups import ScanSnapshot, Setup
-from trading_pipeline.domain.targets import SOURCES, SignalSet, require_fresh
+from trading_pipeline.domain.targets import SOURCES, SignalSet, require_fresh, signal_set
+from trading_pipeline.domain.trading_session import RiskEvent
 from trading_pipeline.ports import LedgerTransaction, SignalProvider
 from trading_pipeline.services.desk import Provenance
 from trading_pipeline.services.research_desk import ResearchDesk
@@ -69,10 +70,46 @@ def record_session_signals(desk: ResearchDesk, provider: SignalProvider, session
 def _digest_at(provider: SignalProvider, session: date, instant: datetime) -> str | None:
     """What identifies the set known at an instant, whenever it is asked for; None when there is none yet."""
     try:
-        found = provider.signals(session, instant)
+        return provider.signals(session, instant).input_hash
     except MissingResultError:
         return None
-    return str(sorted(found.strengths.items())) if found.as_of == instant else found.input_hash
+
+
+@dataclass(frozen=True, slots=True)
+class GivenSignals:
+    """Strengths handed over in a call: of whatever instant they are asked for. Implements SignalProvider."""
+
+    strengths: Mapping[str, float]
+    max_rows: int
+    name: str = "signal_call"
+
+    def signals(self, session: date, as_of: datetime) -> SignalSet:  # noqa: ARG002
+        """The strengths as of the instant; raises SignalsError for rows of no use."""
+        return signal_set(self.name, as_of, self.strengths.items(), max_rows=self.max_rows, is_timed=False)
+
+
+def refresh_signals(desk: ResearchDesk, provider: SignalProvider, session: date, instant: datetime) -> None:
+    """Look for new signals while a session runs; what cannot be used is told by a risk event, once, and trades nothing.
+
+    Signals without a time of their own count from when they were first seen.
+    """
+    account = desk.settings.execution.account
+    try:
+        digest = _digest_at(provider, session, instant)
+        with desk.ledger.read() as tx:
+            known = signal_snapshots(desk.provenance, tx, session)
+            last = tx.setups(known[-1].snapshot_id)[:1] if known else ()
+        if digest is not None and digest not in {setup.details["signals_hash"] for setup in last}:
+            record_signals(desk, provider, session, instant)
+    except InputError as error:
+        event_id = hashlib.sha256(f"signals|{account}|{session}|{error.__class__.__name__}".encode()).hexdigest()[:24]
+        event = RiskEvent(
+            event_id=event_id, account=account, session=session, occurred_at=instant, kind="signals_refused",
+            severity="WARNING", message=str(error), data={"provider": provider.name},
+        )  # fmt: skip
+        with desk.ledger.transaction() as tx:
+            if tx.risk_event(event_id) is None:
+                tx.add_risk_event(event)
 
 
 def signal_snapshots(origin: Provenance | None, tx: LedgerTransaction, session: date) -> list[ScanSnapshot]:
@@ -129,7 +166,7 @@ def _setups(desk: ResearchDesk, snapshot: ScanSnapshot, found: SignalSet, daily:
     selected = _selected(desk, found)
     ranked = sorted(found.strengths.items(), key=lambda item: (-abs(item[1]), item[0]))
     return [
-        _setup(snapshot, symbol, strength, rank, daily.get(symbol), found.as_of, selected=symbol in selected)
+        _setup(snapshot, symbol, strength, rank, daily.get(symbol), found, selected=symbol in selected)
         for rank, (symbol, strength) in enumerate(ranked, start=1)
     ]
 
@@ -140,7 +177,7 @@ def _setup(
     strength: float,
     rank: int,
     daily: Daily | None,
-    signals_as_of: datetime,
+    found: SignalSet,
     *,
     selected: bool,
 ) -> Setup:
@@ -154,6 +191,6 @@ def _setup(
         rank=rank, selected=selected,
         details={
             "strength": strength, "daily_atr": atr, "source": snapshot.source,
-            "signals_as_of": signals_as_of.isoformat(),
+            "signals_as_of": found.as_of.isoformat(), "signals_hash": found.input_hash,
         },
     )  # fmt: skip
