@@ -48,6 +48,13 @@ QUIET = path({5: "50.00", 20: "49.90"}, "ABC")
 LOSER = path({5: "50.00", 35: "49.90", 45: "47.00"}, "LOS")
 
 
+ROOMY = {
+    "max_open_risk_fraction": "0.05", "max_open_positions": 8, "max_sector_exposure_fraction": None,
+    "max_correlated_exposure_fraction": None,
+}  # fmt: skip
+"""Every trade of the day fits in; all symbols are of an unknown sector."""
+
+
 def halted(symbol: str = "HLT") -> list[MarketBar]:
     """Trades until minute 85, then no more in this session."""
     return [bar for bar in path({5: "50.00", 40: "49.90"}, symbol) if bar.end_at <= minute(85)]
@@ -61,7 +68,7 @@ def thin(symbol: str = "THN") -> list[MarketBar]:
 def an_eventful_day(stage: Stage) -> Scene:
     """A trailed rally, a stop-out, a time exit, an entry filled in part, one never filled, a refusal, and a halt."""
     bars = [*RALLY, *QUIET, *LOSER, *halted(), *thin(), *flat_bars("50.00", "FAR")]
-    scene = stage.scene(venue=COSTLY, bars=bars, risk={"max_open_risk_fraction": "0.05", "max_open_positions": 8})
+    scene = stage.scene(venue=COSTLY, bars=bars, risk=ROOMY)
     scene.watchlist("XYZ", "ABC", at=15)
     scene.watchlist("LOS", "HLT", "FAR", at=30)
     scene.watchlist("THN", at=45)
@@ -93,8 +100,8 @@ def test_the_day_is_eventful(reference: Reference) -> None:
         reasons = {trade.symbol: trade.exit_reason.value for trade in tx.trades("A")}
         held = {position.symbol for position in tx.positions("A")}
 
-    assert reasons == {"XYZ": "trailing", "LOS": "stop", "ABC": "time", "FAR": "time"}
-    assert held == {"HLT", "THN"}
+    assert reasons == {"XYZ": "trailing", "LOS": "stop", "ABC": "time", "FAR": "time", "THN": "time"}
+    assert held == {"HLT"}
     assert {order.status for order in scene.orders(Leg.ENTRY)} >= {OrdStatus.FILLED, OrdStatus.CANCELED}
     assert ("plan_refused", "INFO") in scene.events()
     assert not [kind for kind, severity in scene.events() if severity == "CRITICAL"]
