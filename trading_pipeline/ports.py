@@ -28,7 +28,7 @@ from trading_pipeline.domain.orders import (
 from trading_pipeline.domain.performance import DailyPerformance, EquityPoint
 from trading_pipeline.domain.positions import Position, Trade
 from trading_pipeline.domain.reconciliation import Reconciliation
-from trading_pipeline.domain.risk import RiskDecision
+from trading_pipeline.domain.risk import RiskDecision, SymbolFacts
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
 from trading_pipeline.domain.targets import SignalSet
 from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
@@ -146,6 +146,21 @@ class ResearchStore(Protocol):
 
     def sessions(self, name: str) -> Sequence[date]:
         """Sessions for which the frame exists, ascending."""
+
+
+class MarketFacts(Protocol):
+    """What limits and filters need to know of symbols besides prices: sectors, earnings, correlations, halts."""
+
+    def facts(
+        self, symbols: Iterable[str], held: Iterable[str], session: date, now: datetime
+    ) -> Mapping[str, SymbolFacts]:
+        """Facts of each of `symbols`, with its correlation to each of `held`; known before the session began.
+
+        Never raises for what a source lacks: the facts say what is unknown or unusable, and why.
+        """
+
+    def value_at_risk_usd(self, values_usd: Mapping[str, Decimal], session: date) -> Decimal | None:
+        """Historical 1-day 95 % VaR of such holdings (USD by symbol); None when it is unknown."""
 
 
 class ClientIdScope(StrEnum):
