@@ -135,6 +135,16 @@ class AutomationSettings(_Frozen):
     max_snapshot_age_minutes: int = Field(20, ge=1, le=120)
 
 
+class StorageSettings(_Frozen):
+    """Where the ledger is kept; no decision depends on it, so it is no part of the digest."""
+
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        description="empty: SQLite in the home; else postgresql://USER:PASSWORD@HOST/DATABASE, "
+        "best given as TRADING_PIPELINE__STORAGE__DATABASE_URL",
+    )
+
+
 class Settings(_Frozen):
     """The whole configuration tree."""
 
@@ -149,13 +159,14 @@ class Settings(_Frozen):
     execution: ExecutionSettings = ExecutionSettings()
     venue: VenueSettings = VenueSettings()
     automation: AutomationSettings = AutomationSettings()
+    storage: StorageSettings = StorageSettings()
 
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON of every setting: the `config_hash` of all that is decided under it.
+        """SHA-256 of the canonical JSON of every setting but storage: the `config_hash` of what is decided under it.
 
         Equal settings have equal digests, however their numbers were written (0.1, 0.10).
         """
-        text = json.dumps(_canonical(self.model_dump()), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(_canonical(self.model_dump(exclude={"storage"})), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 

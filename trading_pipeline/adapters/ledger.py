@@ -25,6 +25,7 @@ from trading_pipeline.domain.errors import LedgerError
 from trading_pipeline.ports import LedgerTransaction
 
 BUSY_TIMEOUT_MS = 10_000
+REAL_CLOCK = SystemClock()
 READ_ONLY = {"ledger_reading": True, "postgresql_readonly": True}
 
 
@@ -36,7 +37,7 @@ def default_url(home: Path) -> str:
 class SqlLedger:
     """ports.Ledger on SQLAlchemy. One writer at a time on SQLite: a transaction inside another one waits in vain."""
 
-    def __init__(self, url: str, *, now: Callable[[], datetime] = SystemClock().now) -> None:
+    def __init__(self, url: str, *, now: Callable[[], datetime] = REAL_CLOCK.now) -> None:
         """now: the real clock, by which leases expire, whatever clock the session runs on."""
         self._engine = ledger_engine(url)
         self._now = now

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, Date, Integer, MetaData, String, TextClause, text
+from sqlalchemy import JSON, BigInteger, Date, Index, Integer, MetaData, String, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from trading_pipeline.adapters.tables.types import Breaks, Derived, Exact, Findings, Finite, Named, Strings, UtcInstant
@@ -62,6 +62,6 @@ class Recorded:
     )
 
 
-def only_where(condition: str) -> dict[str, TextClause]:
-    """Makes an index partial on both databases: it holds only the rows for which the condition is true."""
-    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+def only_one(name: str, *columns: str, where: str) -> Index:
+    """A unique index over only the rows for which the condition is true, on both databases."""
+    return Index(name, *columns, unique=True, sqlite_where=text(where), postgresql_where=text(where))

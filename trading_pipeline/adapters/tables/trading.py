@@ -8,7 +8,7 @@ from decimal import Decimal
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
-from trading_pipeline.adapters.tables.base import Base, Computed, Recorded, only_where
+from trading_pipeline.adapters.tables.base import Base, Computed, Recorded, only_one
 from trading_pipeline.domain.orders import ExecType, Leg, OrderType, OrdStatus, Side, TimeInForce
 from trading_pipeline.domain.positions import ExitReason
 from trading_pipeline.domain.risk import Finding
@@ -96,7 +96,7 @@ class OrderRow(Recorded, Base):
         CheckConstraint("cum_qty >= 0", name="cum_qty_not_negative"),
         Index(None, "account", "session"),
         Index(None, "account", "status"),
-        Index("uq_orders_working_entry", "account", "symbol", unique=True, **only_where("is_working_entry")),
+        only_one("uq_orders_working_entry", "account", "symbol", where="is_working_entry"),
     )
 
     client_order_id: Mapped[str] = mapped_column(unique=True)
@@ -187,7 +187,7 @@ class PositionRow(Base):
     __table_args__ = (
         CheckConstraint("quantity >= 0", name="quantity_not_negative"),
         Index(None, "account", "symbol"),
-        Index("uq_positions_open", "account", "symbol", unique=True, **only_where("quantity > 0")),
+        only_one("uq_positions_open", "account", "symbol", where="quantity > 0"),
     )
 
     trade_id: Mapped[str] = mapped_column(ForeignKey("orders.client_order_id"), primary_key=True)
