@@ -18,6 +18,7 @@ TradingPipelineError                 a person can act on the message; the comman
 │   ├── PositionWouldCrossZero       a fill would sell what is not owned
 │   ├── OrderRefused                 the venue said no, definitively
 │   ├── OutcomeUnknown               the venue may or may not have the order: query, never assume
+│   ├── LeaseHeld                    another process leads: this one may not start
 │   └── LeaseLost                    another process leads now: this one may neither send nor write
 └── LedgerError
     ├── LedgerUnavailable            the database is gone, locked, full or read-only: nothing was written
@@ -116,6 +117,10 @@ class OrderRefused(TradingError):
 
 class OutcomeUnknown(TradingError):
     """The venue may or may not have taken the order: query by client_order_id, never resend blindly."""
+
+
+class LeaseHeld(TradingError):
+    """Another process leads: this one may not start."""
 
 
 class LeaseLost(TradingError):

@@ -22,9 +22,7 @@ class SubmissionRules(BaseModel):
     protective_fraction: float = Field(
         0.3, ge=0, lt=1, description="of those requests: kept for protective orders, exits and cancels"
     )
-    lookups: int = Field(
-        3, ge=1, le=10, description="how often an order in doubt is looked for before it is sent again"
-    )
+    lookups: int = Field(3, ge=1, le=10, description="looks for an order in doubt before it is sent again")
     lookup_wait_seconds: float = Field(1.0, ge=0, le=60, description="after the first lookup; each wait doubles")
 
 

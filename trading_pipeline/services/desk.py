@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot
-from trading_pipeline.ports import Broker, Clock, Ledger, LedgerTransaction
+from trading_pipeline.ports import Broker, Clock, Ledger, LedgerTransaction, MarketFacts, ResearchStore
+from trading_pipeline.services.border import Border
+from trading_pipeline.services.facts import NothingKnown
+from trading_pipeline.services.lease import HeldLease
 from trading_pipeline.settings import ExecutionSettings
 
 
@@ -32,6 +35,14 @@ class Desk:
     base_bar_minutes: int = 0
     any_research: bool = False
     """True in a room whose ledger holds only the research it is to decide on, whoever made it."""
+    lease: HeldLease | None = None
+    """The right to lead, checked right before each order leaves; None in a room that nobody else can enter."""
+    border: Border | None = None
+    """The broker's border, which paces and counts; None where nothing is to be paced or counted."""
+    facts: MarketFacts = field(default_factory=NothingKnown)
+    """Sectors, earnings and correlations for the risk checks; by default nothing is known."""
+    frames: ResearchStore | None = None
+    """Indicators that exits may look at; None: no such exit happens."""
 
     def snapshots(self, tx: LedgerTransaction, session: date) -> Sequence[ScanSnapshot]:
         """Watchlists of the session made by the desk's own code and configuration, ascending by as_of."""

@@ -134,7 +134,7 @@ def test_an_order_that_left_before_a_crash_is_not_ended_because_its_report_is_la
 
     assert dispatch_due(scene.desk(at=30)) == Dispatched()
 
-    assert scene.order().status is OrdStatus.PENDING_NEW
+    assert scene.order().status is OrdStatus.NEW
     assert at_venue(scene) == 3
 
 

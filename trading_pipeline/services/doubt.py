@@ -1,0 +1,101 @@
+"""Ending a doubt: the venue is asked what became of an order, several times, before the order may be sent again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from enum import Enum, auto
+
+from trading_pipeline.domain.errors import OutcomeUnknown
+from trading_pipeline.domain.orders import Order, OrdStatus
+from trading_pipeline.ports import ClientIdScope, LedgerTransaction, VenueOrder
+from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.local_reports import acknowledge
+
+
+class Verdict(Enum):
+    """What the venue's answers allow."""
+
+    FOUND = auto()
+    NEVER_ARRIVED = auto()
+    UNKNOWN = auto()
+    UNKNOWABLE = auto()
+
+
+def look_for(desk: Desk, order: Order) -> Verdict:
+    """Ask for an order that may or may not have arrived; one that is found is adopted.
+
+    NEVER_ARRIVED: the same id may be sent again. UNKNOWN: the venue does not answer now. UNKNOWABLE: this venue does
+    not keep our ids, so its not knowing the order proves nothing.
+    """
+    try:
+        found = _found(desk, order)
+        if found is None:
+            return _absence(desk, order)
+        adopt(desk, order, found)
+    except OutcomeUnknown:
+        return Verdict.UNKNOWN
+    return Verdict.FOUND
+
+
+def _found(desk: Desk, order: Order) -> VenueOrder | None:
+    """Look several times, at increasing waits: a request may still be on its way when its answer is given up.
+
+    One that a dead process had claimed is looked for once where the venue refuses a second order under its id.
+    """
+    rules = desk.rules.submission
+    keeps_ids = desk.broker.capabilities.client_id_scope is ClientIdScope.FOREVER
+    looks = 1 if keeps_ids and order.status is OrdStatus.PENDING_NEW else rules.lookups
+    for look in range(looks):
+        if look:
+            wait = rules.lookup_wait_seconds * 2 ** (look - 1)
+            desk.clock.sleep_until(desk.clock.now() + timedelta(seconds=wait))
+        found = desk.broker.order(order.client_order_id)
+        if found is not None:
+            return found
+    return None
+
+
+def _absence(desk: Desk, order: Order) -> Verdict:
+    match desk.broker.capabilities.client_id_scope:
+        case ClientIdScope.FOREVER:
+            return Verdict.NEVER_ARRIVED
+        case ClientIdScope.OPEN_ORDERS:
+            return Verdict.FOUND if _left_a_trace(desk, order) else Verdict.NEVER_ARRIVED
+        case ClientIdScope.NONE:
+            return Verdict.UNKNOWABLE
+
+
+def _left_a_trace(desk: Desk, order: Order) -> bool:
+    """True when open orders or executions since its creation name it: reports will tell the rest."""
+    if any(one.client_order_id == order.client_order_id for one in desk.broker.open_orders()):
+        return True
+    reports = desk.broker.execution_reports(order.created_at)
+    return any(report.client_order_id == order.client_order_id for report in reports)
+
+
+def adopt(desk: Desk, order: Order, found: VenueOrder) -> None:
+    """An earlier attempt did reach the venue: that ends a doubt, and the venue's reports tell the rest."""
+    if order.status is OrdStatus.IN_DOUBT:
+        acknowledge(desk, order, found.venue_order_id, desk.clock.now())
+    if not _names_our_legs(desk):
+        _name_legs(desk, order)
+
+
+def _names_our_legs(desk: Desk) -> bool:
+    """False at a venue that makes a bracket's legs itself and so numbers them its own way."""
+    return desk.broker.capabilities.client_id_scope is not ClientIdScope.NONE
+
+
+def _name_legs(desk: Desk, order: Order) -> None:
+    """Note the venue's ids of a bracket's legs, matched by parent, side and type."""
+    at_venue = [one for one in desk.broker.open_orders() if one.parent_id == order.client_order_id]
+    with desk.ledger.transaction() as tx:
+        for leg in tx.children(order.client_order_id):
+            _name_leg(tx, leg, at_venue)
+
+
+def _name_leg(tx: LedgerTransaction, leg: Order, at_venue: list[VenueOrder]) -> None:
+    same = [one for one in at_venue if (one.side, one.order_type) == (leg.side, leg.order_type)]
+    if len(same) == 1 and leg.venue_order_id is None:
+        tx.save_order(replace(leg, venue_order_id=same[0].venue_order_id))

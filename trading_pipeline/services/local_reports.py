@@ -1,0 +1,124 @@
+"""What we say about an order ourselves: it was acknowledged, refused, never sent, or nobody knows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from trading_pipeline.domain.control import Block, BlockKind
+from trading_pipeline.domain.errors import IllegalTransition
+from trading_pipeline.domain.order_states import advance
+from trading_pipeline.domain.orders import ExecType, ExecutionReport, Order, OrdStatus
+from trading_pipeline.domain.submission import in_doubt_block_id
+from trading_pipeline.domain.trading_session import RiskEvent
+from trading_pipeline.ports import LedgerTransaction
+from trading_pipeline.services.desk import Desk
+
+LOCAL = "local"
+"""Broker name of reports we make ourselves."""
+
+
+def report_locally(
+    tx: LedgerTransaction, order: Order, exec_type: ExecType, text: str, now: datetime, *, venue_order_id: str = ""
+) -> Order:
+    """Move an order by a report of our own, once; returns it as it stands then.
+
+    A report that has come too late, after the venue's own word, is not recorded and moves nothing.
+    """
+    current = tx.order(order.client_order_id) or order
+    exec_id = f"{current.client_order_id}-{exec_type.value}"
+    if any(known.exec_id == exec_id for known in tx.reports(current.client_order_id)):
+        return current
+    report = ExecutionReport(
+        exec_id=exec_id, client_order_id=current.client_order_id,
+        venue_order_id=venue_order_id, exec_type=exec_type, occurred_at=now, text=text,
+    )  # fmt: skip
+    try:
+        moved = advance(current, report)
+    except IllegalTransition:
+        return current
+    tx.add_report(LOCAL, report)
+    tx.save_order(moved)
+    return moved
+
+
+def acknowledge(desk: Desk, order: Order, venue_order_id: str, now: datetime) -> None:
+    """The venue took it, in person: New under the venue's id, unless its reports have said more already."""
+    with desk.ledger.transaction() as tx:
+        current = tx.order(order.client_order_id) or order
+        if current.status in {OrdStatus.PENDING_NEW, OrdStatus.IN_DOUBT}:
+            report_locally(tx, current, ExecType.NEW, "", now, venue_order_id=venue_order_id)
+        settle_blocks(desk, tx, now)
+
+
+def end_locally(desk: Desk, order: Order, exec_type: ExecType, text: str, now: datetime) -> None:
+    """End an order that is not at the venue, and the legs that depend on it."""
+    end_all_locally(desk, [order], exec_type, text, now)
+
+
+def end_all_locally(desk: Desk, orders: list[Order], exec_type: ExecType, text: str, now: datetime) -> None:
+    """End orders that are not at the venue, and the legs that depend on them, in one transaction."""
+    with desk.ledger.transaction() as tx:
+        for order in orders:
+            for member in (order, *tx.children(order.client_order_id)):
+                report_locally(tx, member, exec_type, text, now)
+        settle_blocks(desk, tx, now)
+
+
+def put_in_doubt(desk: Desk, order: Order, text: str, now: datetime) -> None:
+    """Nobody knows whether the venue has it: InDoubt, the symbol is blocked, and a person hears of it."""
+    with desk.ledger.transaction() as tx:
+        doubted = report_locally(tx, order, ExecType.IN_DOUBT, text, now)
+        if doubted.status is OrdStatus.IN_DOUBT:
+            _block(desk, tx, doubted, text, now)
+            _say_once(tx, _event(desk, doubted, "order_in_doubt", "WARNING", text, now))
+
+
+def give_up_looking(desk: Desk, order: Order, now: datetime) -> None:
+    """It was not found, and this venue cannot rule out that it has it: only a person can end the doubt."""
+    text = (
+        f"{order.client_order_id} ({order.side.value} {order.quantity} {order.symbol}) left at {order.submitted_at} "
+        f"and the venue cannot say whether it arrived. Look at the venue's own screen, then: trading-pipeline "
+        f"reconcile"
+    )
+    with desk.ledger.transaction() as tx:
+        doubted = report_locally(tx, order, ExecType.IN_DOUBT, text, now)
+        _block(desk, tx, doubted, text, now)
+        _say_once(tx, _event(desk, doubted, "order_lost", "CRITICAL", text, now))
+
+
+def settle_blocks(desk: Desk, tx: LedgerTransaction, now: datetime) -> None:
+    """Lift the blocks of orders that are in doubt no more, whoever ended the doubt."""
+    for block in tx.blocks(desk.account):
+        if block.kind is not BlockKind.IN_DOUBT:
+            continue
+        order = tx.order(block.block_id.removeprefix(in_doubt_block_id("")))
+        if order is None or order.status is not OrdStatus.IN_DOUBT:
+            tx.clear_block(block.block_id, now, LOCAL)
+
+
+def _block(desk: Desk, tx: LedgerTransaction, order: Order, reason: str, now: datetime) -> None:
+    block_id = in_doubt_block_id(order.client_order_id)
+    if all(block.block_id != block_id for block in tx.blocks(desk.account, symbol=order.symbol)):
+        tx.add_block(
+            Block(
+                block_id=block_id,
+                account=desk.account,
+                symbol=order.symbol,
+                kind=BlockKind.IN_DOUBT,
+                reason=f"order {order.client_order_id} is in doubt: {reason}",
+                since=now,
+            )
+        )
+
+
+def _event(desk: Desk, order: Order, kind: str, severity: str, message: str, now: datetime) -> RiskEvent:
+    return RiskEvent(
+        event_id=f"{kind}-{order.client_order_id}", account=desk.account, session=order.session, occurred_at=now,
+        kind=kind, severity=severity, message=message,
+        data={"client_order_id": order.client_order_id, "symbol": order.symbol},
+    )  # fmt: skip
+
+
+def _say_once(tx: LedgerTransaction, event: RiskEvent) -> None:
+    if tx.risk_event(event.event_id) is None:
+        tx.add_risk_event(event)

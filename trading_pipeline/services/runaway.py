@@ -1,0 +1,90 @@
+"""What stops a strategy or a venue that has gone wrong: too many intents, orders nobody decided, a row of refusals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+
+from trading_pipeline.domain.control import TradingState
+from trading_pipeline.domain.orders import Order
+from trading_pipeline.domain.risk import RiskLimits
+from trading_pipeline.domain.submission import errors_in_a_row, grows_exposure
+from trading_pipeline.ports import LedgerTransaction
+from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.trading_state import trip
+
+
+def halt_a_runaway(desk: Desk, waiting: Sequence[Order]) -> bool:
+    """HALTED before any leaves when more entries wait than decisions within the limits could have made.
+
+    Deciding keeps to these limits; what exceeds them here was written past the decisions.
+    """
+    if not waiting:
+        return False
+    with desk.ledger.read() as tx:
+        reason = _excess(desk.rules.risk, waiting, _left_before(desk, tx, waiting[0]))
+    if not reason:
+        return False
+    with desk.ledger.transaction() as tx:
+        return trip(
+            tx, desk.account, waiting[0].session, TradingState.HALTED, rule="too_many_intents",
+            reason=f"{reason}: a strategy writes intents past the limits; none of them was sent",
+            at=desk.clock.now(),
+        )  # fmt: skip
+
+
+def _left_before(desk: Desk, tx: LedgerTransaction, one: Order) -> list[Order]:
+    orders = tx.orders(desk.account, one.session)
+    return [o for o in orders if grows_exposure(o) and o.parent_id is None and o.submitted_at is not None]
+
+
+def _excess(limits: RiskLimits, waiting: Sequence[Order], left: Sequence[Order]) -> str:
+    if len(waiting) > limits.max_orders_per_execution:
+        return f"{len(waiting)} entries wait at once (max_orders_per_execution {limits.max_orders_per_execution})"
+    if len(waiting) + len(left) > limits.max_orders_per_day:
+        return f"{len(waiting) + len(left)} entries today (max_orders_per_day {limits.max_orders_per_day})"
+    by_symbol = Counter(order.symbol for order in (*waiting, *left))
+    symbol, count = by_symbol.most_common(1)[0]
+    if count > limits.max_orders_per_symbol_per_day:
+        return f"{count} entries in {symbol} today (max_orders_per_symbol_per_day)"
+    return ""
+
+
+def watch_the_border(desk: Desk, failed_in: date | None) -> None:
+    """HALTED when an order left that nobody had claimed; REDUCING when the last ones of the session all failed."""
+    _watch_orders_out(desk)
+    if failed_in is not None:
+        _watch_failures(desk, failed_in)
+
+
+def _watch_orders_out(desk: Desk) -> None:
+    """Orders out, counted at the socket, against intents in: claims on record."""
+    if desk.border is None or not (new := desk.border.uncompared()):
+        return
+    with desk.ledger.read() as tx:
+        orders = {order_id: tx.order(order_id) for order_id in new}
+    stray = [order_id for order_id, order in sorted(orders.items()) if order is None or order.submitted_at is None]
+    if stray:
+        session = desk.clock.now().date()
+        with desk.ledger.transaction() as tx:
+            trip(
+                tx, desk.account, session, TradingState.HALTED, rule="orders_without_intent",
+                reason=f"{len(stray)} order(s) left without a claim on record (first: {stray[0]}): somebody sends "
+                "past the dispatcher", at=desk.clock.now(), data={"client_order_ids": ", ".join(stray[:10])},
+            )  # fmt: skip
+    desk.border.compared(new)
+
+
+def _watch_failures(desk: Desk, session: date) -> None:
+    now, limit = desk.clock.now(), desk.rules.risk.reject_streak_to_reduce
+    with desk.ledger.read() as tx:
+        record = tx.trading_state(desk.account)
+        row = errors_in_a_row(tx.orders(desk.account, session), record.changed_at if record else None)
+    if row < limit:
+        return
+    with desk.ledger.transaction() as tx:
+        trip(
+            tx, desk.account, session, TradingState.REDUCING, rule="error_streak",
+            reason=f"{row} orders in a row were refused or went unanswered (reject_streak_to_reduce {limit})", at=now,
+        )  # fmt: skip
