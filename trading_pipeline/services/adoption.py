@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from trading_pipeline.domain.control import Block, BlockKind
-from trading_pipeline.domain.orders import EXTERNAL, Leg, Order, OrderType, OrdStatus, Side
+from trading_pipeline.domain.orders import EXTERNAL, ExecType, Leg, Order, OrderType, OrdStatus, Side
 from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.ports import LedgerTransaction, VenueOrder
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import digest
+from trading_pipeline.services.local_reports import report_locally
 from trading_pipeline.services.order_sync import sync_orders
 
 SELL_LEGS = {OrderType.MARKET: Leg.EXIT, OrderType.LIMIT: Leg.TARGET}
@@ -25,11 +26,17 @@ def adopt_orders(desk: Desk, record: SessionRecord, found: Sequence[VenueOrder])
     with desk.ledger.transaction() as tx:
         new = [view for view in found if tx.order(view.client_order_id) is None]
         for view in new:
-            tx.add_order(adopted(desk, tx, record, view, now))
+            record_adopted(tx, adopted(desk, tx, record, view, now))
             block_external(desk, tx, view.symbol, f"order {view.client_order_id} was made by others", now)
     if new:
         sync_orders(desk, record.session, record.started_at)
     return len(new)
+
+
+def record_adopted(tx: LedgerTransaction, order: Order) -> None:
+    """Recorded as New from the first moment: what is PendingNew the dispatcher would send."""
+    tx.add_order(order)
+    report_locally(tx, order, ExecType.NEW, order.text, order.created_at, venue_order_id=order.venue_order_id or "")
 
 
 def adopted(desk: Desk, tx: LedgerTransaction, record: SessionRecord, view: VenueOrder, now: datetime) -> Order:

@@ -13,15 +13,14 @@ from itertools import groupby
 
 from trading_pipeline.domain.control import Block, BlockKind
 from trading_pipeline.domain.errors import MissingResultError, OutcomeUnknown
-from trading_pipeline.domain.order_states import advance
-from trading_pipeline.domain.orders import EXTERNAL, ExecType, ExecutionReport, OrdStatus
+from trading_pipeline.domain.orders import EXTERNAL, ExecType, OrdStatus
 from trading_pipeline.domain.reconciliation import Break, BreakKind, Reconciliation, judged
 from trading_pipeline.domain.trading_session import RiskEvent, SessionRecord
 from trading_pipeline.ports import ClientIdScope, LedgerTransaction, VenueOrder
 from trading_pipeline.services.adoption import adopt_orders
 from trading_pipeline.services.desk import Desk
-from trading_pipeline.services.dispatch import LOCAL
 from trading_pipeline.services.entries import digest
+from trading_pipeline.services.local_reports import report_locally, settle_blocks
 from trading_pipeline.services.venue_sides import Look, import_cash, look
 
 BY = "reconcile"
@@ -113,6 +112,7 @@ def _settle(desk: Desk, record: SessionRecord, seen: Look) -> Reconciliation:
         _lock(tx, passed)
         _take_over_ends(desk, tx, seen, confirmed, at)
         _release_external(tx, passed)
+        settle_blocks(desk, tx, at)
     return passed
 
 
@@ -196,13 +196,8 @@ def _take_over_ends(desk: Desk, tx: LedgerTransaction, seen: Look, confirmed: Se
         order = tx.order(view.client_order_id) if view.client_order_id in differing else None
         if order is None or not order.is_open or view.cum_qty != order.cum_qty or view.status not in ENDS:
             continue
-        report = ExecutionReport(
-            exec_id=f"{order.client_order_id}-reconciled-{view.status.value}", client_order_id=order.client_order_id,
-            venue_order_id=view.venue_order_id, exec_type=ENDS[view.status], occurred_at=at,
-            text="the venue says so when asked; its report was lost",
-        )  # fmt: skip
-        if tx.add_report(LOCAL, report):
-            tx.save_order(advance(order, report))
+        text = "the venue says so when asked; its report was lost"
+        report_locally(tx, order, ENDS[view.status], text, at, venue_order_id=view.venue_order_id)
 
 
 def _strangers(passed: Reconciliation, seen: Look) -> list[VenueOrder]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -33,8 +34,8 @@ class Holding:
     """A position as the venue tells it."""
 
     symbol: str
-    quantity: object
-    avg_px: object
+    quantity: Decimal
+    avg_px: Decimal
 
 
 Sides = tuple[OurSide, TheirSide]
@@ -51,7 +52,7 @@ def agreeing(*symbols: str) -> Sides:
     )  # fmt: skip
     theirs = TheirSide(
         broker="simulated", orders=tuple(order for order in orders if order.is_open),
-        positions=tuple(Holding(s, dec(100), dec(50)) for s in symbols),  # type: ignore[arg-type]
+        positions=tuple(Holding(s, dec(100), dec(50)) for s in symbols),
         executions=tuple(trades), cash_usd=ours.cash_usd,
     )  # fmt: skip
     return ours, theirs
@@ -83,7 +84,7 @@ def positions(theirs: TheirSide, symbol: str, quantity: int, avg_px: object = 50
     """The venue holds that many shares of the symbol."""
     others = [held for held in theirs.positions if held.symbol != symbol]
     held = [Holding(symbol, dec(quantity), dec(avg_px))] if quantity else []
-    return replace(theirs, positions=(*others, *held))  # type: ignore[arg-type]
+    return replace(theirs, positions=(*others, *held))
 
 
 def open_orders(sides: Sides) -> tuple[Order, ...]:
