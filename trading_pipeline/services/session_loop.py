@@ -26,6 +26,7 @@ from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.dispatch import Dispatched, dispatch_due
 from trading_pipeline.services.entries import decide_on_snapshot
 from trading_pipeline.services.order_sync import sync_orders
+from trading_pipeline.services.rebalancer import Rebalancer
 
 Progress = Callable[[datetime, int, int], None]
 
@@ -45,6 +46,8 @@ class SessionLoop:
     """True when watchlists are made while the loop runs; else all of the session's are there from the start."""
     session_after: Callable[[date], date] | None = None
     """The calendar's next session; None when nobody looks whether one was left out."""
+    rebalancer: Rebalancer | None = None
+    """Carries out external signals; None: those on record, with nobody looking for new ones."""
     _synced_to: datetime | None = None
     _applied: set[str] = field(default_factory=set)
     _delivered: dict[str, datetime] = field(default_factory=dict)
@@ -60,8 +63,7 @@ class SessionLoop:
             return record
         if record.cursor_at is None:
             self.desk.clock.sleep_until(self.times.opens_at)
-            self._sync(record)
-            self._protect(record)
+            self._open(record)
         ends = self.feed.bar_ends(self.times)
         self._quotes = self.feed.quotes(self.times, record.cursor_at, self._watched()) if record.cursor_at else {}
         self._snapshots = self._read_snapshots()
@@ -90,6 +92,17 @@ class SessionLoop:
             tx.add_equity_point(self._point(tx, record, self.times.opens_at))
         return record
 
+    def _open(self, record: SessionRecord) -> None:
+        """Before the first bar: splits and dividends of the day, then a stop for what nothing covers."""
+        splits, dividends = self.feed.actions(self.times)
+        care.apply_splits(self.desk, self.times, splits)
+        if self.market is not None:
+            self.market.on_session_open(self.times, splits, dividends)
+        self._sync(record)
+        if care.guard_protection(self.desk, self.times):
+            self._sync(record)
+        self._protect(record)
+
     def _require_time_to_leave(self) -> None:
         lead, bar = self.desk.rules.exits.flatten_before_close_minutes, self.feed.base_minutes()
         if lead < 2 * bar:
@@ -102,14 +115,16 @@ class SessionLoop:
         self, record: SessionRecord, instant: datetime, done_before: datetime | None, *, bars_left: int
     ) -> SessionRecord:
         desk, before, snapshot = self.desk, self._quotes, self._snapshot_at(instant)
+        signals = self._rebalancer().due(desk, instant)
         wanted = self._watched(snapshot) | (self.market.symbols_of_interest() if self.market else frozenset())
-        if not wanted and snapshot is None:
+        if not wanted and snapshot is None and signals is None:
             return self._record_idle(record, instant)
         record = self._catch_up(record, done_before)
         if self.market is not None:
             self._deliver_bars(self.market, wanted, done_before or self.times.opens_at, instant)
         self._sync(record)
         self._quotes = self.feed.quotes(self.times, instant, self._watched(snapshot))
+        care.flag_unannounced_splits(desk, self.times, self._quotes)
         positions = care.mark_positions(desk, self._quotes)
         care.cancel_stale_entries(desk, self.times)
         care.take_partial_profits(desk, self.times, positions, before, self._quotes)
@@ -119,8 +134,12 @@ class SessionLoop:
         elif positions:
             self._prepare_the_night(record)
         if snapshot is not None and desk.rules.decider == "loop":
-            decide_on_snapshot(desk, snapshot, self.times, self._quotes)
+            if desk.rules.signals == "sabr20":
+                decide_on_snapshot(desk, snapshot, self.times, self._quotes)
             self._decided = snapshot.snapshot_id
+        if signals is not None and bars_left > 1 and self._rebalancer().step(desk, signals, instant):
+            self._sync(record)
+            self._rebalancer().step(desk, signals, instant)
         dispatch_due(desk)
         self._sync(record)
         self._guard(record, bars_left)
@@ -201,6 +220,11 @@ class SessionLoop:
             ordered = {order.symbol for order in tx.open_orders(self.desk.account)}
             listed = {s.symbol for s in tx.setups(snapshot.snapshot_id) if s.selected} if snapshot else set()
         return frozenset(held | ordered | listed)
+
+    def _rebalancer(self) -> Rebalancer:
+        if self.rebalancer is None:
+            self.rebalancer = Rebalancer(self.feed, self.times, self.live)
+        return self.rebalancer
 
     def _record_step(self, record: SessionRecord, instant: datetime) -> SessionRecord:
         """Every step that acts is recorded: a resumed session repeats only the one it was interrupted in."""

@@ -29,6 +29,7 @@ from trading_pipeline.services.care.exits import free_at_venue, is_leaving, star
 from trading_pipeline.services.care.partial_profit import still_to_sell
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import digest
+from trading_pipeline.services.reductions import pending_reduction
 
 
 def guard_protection(desk: Desk, times: SessionTimes) -> int:
@@ -72,6 +73,7 @@ def _guard(desk: Desk, times: SessionTimes, position: Position) -> int:
         return _alarm_if_bare(desk, times, position, cover.bare)
     with desk.ledger.read() as tx:
         leaving, part = is_leaving(tx, position), still_to_sell(desk, tx, times, position)
+        part += pending_reduction(desk, tx, times, position)
     wanted = max(cover.held - cover.leaving - part, ZERO)
     changes, missing = resizes(cover, wanted, may_grow=desk.broker.capabilities.replaces_quantity)
     done = sum(_resize(desk, change) for change in changes if not (leaving and _is_sale_by_target(change.exits)))
