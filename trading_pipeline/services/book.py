@@ -55,6 +55,12 @@ def cash_after(opening_cash_usd: Decimal, fills: Sequence[Fill]) -> Decimal:
     return opening_cash_usd + sum((_cash_flow(fill) for fill in fills), ZERO)
 
 
+def recorded_cash(tx: LedgerTransaction, record: SessionRecord) -> Decimal:
+    """Cash (USD) by the record: what the session opened with, its fills, its cash activities (fees, dividends)."""
+    moved = sum((one.amount_usd for one in tx.cash_activities(record.account, session=record.session)), ZERO)
+    return cash_after(record.opening_cash_usd, tx.fills(record.account, session=record.session)) + moved
+
+
 def _cash_flow(fill: Fill) -> Decimal:
     gross = fill.quantity * fill.price
     flow = (gross if fill.side is Side.SELL else -gross) - fill.commission
@@ -66,11 +72,10 @@ def read_holdings(desk: Desk, tx: LedgerTransaction, record: SessionRecord) -> H
 
     The positions carry the stop that is open now, not the one they were last given: without one their notional counts.
     """
-    fills = tx.fills(desk.account, session=record.session)
     open_orders = tx.open_orders(desk.account)
     entries = tuple(order for order in open_orders if order.leg is Leg.ENTRY)
     return Holdings(
-        cash_usd=cash_after(record.opening_cash_usd, fills),
+        cash_usd=recorded_cash(tx, record),
         positions=tuple(replace(p, stop=open_stop(p, open_orders)) for p in tx.positions(desk.account)),
         working=entries,
         entry_prices={order.client_order_id: _entry_price(tx, order) for order in entries},
@@ -86,9 +91,14 @@ def open_stop(position: Position, orders: Sequence[Order]) -> Decimal | None:
 
 
 def _entry_price(tx: LedgerTransaction, entry: Order) -> Decimal:
-    """What a working entry is expected to pay (USD per share): its limit, else the price it was planned at."""
+    """What a working entry is expected to pay (USD per share): its limit, else the price it was planned at.
+
+    What others ordered has no plan: without a limit or a stop it costs nothing before it fills.
+    """
     if entry.limit_price is not None:
         return entry.limit_price
+    if entry.intent_id is None:
+        return entry.stop_price or entry.avg_px
     intent = tx.intent(entry.intent_id)
     plan = tx.plan(intent.plan_id) if intent else None
     if plan is None:
@@ -151,7 +161,7 @@ def exposures(holdings: Holdings, intents: Sequence[Intent]) -> tuple[Exposure, 
         for p in holdings.positions
     ]
     working = [
-        _working(order, holdings.entry_prices[order.client_order_id], reserved.get(order.intent_id))
+        _working(order, holdings.entry_prices[order.client_order_id], reserved.get(order.intent_id or ""))
         for order in holdings.working
     ]
     return (*held, *working)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 
 from trading_pipeline.domain.comparison import compare
 from trading_pipeline.domain.money import ZERO
@@ -13,7 +12,7 @@ from trading_pipeline.domain.orders import ExecType, Order
 from trading_pipeline.domain.reconciliation import Break, BreakKind, OurSide, TheirSide
 from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.ports import LedgerTransaction, VenueOrder
-from trading_pipeline.services.book import cash_after
+from trading_pipeline.services.book import recorded_cash
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.order_sync import sync_orders
 
@@ -101,12 +100,6 @@ def _ours(desk: Desk, tx: LedgerTransaction, record: SessionRecord, theirs: Thei
         fills=tuple(fill for fill in fills if fill.executed_at >= record.started_at),
         equity_usd=cash + sum((held.quantity * (held.mark or held.avg_px) for held in positions), ZERO),
     )  # fmt: skip
-
-
-def recorded_cash(tx: LedgerTransaction, record: SessionRecord) -> Decimal:
-    """Cash (USD) by the record: the session's opening cash, its fills, its cash activities."""
-    moved = sum((one.amount_usd for one in tx.cash_activities(record.account, session=record.session)), ZERO)
-    return cash_after(record.opening_cash_usd, tx.fills(record.account, session=record.session)) + moved
 
 
 def _known(tx: LedgerTransaction, ids: Iterable[str]) -> Iterable[Order]:

@@ -17,11 +17,11 @@ from trading_pipeline.domain.fold import apply_fill
 from trading_pipeline.domain.orders import EXTERNAL, ExecType, Leg, OrderRequest, OrderType, OrdStatus, Side
 from trading_pipeline.domain.reconciliation import BreakKind, Reconciliation
 from trading_pipeline.ports import VenuePosition
+from trading_pipeline.services.book import recorded_cash
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.order_sync import sync_orders
 from trading_pipeline.services.reconcile import Reconciler, reconcile, started
 from trading_pipeline.services.reconciled import why_not_reconciled
-from trading_pipeline.services.venue_sides import recorded_cash
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.state import Holding
 from trading_pipeline_tests.builders import a_fill, a_report, an_order, dec
@@ -327,7 +327,7 @@ def test_an_order_of_others_is_adopted_with_its_fills_and_its_close_is_a_trade_o
         EXTERNAL,
         None,
         OrdStatus.FILLED,
-        7,
+        dec(7),
     )
     assert ("EXT", BlockKind.EXTERNAL) in blocked
     assert after.is_clean
@@ -335,7 +335,7 @@ def test_an_order_of_others_is_adopted_with_its_fills_and_its_close_is_a_trade_o
     assert make_pass.blocks() == []
     with scene.ledger.read() as tx:
         (trade,) = tx.trades("A")
-        assert (trade.strategy, trade.symbol, trade.quantity, trade.setup_id) == (EXTERNAL, "EXT", 7, None)
+        assert (trade.strategy, trade.symbol, trade.quantity, trade.setup_id) == (EXTERNAL, "EXT", dec(7), None)
         assert recorded_cash(tx, started(make_pass.desk(), DAY)) == scene.venue.account().cash_usd
 
 
