@@ -311,6 +311,9 @@ class BarFeed(Protocol):
     def base_minutes(self) -> int:
         """Length of a base bar in minutes."""
 
+    def actions(self, times: SessionTimes) -> tuple[Mapping[str, Decimal], Mapping[str, Decimal]]:
+        """Splits (new shares for one old) and dividends (USD per share) with this ex-date, known before the open."""
+
 
 class SignalProvider(Protocol):
     """Where external signals come from."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from trading_pipeline.domain.corporate import CashActivity
@@ -32,6 +32,10 @@ class ScriptedFeed:
     def __init__(self, bars: Iterable[MarketBar], minutes: int = 5) -> None:
         self._bars = sorted(bars, key=lambda bar: (bar.end_at, bar.symbol))
         self._minutes = minutes
+        self.splits: dict[date, dict[str, Decimal]] = {}
+
+    def actions(self, times: SessionTimes) -> tuple[Mapping[str, Decimal], Mapping[str, Decimal]]:
+        return self.splits.get(times.session, {}), {}
 
     def base_minutes(self) -> int:
         return self._minutes

@@ -60,6 +60,12 @@ class StoredBarFeed:
         """Length of a base bar in minutes; raises MissingBarsError when no intraday bars are stored."""
         return self._timeframe().minutes
 
+    def actions(self, times: SessionTimes) -> tuple[Mapping[str, Decimal], Mapping[str, Decimal]]:
+        """Splits (new shares for one old) and dividends (USD per share) with this ex-date, known before the open."""
+        known = self._store.actions(known_at=times.opens_at)
+        today = known[known["ex_date"] == pd.Timestamp(times.session)]
+        return _values(today[today["kind"] == "split"]), _values(today[today["kind"] == "dividend"])
+
     def bar_ends(self, times: SessionTimes) -> Sequence[datetime]:
         """Instants at which base bars of the session end, ascending, the close included."""
         step = self._timeframe().length
@@ -103,6 +109,11 @@ class StoredBarFeed:
                 raise MissingBarsError(times.session, [], self._timeframe().value)
             self._bars = _by_symbol(frame)
             self._loaded = wanted
+
+
+def _values(actions: pd.DataFrame) -> dict[str, Decimal]:
+    pairs = zip(actions["symbol"], actions["value"], strict=True)
+    return {str(symbol): Decimal(repr(float(value))) for symbol, value in pairs}
 
 
 def _by_symbol(frame: pd.DataFrame) -> dict[str, _SymbolBars]:

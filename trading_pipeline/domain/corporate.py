@@ -55,3 +55,19 @@ class Split:
     ex_date: date
     ratio: Decimal
     effective_at: datetime
+
+
+SPLIT_RATIOS = ("2:1", "3:1", "3:2", "4:1", "5:1", "6:1", "8:1", "10:1", "15:1", "20:1", "25:1", "50:1")
+"""New shares for old ones, as companies choose them; each is looked for as a reverse split too."""
+SPLIT_TOLERANCE = Decimal("0.02")
+"""Farthest a price may be from the exact ratio: what a share moves over a night besides."""
+
+
+def looks_like_split(before: Decimal, after: Decimal) -> str | None:
+    """The split "n:m" that two consecutive prices (USD per share, above zero) look like; None for none."""
+    for name in SPLIT_RATIOS:
+        new, old = (Decimal(part) for part in name.split(":"))
+        for shown, exact in ((name, new / old), (f"{old}:{new}", old / new)):
+            if abs(before / after - exact) <= exact * SPLIT_TOLERANCE:
+                return shown
+    return None

@@ -11,5 +11,7 @@ from trading_pipeline.services.care.night import release_day_legs as release_day
 from trading_pipeline.services.care.partial_profit import take_partial_profits as take_partial_profits
 from trading_pipeline.services.care.protection import guard_protection as guard_protection
 from trading_pipeline.services.care.requests import request_exit as request_exit
+from trading_pipeline.services.care.splits import apply_splits as apply_splits
+from trading_pipeline.services.care.splits import flag_unannounced_splits as flag_unannounced_splits
 from trading_pipeline.services.care.trailing import entry_costs_per_share as entry_costs_per_share
 from trading_pipeline.services.care.trailing import trail_stops as trail_stops

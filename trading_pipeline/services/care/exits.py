@@ -108,7 +108,8 @@ def _make_marketable(desk: Desk, position: Position, quote: Quote | None, target
 def _may_try(desk: Desk, times: SessionTimes, position: Position) -> bool:
     """False for a while after a sale that failed: its stop is back, and is not taken away at once."""
     with desk.ledger.read() as tx:
-        sales = [o for o in own_sells(desk, tx, times, position) if o.leg is Leg.EXIT and o.created_at >= position.opened_at]
+        own = own_sells(desk, tx, times, position)
+    sales = [order for order in own if order.leg is Leg.EXIT and order.created_at >= position.opened_at]
     if not sales or sales[-1].is_open or sales[-1].cum_qty == sales[-1].quantity:
         return True
     return seconds_since(desk.clock.now(), sales[-1].updated_at) >= desk.rules.exits.exit_retry_seconds
@@ -133,9 +134,7 @@ def free_at_venue(desk: Desk, symbol: str) -> Decimal:
     return ZERO if sells else max(held.get(symbol, ZERO), ZERO)
 
 
-def _exit_event(
-    desk: Desk, times: SessionTimes, position: Position, price: Decimal, reason: ExitReason
-) -> RiskEvent:
+def _exit_event(desk: Desk, times: SessionTimes, position: Position, price: Decimal, reason: ExitReason) -> RiskEvent:
     now: datetime = desk.clock.now()
     return RiskEvent(
         event_id=exit_event_id(position.trade_id), account=desk.account, session=times.session, occurred_at=now,

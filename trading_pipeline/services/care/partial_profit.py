@@ -63,9 +63,7 @@ def _decide(desk: Desk, times: SessionTimes, position: Position, shares: Decimal
             say_once(tx, event)
 
 
-def _sale_exists(
-    desk: Desk, tx: LedgerTransaction, times: SessionTimes, position: Position, event: RiskEvent
-) -> bool:
+def _sale_exists(desk: Desk, tx: LedgerTransaction, times: SessionTimes, position: Position, event: RiskEvent) -> bool:
     orders = tx.orders(desk.account, times.session)
     return any(
         order.leg is Leg.EXIT and order.symbol == position.symbol and order.created_at >= event.occurred_at
