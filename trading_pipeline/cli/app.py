@@ -25,6 +25,7 @@ VERBS = {
     "ui": ("ui", "Open the Dagster UI and daemon on the local instance"),
     "status": ("show", "What this home holds, and how the account stands"),
     "positions": ("show", "Open positions"),
+    "close": ("closing", "Close a position, with a reason"),
     "orders": ("show", "Orders of a session and where they stand"),
     "trades": ("show", "Closed trades, of all sessions or of one"),
     "watchlist": ("show", "Setups scored by SABR20 at one instant"),
@@ -34,6 +35,7 @@ VERBS = {
     "report": ("show", "A session's performance; also writes its HTML page"),
     "config": ("settings_view", "check, show: settings with units and meaning"),
     "data": ("data", "import, check: bars from files, and what is wrong with them"),
+    "venue": ("venue", "serve: the simulated venue as a process of its own"),
     "session": ("sessions", "replay: run stored sessions through the session loop"),
 }
 """Module and help of each verb. A verb's module is imported when it is used: help and mistakes answer at once."""

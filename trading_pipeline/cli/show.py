@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -12,7 +12,7 @@ import typer
 from trading_pipeline.cli.context import LATEST, JsonOption, SessionOption, chosen_session, workspace_of
 from trading_pipeline.cli.output import heading, print_json, print_records, print_table, say
 from trading_pipeline.domain.errors import InputError, MissingResultError
-from trading_pipeline.domain.reports import SessionReport
+from trading_pipeline.domain.reports import PositionView, SessionReport
 from trading_pipeline.services.decision_log import as_json, decision_log, log_hash
 from trading_pipeline.services.explain import explain as explain_order
 from trading_pipeline.services.funnel import session_funnel
@@ -21,6 +21,9 @@ from trading_pipeline.services.reporting import report_json, require_session
 from trading_pipeline.services.research import newest_as_of, score_session
 from trading_pipeline.services.session_rows import session_rows
 from trading_pipeline.services.status import read_status
+
+if TYPE_CHECKING:
+    from trading_pipeline.wiring import Workspace
 
 NEW_YORK = ZoneInfo("America/New_York")
 COMPONENTS = (
@@ -51,11 +54,17 @@ def positions(context: typer.Context, as_json: JsonOption = False) -> None:
     """Open positions: price, open P&L and R, stop and target, and the setup they came from."""
     workspace = workspace_of(context)
     with workspace.ledger.read() as tx:
-        held = [as_json_record(view) for view in current_positions(tx, workspace.settings.execution.account)]
+        held = [_with_age(view, workspace) for view in current_positions(tx, workspace.settings.execution.account)]
     if as_json:
         print_json(held)
     else:
         print_records(held, empty="no positions")
+
+
+def _with_age(view: PositionView, workspace: Workspace) -> dict[str, object]:
+    """A position as shown; age_seconds tells how old its price is."""
+    age = None if view.priced_at is None else int((workspace.clock.now() - view.priced_at).total_seconds())
+    return {**as_json_record(view), "age_seconds": age}
 
 
 def orders(context: typer.Context, session: SessionOption = LATEST, as_json: JsonOption = False) -> None:

@@ -112,6 +112,7 @@ class PositionView:
     stop: Decimal | None
     target: Decimal | None
     price: Decimal | None
+    priced_at: datetime | None
     unrealized_usd: Decimal
     unrealized_fraction: Decimal
     r_multiple: Decimal | None
@@ -129,7 +130,7 @@ class JournalEntry:
     kind: str
     symbol: str
     text: str
-    score: float
+    score: float | None
     state: str
     grade: str
 

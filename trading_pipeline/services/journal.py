@@ -14,12 +14,13 @@ from trading_pipeline.domain.orders import Fill, Leg, Order
 from trading_pipeline.domain.positions import Position, Trade
 from trading_pipeline.domain.reports import JournalEntry, PositionView
 from trading_pipeline.domain.setups import Setup, TradePlan
+from trading_pipeline.domain.trades import round_trip_id
 from trading_pipeline.ports import LedgerTransaction
 
 
 def plan_of(tx: LedgerTransaction, order: Order | None) -> TradePlan | None:
     """The plan an order goes back to; None when the order was not ours."""
-    intent = tx.intent(order.intent_id) if order else None
+    intent = tx.intent(order.intent_id) if order and order.intent_id else None
     return tx.plan(intent.plan_id) if intent else None
 
 
@@ -44,21 +45,37 @@ def _entry(tx: LedgerTransaction, order: Order, fills: list[Fill]) -> JournalEnt
     setup = setup_of(tx, plan)
     quantity = sum((fill.quantity for fill in fills), ZERO)
     price = average_price(sum((fill.quantity * fill.price for fill in fills), ZERO), quantity)
-    levels = f"; stop {plain(plan.stop)}, target {plain(plan.target)}. {plan.entry_reason}." if plan else "; no plan."
+    levels = f"; stop {plain(plan.stop)}, {_target(plan)}. {plan.entry_reason}." if plan else "; no plan."
     return JournalEntry(
         at=fills[0].executed_at, kind="entry", symbol=order.symbol,
         text=f"Bought {plain(quantity)} {order.symbol} at {_price(price)}{levels}",
-        score=setup.score if setup else 0.0, state=setup.state if setup else "", grade=setup.grade if setup else "",
+        score=setup.score if setup else None, state=setup.state if setup else "", grade=setup.grade if setup else "",
     )  # fmt: skip
 
 
+def _target(plan: TradePlan) -> str:
+    return "no target" if plan.target is None else f"target {plain(plan.target)}"
+
+
 def _exit(trade: Trade) -> JournalEntry:
-    text = (
-        f"Sold {plain(trade.quantity)} {trade.symbol} at {_price(trade.exit_px)} ({trade.exit_reason.value}): "
-        f"net {trade.net_usd:+,.2f} USD, {trade.r_multiple:+.2f} R after {plain(trade.commission_usd)} USD commission. "
-        f"Entered as {trade.entry_reason}."
-    )
+    text = _amended(trade) if round_trip_id(trade.trade_id) != trade.trade_id else _sold(trade)
     return JournalEntry(trade.exit_at, "exit", trade.symbol, text, trade.score, trade.state, trade.grade)
+
+
+def _sold(trade: Trade) -> str:
+    r = "no initial risk" if trade.r_multiple is None else f"{trade.r_multiple:+.2f} R"
+    entered = f"Entered as {trade.entry_reason}." if trade.entry_reason else "Nothing was planned for it here."
+    return (
+        f"Sold {plain(trade.quantity)} {trade.symbol} at {_price(trade.exit_px)} ({trade.exit_reason.value}): "
+        f"net {trade.net_usd:+,.2f} USD, {r} after {plain(trade.commission_usd)} USD commission. {entered}"
+    )
+
+
+def _amended(trade: Trade) -> str:
+    return (
+        f"{trade.symbol}: the venue's later word changes the trade {round_trip_id(trade.trade_id)} by "
+        f"{trade.quantity:+f} shares and {trade.net_usd:+,.2f} USD net."
+    )
 
 
 def _price(price: Decimal) -> str:
@@ -74,7 +91,8 @@ def held_at_close(tx: LedgerTransaction, account: str, session: date) -> tuple[P
     """
     stored = {position.trade_id: position for position in tx.positions(account)}
     fills = [fill for fill in tx.fills(account) if fill.session <= session]
-    held = (position for position in fold(fills).values() if position.is_open)
+    splits = [split for split in tx.splits(account) if split.ex_date <= session]
+    held = (position for position in fold(fills, splits).values() if position.is_open)
     return tuple(_with_levels(tx, position, stored.get(position.trade_id)) for position in held)
 
 
@@ -115,7 +133,7 @@ def view_position(tx: LedgerTransaction, position: Position) -> PositionView:
     r = r_now(position, position.mark) if position.mark is not None else None
     return PositionView(
         symbol=position.symbol, trade_id=position.trade_id, opened_at=position.opened_at, entry_px=position.avg_px,
-        quantity=position.quantity, stop=position.stop, target=position.target, price=position.mark,
+        quantity=position.quantity, stop=position.stop, target=position.target, price=position.mark, priced_at=position.marked_at,
         unrealized_usd=gain, unrealized_fraction=to_ratio(gain / cost) if cost else ZERO,
         r_multiple=to_ratio(r) if r is not None else None,
         open_risk_usd=open_risk_usd(position), score=setup.score if setup else None,

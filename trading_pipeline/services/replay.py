@@ -13,6 +13,7 @@ from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.ports import Ledger, LedgerTransaction
+from trading_pipeline.services.care.requests import REQUESTED
 from trading_pipeline.services.desk import Provenance, regimes_of, snapshots_of
 from trading_pipeline.services.research import is_researched
 from trading_pipeline.services.research_desk import ResearchDesk
@@ -65,6 +66,7 @@ def replay_session(
     trial = scratch(chain[0].opening_cash_usd)
     for record in chain:
         copy_decided_research(room.ledger, trial.ledger, record)
+        copy_requests(room.ledger, trial.ledger, record)
         again = trial.loop(record.session, on_step if record is known else None).run()
         _require_same(record, again)
     return Replayed(known, verified=True)
@@ -125,6 +127,14 @@ def copy_decided_research(source: Ledger, target: Ledger, record: SessionRecord)
         origins = [*dict.fromkeys(others), own]
         regimes = {regime.as_of: regime for origin in origins for regime in regimes_of(origin, read, session)}
         _copy(read, write, list(regimes.values()), list(seen.values()))
+
+
+def copy_requests(source: Ledger, target: Ledger, record: SessionRecord) -> None:
+    """Copy what people asked for in a recorded session: it is carried out again at the same step."""
+    with source.read() as read, target.transaction() as write:
+        for event in read.risk_events(record.account, record.session):
+            if event.kind == REQUESTED:
+                write.add_risk_event(event)
 
 
 def _decided_on(tx: LedgerTransaction, record: SessionRecord) -> list[ScanSnapshot]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from trading_pipeline.domain.errors import OutcomeUnknown
@@ -40,8 +40,11 @@ REPLACES_TO_TRY = 2
 def exit_due(desk: Desk, times: SessionTimes, quotes: Quotes, snapshot: ScanSnapshot | None = None) -> int:
     """Start the exits that are due and carry on those in flight; repeating it never sells twice.
 
-    Returns how many orders were asked to make room: once their end is reported, a repeat sells what they covered.
+    In the session's last bar nothing is touched: what is held sleeps under the stop it has. Returns how many orders
+    were asked to make room: once their end is reported, a repeat sells what they covered.
     """
+    if desk.clock.now() >= times.closes_at - timedelta(minutes=max(desk.base_bar_minutes, 1)):
+        return 0
     with desk.ledger.read() as tx:
         held = tx.positions(desk.account)
         asked = requested_exits(tx, desk.account, desk.clock.now()) if held else {}
