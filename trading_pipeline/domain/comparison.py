@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from trading_pipeline.domain.executions import executions, in_order
+from trading_pipeline.domain.fold import standing
 from trading_pipeline.domain.money import CENT, ZERO, plain
 from trading_pipeline.domain.orders import (
     TERMINAL,
-    ExecType,
     ExecutionReport,
     Fill,
     Leg,
@@ -84,9 +85,9 @@ def _unknown_orders(ours: OurSide, theirs: TheirSide, pairs: Mapping[str, OrderS
     for seen in theirs.orders:
         if id(seen) not in paired:
             yield _about(BreakKind.UNKNOWN_ORDER, seen, NONE, _terms(seen))
-    strange = {report.client_order_id for report in _trades(theirs.executions)} - known - listed
-    for client_order_id in sorted(strange):
-        shares = sum((r.last_qty for r in _trades(theirs.executions) if r.client_order_id == client_order_id), ZERO)
+    told = {order_id: trades for order_id, trades in _holding(theirs.executions).items() if trades}
+    for client_order_id in sorted(told.keys() - known - listed):
+        shares = sum((report.last_qty for report in told[client_order_id].values()), ZERO)
         yield Break(
             kind=BreakKind.UNKNOWN_ORDER, symbol="", subject=client_order_id, ours=NONE,
             theirs=f"{plain(shares)} shares filled",
@@ -140,39 +141,48 @@ class _Gap:
         return (self.theirs - self.ours) * (1 if self.order.side is Side.BUY else -1)
 
 
-def _trades(executions: Sequence[ExecutionReport]) -> list[ExecutionReport]:
-    return [report for report in executions if report.exec_type is ExecType.TRADE]
+def _holding(executions_: Sequence[ExecutionReport]) -> dict[str, dict[str, ExecutionReport]]:
+    """By order and exec_id: the venue's executions that hold, after its own busts and corrections."""
+    by_order = defaultdict[str, list[ExecutionReport]](list)
+    for report in executions_:
+        by_order[report.client_order_id].append(report)
+    return {
+        order_id: {held.exec_id: held for held in executions(in_order(said)).values()}
+        for order_id, said in by_order.items()
+    }
 
 
 def _gaps(ours: OurSide, theirs: TheirSide, pairs: Mapping[str, OrderSeen]) -> tuple[_Gap, ...]:
     """One per order whose filled shares differ, orders unknown to us included."""
-    booked = [fill for fill in ours.fills if fill.broker == theirs.broker and not fill.is_reversal]
-    told, noted = {report.exec_id for report in _trades(theirs.executions)}, {fill.exec_id for fill in ours.fills}
-    missing, extra = defaultdict[str, list[ExecutionReport]](list), defaultdict[str, list[Fill]](list)
-    for report in _trades(theirs.executions):
-        if report.exec_id not in noted:
-            missing[report.client_order_id].append(report)
-    for fill in booked:
-        if fill.exec_id not in told:
-            extra[fill.client_order_id].append(fill)
-    paired = {id(seen) for seen in pairs.values()}
-    strangers = [seen for seen in theirs.orders if id(seen) not in paired]
+    told, booked = _holding(theirs.executions), defaultdict[str, dict[str, Fill]](dict)
+    for fill in standing(ours.fills):
+        booked[fill.client_order_id][fill.exec_id] = fill
     gaps = [
-        _gap(o, pairs.get(o.client_order_id), missing[o.client_order_id], extra[o.client_order_id]) for o in ours.orders
-    ]
-    gaps += [_gap_of_stranger(seen, missing[seen.client_order_id]) for seen in strangers]
+        _gap(order, pairs.get(order.client_order_id), told.get(order.client_order_id, {}),
+             booked[order.client_order_id], theirs.broker)
+        for order in ours.orders
+    ]  # fmt: skip
+    paired = {id(seen) for seen in pairs.values()}
+    gaps += [
+        _gap_of_stranger(seen, list(told.get(seen.client_order_id, {}).values()))
+        for seen in theirs.orders if id(seen) not in paired
+    ]  # fmt: skip
     return tuple(gap for gap in gaps if gap.ours != gap.theirs)
 
 
-def _gap(order: Order, seen: OrderSeen | None, missing: Sequence[ExecutionReport], extra: Sequence[Fill]) -> _Gap:
+def _gap(
+    order: Order, seen: OrderSeen | None, told: Mapping[str, ExecutionReport], booked: Mapping[str, Fill], broker: str
+) -> _Gap:
     """The venue's own count holds where it gives one; else what it executed in the session."""
+    missing = [report for exec_id, report in told.items() if exec_id not in booked]
+    extra = [fill for exec_id, fill in booked.items() if exec_id not in told and fill.broker == broker]
     more, less = sum((r.last_qty for r in missing), ZERO), sum((fill.quantity for fill in extra), ZERO)
     theirs = order.cum_qty + more - less if seen is None else min(seen.cum_qty, seen.quantity)  # beyond: an overfill
-    told = sum((_flow(order.side, r.last_qty, r.last_px, r.commission) for r in missing), ZERO)
-    told -= sum((_flow(fill.side, fill.quantity, fill.price, fill.commission) for fill in extra), ZERO)
+    cash = sum((_flow(order.side, r.last_qty, r.last_px, r.commission) for r in missing), ZERO)
+    cash -= sum((_flow(fill.side, fill.quantity, fill.price, fill.commission) for fill in extra), ZERO)
     untold = theirs - order.cum_qty - more + less
     price = order.avg_px or order.limit_price or order.stop_price or ZERO
-    return _Gap(order, order.cum_qty, theirs, told + _flow(order.side, untold, price, ZERO), is_known=True)
+    return _Gap(order, order.cum_qty, theirs, cash + _flow(order.side, untold, price, ZERO), is_known=True)
 
 
 def _gap_of_stranger(seen: OrderSeen, missing: Sequence[ExecutionReport]) -> _Gap:
