@@ -57,6 +57,10 @@ class StoredMarketFacts:
         rho, source = self._correlations(wanted, others, session, unusable)
         return {symbol: self._facts_of(symbol, session, rho.get(symbol, {}), source, unusable) for symbol in wanted}
 
+    def prepare(self, session: date) -> None:
+        """Read files and daily returns once, so that later questions of the session are quick."""
+        self._correlations(("", "-"), (), session, [self._sectors.problem, self._earnings.problem])
+
     def value_at_risk_usd(self, values_usd: Mapping[str, Decimal], session: date) -> Decimal | None:
         """Historical 1-day 95 % VaR of such holdings (USD by symbol); None when it is unknown."""
         try:
@@ -112,7 +116,8 @@ class StoredMarketFacts:
             first, last = self.calendar.previous(session, count + 1), self.calendar.previous(session)
             days = self.calendar.sessions(first, last)
             daily = self.store.view(Timeframe.DAY1, days, as_of=session)
-            self._returns.clear()
+            for old in [key for key in self._returns if key[0] != session]:
+                del self._returns[old]
             self._returns[session, count] = daily_returns(daily, days)
         return self._returns[session, count]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnClause, column, create_engine, select, table
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from trading_pipeline.domain.errors import DataFileError, MissingResultError
 from trading_pipeline.domain.market import require_aware
@@ -111,7 +111,9 @@ def _table_rows(url: str, name: str) -> list[SignalRow]:
         engine = create_engine(target)
         with engine.connect() as connection:
             found = connection.execute(select(*columns).select_from(table(name, *columns))).mappings().all()
-    except (SQLAlchemyError, ArgumentError) as error:
+    except ModuleNotFoundError as error:
+        raise DataFileError(f"the database driver {error.name} is not installed. Install it, or use another.") from error
+    except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or type(error).__name__)
         raise DataFileError(f"table {name} of signals cannot be read: {reason}. Check external_signals.*") from error
     return _rows([dict(row) for row in found], f"table {name}")

@@ -126,7 +126,8 @@ def trade_svg(chart: TradeChart, *, width: int = 500, height: int = 230) -> Mark
     if not chart.bars:
         return Markup("")
     trade = chart.trade
-    levels = {"target": float(trade.target), "stop": float(trade.initial_stop)}
+    known = {"target": trade.target, "stop": trade.initial_stop}
+    levels = {name: float(level) for name, level in known.items() if level is not None}
     prices = [*levels.values(), float(trade.entry_px), float(trade.exit_px)]
     prices += [price for bar in chart.bars for price in (bar.low, bar.high)]
     first, last = chart.bars[0].start.timestamp(), chart.bars[-1].end.timestamp()
@@ -140,7 +141,7 @@ def trade_svg(chart: TradeChart, *, width: int = 500, height: int = 230) -> Mark
         *(_candle(frame, bar) for bar in chart.bars),
         *(_mark(frame, name, at, price) for name, at, price in inside),
     ]
-    return _picture(frame, f"{trade.symbol}: price over the session with entry, exit, stop and target", parts)
+    return _picture(frame, f"{trade.symbol}: price over the session with {', '.join(('entry', 'exit', *levels))}", parts)
 
 
 def _picture(frame: Frame, label: str, parts: Iterable[str]) -> Markup:

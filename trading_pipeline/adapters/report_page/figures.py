@@ -77,8 +77,10 @@ def words(name: str) -> str:
     return name.replace("_", " ").replace(":", ": ").replace("+", ", ")
 
 
-def r_bar(value: Number, largest: Number) -> tuple[float, float]:
-    """Left edge and width (%) of a bar that grows from the middle; `largest` fills its half."""
+def r_bar(value: Number | None, largest: Number) -> tuple[float, float]:
+    """Left edge and width (%) of a bar that grows from the middle; `largest` fills its half, nothing has no width."""
+    if value is None:
+        return 50.0, 0.0
     half = 50.0 * min(abs(float(value)) / float(largest), 1.0) if largest else 0.0
     return (50.0 - half if value < 0 else 50.0), half
 

@@ -1,0 +1,128 @@
+"""Connections to the ledger's database: durable, one writer at a time, every error explained."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import ArgumentError
+
+from trading_pipeline.adapters import ledger_errors
+from trading_pipeline.adapters.ledger_records import DIALECTS
+from trading_pipeline.adapters.tables.types import document_text
+from trading_pipeline.domain.errors import LedgerError, LedgerUnavailable
+
+LOCK_WAIT_SECONDS = 10.0
+CONNECT_SECONDS = 10
+WRITERS = 7_526_754_702_413_095_271  # PostgreSQL's advisory lock of whoever writes: any number that is always the same
+READING: Mapping[str, Mapping[str, Any]] = {
+    "sqlite": {"ledger_reading": True},
+    "postgresql": {"ledger_reading": True, "postgresql_readonly": True, "isolation_level": "REPEATABLE READ"},
+}
+
+# A writer waits for the one before it, as on SQLite: what it reads stays true until it commits. A process that was
+# stopped in the middle loses its transaction, so that whoever leads next can go on.
+BEGIN_WRITING = (
+    "SELECT set_config('lock_timeout', '{wait}ms', true), "
+    "set_config('idle_in_transaction_session_timeout', '{wait}ms', true), pg_advisory_xact_lock({writers})"
+)
+
+
+def ledger_engine(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Engine:
+    """An engine whose every transaction is durable and whose every error is a LedgerError.
+
+    lock_wait_seconds: how long a writer waits for another one before LedgerUnavailable.
+    """
+    address = ledger_address(url)
+    wait_ms = round(lock_wait_seconds * 1000)
+    if address.get_backend_name() == "sqlite":
+        engine = create_engine(address, json_serializer=document_text)
+        event.listen(engine, "connect", partial(_prepare_sqlite, wait_ms))
+        event.listen(engine, "begin", partial(_begin_sqlite, address))
+    else:
+        timeout = {"connect_timeout": CONNECT_SECONDS}
+        engine = create_engine(address, json_serializer=document_text, connect_args=timeout, pool_pre_ping=True)
+        event.listen(engine, "begin", partial(_begin_postgresql, BEGIN_WRITING.format(wait=wait_ms, writers=WRITERS)))
+    _explain_errors(engine, address)
+    return engine
+
+
+def ledger_address(url: str) -> URL:
+    """The URL with its driver; raises LedgerError for what is not SQLite or PostgreSQL, without repeating it."""
+    try:
+        address = make_url(url)
+    except ArgumentError as error:
+        raise LedgerError("the ledger's URL cannot be read: use sqlite:///PATH or postgresql://...") from error
+    if address.drivername in {"postgres", "postgresql"}:
+        address = address.set(drivername="postgresql+psycopg2")
+    if address.get_backend_name() not in DIALECTS:
+        raise LedgerError(f"the ledger runs on {' or '.join(DIALECTS)}, not on {address.get_backend_name()}.")
+    return address
+
+
+def make_folder(address: URL) -> None:
+    """The folder of a SQLite file."""
+    if _is_file(address):
+        folder = Path(str(address.database)).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LedgerUnavailable(f"the ledger's folder {folder} cannot be made: {error.strerror}.") from error
+
+
+def _explain_errors(engine: Engine, address: URL) -> None:
+    @event.listens_for(engine, "handle_error")
+    def explain(context: ExceptionContext) -> None:
+        error = ledger_errors.translate(context, address)
+        if error is not None:
+            raise error from context.original_exception
+
+
+def _prepare_sqlite(wait_ms: int, connection: Any, record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy's recipe: we say BEGIN ourselves
+    for pragma in (
+        f"busy_timeout = {wait_ms}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "recursive_triggers = ON",  # REPLACE deletes: let the append-only triggers see it
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
+    record.info["file"] = _file_number(path) if path else None
+
+
+def _begin_sqlite(address: URL, connection: Connection) -> None:
+    opened = connection.info.get("file")
+    if opened is not None and _file_number(str(address.database)) != opened:
+        connection.invalidate()
+        raise LedgerUnavailable(
+            f"the ledger {address.database} is gone: the file was deleted, moved or replaced while it was open. Stop "
+            "every process that uses it, put the file (or the newest backup) back, then start again. Nothing was "
+            "written."
+        )
+    is_reading = connection.get_execution_options().get("ledger_reading", False)
+    connection.exec_driver_sql("BEGIN DEFERRED" if is_reading else "BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(begin_writing: str, connection: Connection) -> None:
+    if not connection.get_execution_options().get("ledger_reading", False):
+        connection.exec_driver_sql(begin_writing)
+
+
+def _is_file(address: URL) -> bool:
+    return address.get_backend_name() == "sqlite" and address.database not in {None, "", ":memory:"}
+
+
+def _file_number(path: str) -> tuple[int, int] | None:
+    """What tells a file from another one of the same name; None when there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
