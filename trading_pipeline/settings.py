@@ -125,8 +125,22 @@ class VenueSettings(_Frozen):
     """The simulated venue's costs and limits."""
 
     slippage_fraction: Decimal = Field(Decimal("0.0005"), ge=0, le=Decimal("0.05"))
-    commission_usd_per_order: Decimal = Field(Decimal(1), ge=0)
+    commission_schedule: Literal["per_order", "per_share", "ib_tiered", "zero"] = Field(
+        "per_order", description="ib_tiered: Interactive Brokers' public tiers with clearing and exchange fees"
+    )
+    commission_usd_per_order: Decimal = Field(Decimal(1), ge=0, description="of per_order")
+    commission_usd_per_share: Decimal = Field(Decimal("0.005"), ge=0, le=1, description="of per_share")
+    commission_minimum_usd: Decimal = Field(Decimal(1), ge=0, description="of per_share: least per order")
+    commission_maximum_fraction: Decimal = Field(
+        Decimal("0.01"), gt=0, le=1, description="of per_share: most per order, of its value; beats the minimum"
+    )
     participation_fraction: Decimal = Field(Decimal("0.10"), gt=0, le=1, description="of a bar's volume")
+    account_type: Literal["margin", "cash"] = Field(
+        "margin", description="cash: only settled cash buys; sales settle with the next session (T+1)"
+    )
+    orders_in_halt: Literal["accept", "refuse"] = Field(
+        "accept", description="what happens to an order in a halted symbol"
+    )
 
 
 class AutomationSettings(_Frozen):

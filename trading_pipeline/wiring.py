@@ -35,7 +35,7 @@ from trading_pipeline.services.research_desk import ResearchDesk
 from trading_pipeline.services.session_loop import Progress, SessionLoop
 from trading_pipeline.settings import Settings, load_settings, resolve_home
 from trading_pipeline.venue.engine import SimulatedVenue
-from trading_pipeline.venue.rules import VenueRules
+from trading_pipeline.venue.rules import VenueRules, rules_from
 
 VERSION = "0.1.0"
 SessionProgress = Callable[[date, datetime, int, int], None]
@@ -256,11 +256,7 @@ def with_cash(settings: Settings, initial_cash_usd: Decimal) -> Settings:
 
 def venue_rules(settings: Settings) -> VenueRules:
     """The simulated venue's rules as configured, for the configured account."""
-    return VenueRules(
-        account=settings.execution.account,
-        initial_cash_usd=settings.execution.initial_cash_usd,
-        **settings.venue.model_dump(),
-    )
+    return rules_from(settings)
 
 
 def open_workspace(

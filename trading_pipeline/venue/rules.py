@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from trading_pipeline.settings import Settings
+
 
 class VenueRules(BaseModel):
     """House rules of the simulated venue; money in USD, fractions of 1."""
@@ -60,4 +62,13 @@ class VenueRules(BaseModel):
         ge=1,
         le=2,
         description="a buy without a limit reserves the last price (or stop) times this",
+    )
+
+
+def rules_from(settings: Settings) -> VenueRules:
+    """The simulated venue's rules as configured, for the configured account."""
+    return VenueRules(
+        account=settings.execution.account,
+        initial_cash_usd=settings.execution.initial_cash_usd,
+        **settings.venue.model_dump(),
     )

@@ -1,0 +1,153 @@
+"""The simulated venue's HTTP door on loopback: POST /OPERATION with a JSON message, and a JSON answer.
+
+One event loop serves all, so that calls meet the engine one at a time. POST /faults changes the faults being played.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import uvicorn
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from trading_pipeline.domain.errors import InputError, OrderRefused, TradingPipelineError
+from trading_pipeline.venue.checks import orders_of
+from trading_pipeline.venue.engine import SimulatedVenue
+from trading_pipeline.venue.faults import NOT_DONE, UNANSWERED, Fault, FaultRule, Faults, FaultScript
+from trading_pipeline.venue.hours import Halt
+from trading_pipeline.venue.protocol import FENCE_HEADER, OPERATIONS, STATUS_OF, Operation, Submit
+
+LOOPBACK = "127.0.0.1"
+ABORT = "trading_pipeline.abort"
+LOG = logging.getLogger(__name__)
+
+
+class Door:
+    """What comes in by HTTP, done at the venue, with the faults of a script."""
+
+    def __init__(self, venue: SimulatedVenue, faults: Faults | None = None) -> None:
+        self._venue, self._faults = venue, faults or Faults()
+        routes = [Route("/faults", self._load_faults, methods=["POST"])]
+        routes += [Route(f"/{name}", self._handler(name, op), methods=["POST"]) for name, op in OPERATIONS.items()]
+        self.app: ASGIApp = _abortable(Starlette(routes=routes))
+
+    def _handler(self, name: str, operation: Operation) -> Callable[[Request], Any]:
+        async def handle(request: Request) -> Response:
+            try:
+                message = operation.message.validate_json(await request.body())
+                token = _fence(request)
+            except (ValidationError, InputError) as error:
+                return _failed(InputError(f"the venue cannot read this {name}: {error}"))
+            rule = self._faults.next(name, getattr(message, "client_order_id", ""))
+            if rule is None:
+                return self._done(operation, message, token)
+            return await self._faulty(rule, operation, message, token, request)
+
+        return handle
+
+    async def _faulty(
+        self, rule: FaultRule, operation: Operation, message: Any, token: int | None, request: Request
+    ) -> Response:
+        if rule.fault is Fault.DELAY:
+            await asyncio.sleep(rule.seconds)
+        if rule.fault is Fault.HALT and isinstance(message, Submit):
+            self._halt(message, rule.seconds)
+        response = _unanswered(rule) if rule.fault in NOT_DONE else self._done(operation, message, token, rule)
+        if rule.fault is Fault.REJECT_LATER and isinstance(message, Submit) and response.status_code == 200:
+            self._venue.reject(message.client_order_id, message.now, "rejected by script")
+        if rule.fault is Fault.HTTP_504:
+            return JSONResponse({"message": "gateway timeout"}, 504)
+        if rule.fault in UNANSWERED:
+            request.scope[ABORT]()
+            await asyncio.sleep(0)
+        return response
+
+    def _done(self, operation: Operation, message: Any, token: int | None, rule: FaultRule | None = None) -> Response:
+        try:
+            if operation.is_fenced and token is not None:
+                self._venue.fence(token)
+            answer = operation.run(self._venue, message)
+        except TradingPipelineError as error:
+            return _failed(error)
+        if operation is OPERATIONS["execution_reports"]:
+            answer = self._faults.distorted(rule, answer)
+        return Response(operation.answer.dump_json(answer), media_type="application/json")
+
+    def _halt(self, message: Submit, seconds: float) -> None:
+        symbol = orders_of(message.request)[0].symbol
+        self._venue.halt(Halt(symbol, message.now, message.now + timedelta(seconds=seconds)))
+
+    async def _load_faults(self, request: Request) -> Response:
+        try:
+            self._faults.load(FaultScript.model_validate_json(await request.body()))
+        except ValidationError as error:
+            return _failed(InputError(f"this is no fault script: {error}"))
+        return JSONResponse(None)
+
+
+def _fence(request: Request) -> int | None:
+    text = request.headers.get(FENCE_HEADER)
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise InputError(f"{FENCE_HEADER} must be a whole number, not {text!r}")
+    return int(text)
+
+
+def _failed(error: TradingPipelineError) -> Response:
+    """The definite errors by name; any other is the venue's own trouble."""
+    for kind, status in STATUS_OF.items():
+        if isinstance(error, kind):
+            return JSONResponse({"error": kind.__name__, "message": str(error)}, status)
+    LOG.error("the venue failed: %s", error)
+    return JSONResponse({"error": type(error).__name__, "message": str(error)}, 500)
+
+
+def _unanswered(rule: FaultRule) -> Response:
+    """What is said when nothing was done."""
+    if rule.fault is Fault.REJECT:
+        return _failed(OrderRefused("rejected by script"))
+    if rule.fault is Fault.HTTP_429:
+        return JSONResponse({"message": "too many requests"}, 429, {"Retry-After": f"{rule.seconds:g}"})
+    return JSONResponse({"message": "internal error"}, 500)
+
+
+def _abortable(app: ASGIApp) -> ASGIApp:
+    """Let handlers end the connection without a word; uvicorn's request cycle knows the transport."""
+
+    async def with_abort(scope: Scope, receive: Receive, send: Send) -> None:
+        cycle = getattr(send, "__self__", None)
+        scope[ABORT] = cycle.transport.abort if cycle is not None else lambda: None
+        await app(scope, receive, send)
+
+    return with_abort
+
+
+def listen(port: int = 0) -> socket.socket:
+    """A loopback socket that already takes connections; port 0: a free one."""
+    return socket.create_server((LOOPBACK, port))
+
+
+def url_of(listening: socket.socket) -> str:
+    """Where clients find it."""
+    return f"http://{LOOPBACK}:{listening.getsockname()[1]}"
+
+
+def server_of(door: Door) -> uvicorn.Server:
+    """A server to run on a listening socket."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            door.app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1,
+            loop="asyncio",
+        )
+    )  # fmt: skip
