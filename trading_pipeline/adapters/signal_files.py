@@ -112,7 +112,7 @@ def _table_rows(url: str, name: str) -> list[SignalRow]:
         with engine.connect() as connection:
             found = connection.execute(select(*columns).select_from(table(name, *columns))).mappings().all()
     except ModuleNotFoundError as error:
-        raise DataFileError(f"the database driver {error.name} is not installed. Install it, or use another.") from error
+        raise DataFileError(f"the database driver {error.name} is not installed: install it.") from error
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or type(error).__name__)
         raise DataFileError(f"table {name} of signals cannot be read: {reason}. Check external_signals.*") from error
