@@ -88,3 +88,12 @@ def _watch_failures(desk: Desk, session: date) -> None:
             tx, desk.account, session, TradingState.REDUCING, rule="error_streak",
             reason=f"{row} orders in a row were refused or went unanswered (reject_streak_to_reduce {limit})", at=now,
         )  # fmt: skip
+
+
+def reduce_in_silence(desk: Desk, session: date, unheard: int, silence: str) -> None:
+    """REDUCING once the venue has not answered several times in a row."""
+    with desk.ledger.transaction() as tx:
+        trip(
+            tx, desk.account, session, TradingState.REDUCING, rule="venue_silent",
+            reason=f"the venue did not answer {unheard} times in a row: {silence}", at=desk.clock.now(),
+        )  # fmt: skip

@@ -1,33 +1,39 @@
 """One trading session, step by step: market, reports, care, decisions, dispatch, record.
 
-The same loop runs on the real clock and on an accelerated one. Every step may be repeated after a crash: what it
-already did is found and not done again, and it resumes after the last step that was recorded as done.
+The same loop runs on the real clock and on an accelerated one. On a real one it also acts every few seconds between
+bars. It never acts on an instant before the last one it acted on, whatever the machine's clock does. Every step may be
+repeated after a crash: what it already did is found and not done again, and it resumes after the last step that was
+recorded as done.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 
-from trading_pipeline.domain.errors import LedgerError, SettingsError
+from trading_pipeline.domain.errors import OutcomeUnknown
 from trading_pipeline.domain.fold import open_risk_usd
-from trading_pipeline.domain.market import SessionTimes
+from trading_pipeline.domain.market import SessionTimes, require_aware
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.performance import EquityPoint
-from trading_pipeline.domain.positions import Position
 from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
-from trading_pipeline.ports import BarFeed, LedgerTransaction, SimulatedMarket
+from trading_pipeline.ports import BarFeed, Clock, LedgerTransaction, SimulatedMarket
 from trading_pipeline.services import care
-from trading_pipeline.services.book import cash_after, read_holdings
+from trading_pipeline.services.book import read_holdings
+from trading_pipeline.services.cycle import Cycle
 from trading_pipeline.services.decision_log import decision_log, log_hash
 from trading_pipeline.services.desk import Desk
-from trading_pipeline.services.dispatch import Dispatched, dispatch_due
 from trading_pipeline.services.entries import decide_on_snapshot
-from trading_pipeline.services.order_sync import sync_orders
+from trading_pipeline.services.opening import opening_record, require_time_to_leave
 from trading_pipeline.services.rebalancer import Rebalancer
+from trading_pipeline.services.reconcile import Reconciler
+from trading_pipeline.services.runaway import reduce_in_silence
 
+log = logging.getLogger(__name__)
 Progress = Callable[[datetime, int, int], None]
 
 
@@ -48,12 +54,14 @@ class SessionLoop:
     """The calendar's next session; None when nobody looks whether one was left out."""
     rebalancer: Rebalancer | None = None
     """Carries out external signals; None: those on record, with nobody looking for new ones."""
-    _synced_to: datetime | None = None
-    _applied: set[str] = field(default_factory=set)
+    real_clock: Clock | None = None
+    """The clock that `live` sleeps on; between bars the loop acts every few seconds by it. None: at bar ends only."""
+    _cycle: Cycle | None = None
     _delivered: dict[str, datetime] = field(default_factory=dict)
     _quotes: care.Quotes = field(default_factory=dict)
     _snapshots: tuple[ScanSnapshot, ...] = ()
     _decided: str = ""
+    _unheard: int = 0
 
     def run(self) -> SessionRecord:
         """Run to the close, or until stop is requested; returns the session's record. A closed session is returned
@@ -61,60 +69,138 @@ class SessionLoop:
         record = self._start()
         if record.phase is SessionPhase.CLOSED:
             return record
-        if record.cursor_at is None:
-            self.desk.clock.sleep_until(self.times.opens_at)
-            self._open(record)
+        if not self._enter(record):
+            return record
         ends = self.feed.bar_ends(self.times)
         self._quotes = self.feed.quotes(self.times, record.cursor_at, self._watched()) if record.cursor_at else {}
         self._snapshots = self._read_snapshots()
         for number, instant in enumerate(ends):
             if record.cursor_at is not None and instant <= record.cursor_at:
                 continue
-            self.desk.clock.sleep_until(instant)
             done_before = ends[number - 1] if number else None
-            if self.stop_requested():
+            if not self._wait(record, instant, done_before or self.times.opens_at):
                 return self._catch_up(record, done_before)
-            record = self._step(record, instant, done_before, bars_left=len(ends) - number - 1)
+            if not self._is_missed(instant, ends[number + 1 : number + 2]):
+                left = len(ends) - number - 1
+                record = self._heard(
+                    record, partial(self._step, instant=instant, done_before=done_before, bars_left=left)
+                )
             if self.on_step:
                 self.on_step(instant, number + 1, len(ends))
-        return self._close(record)
+        return self._heard(record, self._close)
+
+    @property
+    def cycle(self) -> Cycle:
+        """What the loop does at the venue."""
+        if self._cycle is None:
+            self._cycle = Cycle(self.desk, self.times, Reconciler(self.desk, self.times.session))
+        return self._cycle
 
     def _start(self) -> SessionRecord:
         desk = self.desk
+        for instant in (self.times.opens_at, self.times.closes_at, desk.clock.now()):
+            require_aware(instant)
         with desk.ledger.read() as tx:
             known = tx.session_record(desk.account, self.times.session)
         if known is not None:
             return known
-        self._require_time_to_leave()
+        require_time_to_leave(desk, self.feed.base_minutes())
         with desk.ledger.transaction() as tx:
             record = opening_record(desk, tx, self.times, self.session_after)
             tx.save_session_record(record)
             tx.add_equity_point(self._point(tx, record, self.times.opens_at))
         return record
 
-    def _open(self, record: SessionRecord) -> None:
-        """Before the first bar: splits and dividends of the day, then a stop for what nothing covers."""
-        splits, dividends = self.feed.actions(self.times)
-        care.apply_splits(self.desk, self.times, splits)
-        if self.market is not None:
-            self.market.on_session_open(self.times, splits, dividends)
-        self._sync(record)
-        if care.guard_protection(self.desk, self.times):
-            self._sync(record)
-        self._protect(record)
+    def _enter(self, record: SessionRecord) -> bool:
+        """At the open, or where an earlier process stopped: reports, then reconciliation; only then entries."""
+        if record.cursor_at is None and not self._wait(record, self.times.opens_at, None):
+            return False
+        self.desk.clock.sleep_until(record.cursor_at or self.times.opens_at)
+        self._heard(record, self._look_and_protect)
+        return True
 
-    def _require_time_to_leave(self) -> None:
-        lead, bar = self.desk.rules.exits.flatten_before_close_minutes, self.feed.base_minutes()
-        if lead < 2 * bar:
-            raise SettingsError(
-                f"execution.exits.flatten_before_close_minutes is {lead}, and base bars last {bar} minutes: an exit "
-                f"needs one bar to fill in and one to secure what did not. Set it to {2 * bar} or more."
-            )
+    def _look_and_protect(self, record: SessionRecord) -> SessionRecord:
+        self.cycle.look(record)
+        if record.cursor_at is None:
+            self._protect(record)
+        return record
+
+    def _wait(self, record: SessionRecord, instant: datetime, since: datetime | None) -> bool:
+        """Sleep to the instant, attending to orders on the way from `since`; False when a stop was requested instead.
+
+        On an accelerated clock there is one round on the way, and only after a bar that filled an entry in part.
+        """
+        if self.real_clock is not None:
+            return self._wait_live(record, instant, since, self.real_clock)
+        rules = self.desk.rules
+        if since is not None and self.cycle.is_uneasy():
+            rounds = -(-rules.exits.protect_after_seconds // rules.cadence.cycle_seconds)
+            self.desk.clock.sleep_until(since + timedelta(seconds=rounds * rules.cadence.cycle_seconds))
+            self.cycle.attend(record, self._quotes)
+        self.desk.clock.sleep_until(instant)
+        return not self.stop_requested()
+
+    def _wait_live(self, record: SessionRecord, instant: datetime, since: datetime | None, real_clock: Clock) -> bool:
+        every = timedelta(seconds=self.desk.rules.cadence.cycle_seconds)
+        at = since or real_clock.now()
+        while not self.stop_requested():
+            at += every * max(1, (real_clock.now() - at) // every)
+            if at >= instant:
+                self.desk.clock.sleep_until(instant)
+                return not self.stop_requested()
+            self.desk.clock.sleep_until(at)
+            if since is not None:
+                self._attend(record)
+        return False
+
+    def _attend(self, record: SessionRecord) -> None:
+        """A round between bars; nothing to do while nothing is held, ordered, or to be decided by others."""
+        if self.market is not None and self.desk.rules.decider == "loop" and not self._watched():
+            return
+        try:
+            self.cycle.attend(record, self._quotes)
+            self._unheard = 0
+        except OutcomeUnknown as silence:
+            self._venue_is_silent(record, silence)
+
+    def _heard(self, record: SessionRecord, act: Callable[[SessionRecord], SessionRecord]) -> SessionRecord:
+        """Act, and on the real clock act again while the venue does not answer; every act may be repeated."""
+        while True:
+            try:
+                done = act(record)
+            except OutcomeUnknown as silence:
+                if self.real_clock is None:
+                    raise
+                self._venue_is_silent(record, silence)
+                if self.stop_requested():
+                    return record
+                pause = timedelta(seconds=self.desk.rules.cadence.cycle_seconds)
+                self.real_clock.sleep_until(self.real_clock.now() + pause)
+            else:
+                self._unheard = 0
+                return done
+
+    def _venue_is_silent(self, record: SessionRecord, silence: OutcomeUnknown) -> None:
+        """Count, and after some in a row let only exits out; a first answer is followed by a reconciliation."""
+        self._unheard += 1
+        self.cycle.reconciler.reconnected()
+        log.warning("the venue does not answer (%d in a row): %s", self._unheard, silence)
+        if self._unheard >= self.desk.rules.risk.reject_streak_to_reduce:
+            reduce_in_silence(self.desk, record.session, self._unheard, str(silence))
+
+    def _is_missed(self, instant: datetime, following: Sequence[datetime]) -> bool:
+        """True for a bar end that a venue with a market of its own has left behind: nothing is decided on it now."""
+        if self.market is not None or self.real_clock is None or not following:
+            return False
+        is_late = self.real_clock.now() >= following[0]
+        if is_late:
+            log.warning("the bar that ended at %s is passed over: it is %s", instant, self.real_clock.now())
+        return is_late
 
     def _step(
-        self, record: SessionRecord, instant: datetime, done_before: datetime | None, *, bars_left: int
+        self, record: SessionRecord, *, instant: datetime, done_before: datetime | None, bars_left: int
     ) -> SessionRecord:
-        desk, before, snapshot = self.desk, self._quotes, self._snapshot_at(instant)
+        desk, snapshot = self.desk, self._snapshot_at(instant)
         signals = self._rebalancer().due(desk, instant)
         wanted = self._watched(snapshot) | (self.market.symbols_of_interest() if self.market else frozenset())
         if not wanted and snapshot is None and signals is None:
@@ -122,28 +208,40 @@ class SessionLoop:
         record = self._catch_up(record, done_before)
         if self.market is not None:
             self._deliver_bars(self.market, wanted, done_before or self.times.opens_at, instant)
-        self._sync(record)
+        self.cycle.look(record)
+        self._care(record, instant, snapshot, bars_left)
+        self._decide(record, instant, snapshot, signals if bars_left > 1 else None)
+        self.cycle.dispatch(record)
+        self.cycle.sync(record)
+        if bars_left > 1:
+            self.cycle.guard(record)
+        return self._record_step(record, instant)
+
+    def _care(self, record: SessionRecord, instant: datetime, snapshot: ScanSnapshot | None, bars_left: int) -> None:
+        """What is held and what works at the venue, before anything new is decided."""
+        desk, before = self.desk, self._quotes
         self._quotes = self.feed.quotes(self.times, instant, self._watched(snapshot))
-        care.flag_unannounced_splits(desk, self.times, self._quotes)
         positions = care.mark_positions(desk, self._quotes)
+        self.cycle.withdraw_entries()
         care.cancel_stale_entries(desk, self.times)
         care.take_partial_profits(desk, self.times, positions, before, self._quotes)
         care.trail_stops(desk, positions, before, self._quotes)
         if bars_left > 1:
-            self._exit_what_is_due(record, snapshot)
+            self.cycle.exit_what_is_due(record, self._quotes, snapshot)
         elif positions:
             self._prepare_the_night(record)
+
+    def _decide(
+        self, record: SessionRecord, instant: datetime, snapshot: ScanSnapshot | None, signals: ScanSnapshot | None
+    ) -> None:
+        desk = self.desk
         if snapshot is not None and desk.rules.decider == "loop":
             if desk.rules.signals == "sabr20":
                 decide_on_snapshot(desk, snapshot, self.times, self._quotes)
             self._decided = snapshot.snapshot_id
-        if signals is not None and bars_left > 1 and self._rebalancer().step(desk, signals, instant):
-            self._sync(record)
+        if signals is not None and self._rebalancer().step(desk, signals, instant):
+            self.cycle.sync(record)
             self._rebalancer().step(desk, signals, instant)
-        dispatch_due(desk)
-        self._sync(record)
-        self._guard(record, bars_left)
-        return self._record_step(record, instant)
 
     def _deliver_bars(
         self, market: SimulatedMarket, wanted: frozenset[str], done_before: datetime, instant: datetime
@@ -172,36 +270,16 @@ class SessionLoop:
             tx.save_session_record(moved)
         return moved
 
-    def _exit_what_is_due(self, record: SessionRecord, snapshot: ScanSnapshot | None) -> None:
-        """An exit whose orders made room at once sells in the same step; what exits leave alone is guarded."""
-        if care.exit_due(self.desk, self.times, self._quotes, snapshot):
-            self._sync(record)
-            care.exit_due(self.desk, self.times, self._quotes, snapshot)
-        if care.guard_protection(self.desk, self.times):
-            self._sync(record)
-
-    def _guard(self, record: SessionRecord, bars_left: int) -> None:
-        """After the orders of a step have left: a sale that was refused gives its stop back at once."""
-        if bars_left > 1 and care.guard_protection(self.desk, self.times):
-            dispatch_due(self.desk, sells_only=True)
-            self._sync(record)
-
     def _prepare_the_night(self, record: SessionRecord) -> None:
         """From the last but one bar on, what could not be sold gets its stop for the night: no exit touches it."""
         care.release_day_legs(self.desk)
-        self._sync(record)
+        self.cycle.sync(record)
         care.protect_overnight(self.desk, self.times)
 
     def _protect(self, record: SessionRecord) -> None:
         """At the open and after the close: a position that nothing covers gets a stop that outlives the session."""
         care.protect_overnight(self.desk, self.times)
-        if dispatch_due(self.desk, sells_only=True) != Dispatched():
-            self._sync(record)
-
-    def _sync(self, record: SessionRecord) -> None:
-        since = self._synced_to or record.cursor_at or record.started_at
-        synced = sync_orders(self.desk, self.times.session, since, self._applied)
-        self._synced_to = synced.last_at or self._synced_to
+        self.cycle.dispatch(record, sells_only=True)
 
     def _snapshot_at(self, instant: datetime) -> ScanSnapshot | None:
         """The newest watchlist known at the instant, unless it was decided on before; its age is a risk check."""
@@ -253,7 +331,7 @@ class SessionLoop:
         if self.market is not None:
             self.market.on_session_close(self.times)
         desk.clock.sleep_until(self.times.closes_at)
-        self._sync(record)
+        self.cycle.sync(record)
         self._protect(record)
         with desk.ledger.transaction() as tx:
             care.alarm_unprotected(desk, tx, self.times)
@@ -265,52 +343,3 @@ class SessionLoop:
             closed = replace(record, phase=SessionPhase.CLOSED, cursor_at=self.times.closes_at, decision_hash=digest)
             tx.save_session_record(closed)
         return closed
-
-
-def opening_record(
-    desk: Desk, tx: LedgerTransaction, times: SessionTimes, session_after: Callable[[date], date] | None = None
-) -> SessionRecord:
-    """How the account enters a session: cash and equity carried over from the last closed one.
-
-    Raises LedgerError when a later session is on record, an earlier one was never finished, or one was left out
-    while something is held (`session_after` names the next session of the calendar).
-    """
-    cash, equity = desk.rules.initial_cash_usd, desk.rules.initial_cash_usd
-    past = tx.session_records(desk.account)
-    if past:
-        last = past[-1]
-        _require_next(desk, last, times)
-        if session_after is not None:
-            _require_none_left_out(desk, tx.positions(desk.account), session_after(last.session), times)
-        cash = cash_after(last.opening_cash_usd, tx.fills(desk.account, session=last.session))
-        equity = cash + sum((p.quantity * (p.mark or p.avg_px) for p in tx.positions(desk.account)), ZERO)
-    return SessionRecord(
-        account=desk.account, session=times.session, phase=SessionPhase.RUNNING, opening_cash_usd=cash,
-        opening_equity_usd=equity, was_flat=not tx.positions(desk.account) and not tx.open_orders(desk.account),
-        cursor_at=None, decision_hash="", code_version=desk.provenance.code_version,
-        config_hash=desk.provenance.config_hash, started_at=times.opens_at, run_id=desk.provenance.run_id,
-    )  # fmt: skip
-
-
-def _require_next(desk: Desk, last: SessionRecord, times: SessionTimes) -> None:
-    if last.session > times.session:
-        raise LedgerError(
-            f"account {desk.account} has already traded {last.session}; sessions run in date order, "
-            f"and {times.session} is earlier. Try it without recording: trading-pipeline session replay --dry-run "
-            f"--session {times.session}"
-        )
-    if last.phase is not SessionPhase.CLOSED:
-        raise LedgerError(
-            f"session {last.session} of account {desk.account} was interrupted at {last.cursor_at}. Finish it first: "
-            f"trading-pipeline session replay --session {last.session}"
-        )
-
-
-def _require_none_left_out(desk: Desk, held: Sequence[Position], due: date, times: SessionTimes) -> None:
-    """A position lives through every session: its stop may fill in any."""
-    if held and due < times.session:
-        raise LedgerError(
-            f"account {desk.account} holds {len(held)} position(s): {', '.join(p.symbol for p in held)}. Session {due} "
-            f"is not on record, and {times.session} cannot come before it. Run it first: trading-pipeline session "
-            f"replay --session {due}"
-        )

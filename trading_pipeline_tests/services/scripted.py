@@ -23,7 +23,8 @@ from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.ports import Broker, Clock, Ledger
 from trading_pipeline.services.desk import Desk, Provenance
-from trading_pipeline.services.session_loop import SessionLoop, opening_record
+from trading_pipeline.services.opening import opening_record
+from trading_pipeline.services.session_loop import SessionLoop
 from trading_pipeline.settings import ExecutionSettings
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import VenueRules

@@ -175,11 +175,20 @@ class Breaks(TypeDecorator[tuple[Break, ...]]):
     impl = JSON
     cache_ok = True
 
-    def process_bind_param(self, value: tuple[Break, ...] | None, dialect: Dialect) -> list[dict[str, str]] | None:
-        return None if value is None else [{**asdict(one), "kind": one.kind.value} for one in value]
+    def process_bind_param(self, value: tuple[Break, ...] | None, dialect: Dialect) -> list[dict[str, Any]] | None:
+        return None if value is None else [_break_document(one) for one in value]
 
     def process_result_value(self, value: list[dict[str, Any]] | None, dialect: Dialect) -> tuple[Break, ...] | None:
-        return None if value is None else tuple(Break(**{**one, "kind": BreakKind(one["kind"])}) for one in value)
+        return None if value is None else tuple(_break(document) for document in value)
+
+
+def _break_document(one: Break) -> dict[str, Any]:
+    return {**asdict(one), "kind": one.kind.value, "since": one.since.isoformat() if one.since else None}
+
+
+def _break(document: dict[str, Any]) -> Break:
+    since = datetime.fromisoformat(document["since"]) if document.get("since") else None
+    return Break(**{**document, "kind": BreakKind(document["kind"]), "since": since})
 
 
 def document_text(value: object) -> str:

@@ -1,0 +1,91 @@
+"""What is done at the venue at any instant: reports, reconciliation, a halt carried out, protection, orders out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from trading_pipeline.domain.control import TradingState
+from trading_pipeline.domain.market import SessionTimes
+from trading_pipeline.domain.orders import OrdStatus
+from trading_pipeline.domain.protection import SETTLED
+from trading_pipeline.domain.setups import ScanSnapshot
+from trading_pipeline.domain.submission import grows_exposure
+from trading_pipeline.domain.trading_session import SessionRecord
+from trading_pipeline.services import care
+from trading_pipeline.services.care.asking import ask_cancel
+from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.dispatch import NOTHING, dispatch_due
+from trading_pipeline.services.order_sync import sync_orders
+from trading_pipeline.services.reconcile import Reconciler
+from trading_pipeline.services.reconciled import is_reconciled
+from trading_pipeline.services.trading_state import current_state
+
+
+@dataclass(slots=True)
+class Cycle:
+    """One session's dealings with the venue. Every part may be repeated: what was done is found and not done again."""
+
+    desk: Desk
+    times: SessionTimes
+    reconciler: Reconciler
+    _synced_to: datetime | None = None
+    _applied: set[str] = field(default_factory=set)
+
+    def look(self, record: SessionRecord) -> None:
+        """Reports first, then the comparison of record and venue when it is due; what it adopted brings reports."""
+        self.sync(record)
+        if self.reconciler.run_if_due() is not None:
+            self.sync(record)
+
+    def sync(self, record: SessionRecord) -> None:
+        """Apply what the venue has reported since the last time."""
+        since = self._synced_to or record.cursor_at or record.started_at
+        synced = sync_orders(self.desk, self.times.session, since, self._applied)
+        self._synced_to = synced.last_at or self._synced_to
+
+    def attend(self, record: SessionRecord, quotes: care.Quotes) -> None:
+        """A round between bars: exits that a person or the time asks for, protection, and what is due to leave."""
+        self.look(record)
+        self.withdraw_entries()
+        self.exit_what_is_due(record, quotes)
+        self.dispatch(record)
+        self.guard(record)
+
+    def withdraw_entries(self) -> None:
+        """While trading is HALTED no entry stays at the venue; their legs and all stops do."""
+        with self.desk.ledger.read() as tx:
+            if current_state(tx, self.desk.account) is not TradingState.HALTED:
+                return
+            working = [o for o in tx.open_orders(self.desk.account) if grows_exposure(o) and o.status in SETTLED]
+        for order in working:
+            ask_cancel(self.desk, order)
+
+    def exit_what_is_due(
+        self, record: SessionRecord, quotes: care.Quotes, snapshot: ScanSnapshot | None = None
+    ) -> None:
+        """An exit whose orders made room at once sells in the same step; what exits leave alone is guarded."""
+        if care.exit_due(self.desk, self.times, quotes, snapshot):
+            self.sync(record)
+            care.exit_due(self.desk, self.times, quotes, snapshot)
+        if care.guard_protection(self.desk, self.times):
+            self.sync(record)
+
+    def dispatch(self, record: SessionRecord, *, sells_only: bool = False) -> None:
+        """Send what is due; entries only while the record is known to agree with the venue."""
+        with self.desk.ledger.read() as tx:
+            agrees = is_reconciled(tx, self.desk, self.times.session, self.desk.clock.now())
+        if dispatch_due(self.desk, sells_only=sells_only or not agrees) != NOTHING:
+            self.sync(record)
+
+    def guard(self, record: SessionRecord) -> None:
+        """After orders have left: a sale that was refused gives its stop back at once."""
+        if care.guard_protection(self.desk, self.times):
+            dispatch_due(self.desk, sells_only=True)
+            self.sync(record)
+
+    def is_uneasy(self) -> bool:
+        """True while an entry is filled in part: protection must look again in a few seconds."""
+        with self.desk.ledger.read() as tx:
+            orders = tx.open_orders(self.desk.account)
+        return any(grows_exposure(o) and o.status is OrdStatus.PARTIALLY_FILLED for o in orders)
