@@ -11,6 +11,16 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
+from trading_pipeline.domain.control import (
+    Alert,
+    AlertLevel,
+    AuditEntry,
+    Block,
+    BlockKind,
+    TradingState,
+    TradingStateRecord,
+)
+from trading_pipeline.domain.corporate import CashActivity, CashKind, Split
 from trading_pipeline.domain.orders import (
     ExecType,
     ExecutionReport,
@@ -24,6 +34,7 @@ from trading_pipeline.domain.orders import (
 )
 from trading_pipeline.domain.performance import DailyPerformance, EquityPoint
 from trading_pipeline.domain.positions import ExitReason, Position, Trade
+from trading_pipeline.domain.reconciliation import Break, BreakKind, Reconciliation
 from trading_pipeline.domain.risk import Code, Finding, RiskDecision, Verdict
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
 from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionPhase, SessionRecord
@@ -263,6 +274,38 @@ SESSION_RECORD = SessionRecord(
     config_hash="c",
     started_at=NOW,
 )
+CASH = CashActivity(
+    broker="simulated",
+    activity_id="cash-1",
+    account=ACCOUNT,
+    session=SESSION,
+    kind=CashKind.DIVIDEND,
+    amount_usd=Decimal("12.3456789012"),
+    occurred_at=NOW,
+    symbol="AAPL",
+)
+SPLIT = Split(account=ACCOUNT, symbol="AAPL", ex_date=SESSION, ratio=Decimal(3) / Decimal(7), effective_at=NOW)
+BLOCK = Block(
+    block_id="block-1", account=ACCOUNT, symbol="AAPL", kind=BlockKind.IN_DOUBT, reason="no answer", since=NOW
+)
+TRADING_STATE = TradingStateRecord(
+    account=ACCOUNT, state=TradingState.REDUCING, reason="5 refusals in a row", set_by="loop", changed_at=NOW
+)
+ALERT = Alert(
+    alert_id="alert-1",
+    account=ACCOUNT,
+    session=SESSION,
+    occurred_at=NOW,
+    level=AlertLevel.CRITICAL,
+    kind="overfill",
+    message="more than ordered",
+    data={"order": "order-1"},
+)
+AUDIT = AuditEntry(
+    occurred_at=NOW, kind="operator", account=ACCOUNT, subject="AAPL", actor="a person", data={"said": "hello"}
+)
+BREAK = Break(kind=BreakKind.STOP_MISSING, symbol="AAPL", subject="order-1", ours="98", theirs="nothing")
+RECONCILIATION = Reconciliation(account=ACCOUNT, session=SESSION, at=NOW, breaks=(BREAK,), suspected=())
 
 
 CAUSES: tuple[Callable[[LedgerTransaction], bool], ...] = (
@@ -286,9 +329,10 @@ def record_decision(tx: LedgerTransaction) -> None:
 
 
 def record_orders(tx: LedgerTransaction, *client_order_ids: str) -> None:
-    """Entry orders of that intent."""
+    """Entry orders of that intent, after the first one each in a symbol of its own."""
     for client_order_id in client_order_ids:
-        tx.add_order(replace(ORDER, client_order_id=client_order_id))
+        symbol = ORDER.symbol if client_order_id == ORDER.client_order_id else client_order_id
+        tx.add_order(replace(ORDER, client_order_id=client_order_id, symbol=symbol))
 
 
 def record_trade(tx: LedgerTransaction) -> None:
@@ -304,6 +348,18 @@ def record_trade(tx: LedgerTransaction) -> None:
     tx.put_daily_performance(DAILY)
     tx.add_risk_event(RISK_EVENT)
     tx.save_session_record(SESSION_RECORD)
+    record_control(tx)
+
+
+def record_control(tx: LedgerTransaction) -> None:
+    """One row in every table that steers, tells or compares."""
+    tx.add_cash_activity(CASH)
+    tx.add_split(SPLIT)
+    tx.add_block(BLOCK)
+    tx.set_trading_state(TRADING_STATE)
+    tx.take_lease("leader", "us", NOW, 10)
+    tx.add_alert(ALERT)
+    tx.add_reconciliation(RECONCILIATION)
 
 
 # any value a row may hold
@@ -315,6 +371,7 @@ FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 DOCUMENTS = st.dictionaries(TEXTS, st.none() | FLOATS | TEXTS, max_size=3)
 INSTANTS = st.datetimes(datetime(1999, 1, 1), datetime(2060, 1, 1), timezones=ZONES)  # noqa: DTZ001  zones are drawn
 AMOUNTS = st.decimals(allow_nan=False) | TEXTS
+BREAKS = st.builds(Break, kind=st.sampled_from(BreakKind), symbol=TEXTS, subject=TEXTS, ours=TEXTS, theirs=TEXTS)
 FINDINGS = st.builds(
     Finding,
     st.sampled_from(Verdict),
@@ -332,12 +389,14 @@ STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
     datetime | None: st.none() | INSTANTS,
     date: st.dates(date(1999, 1, 1), date(2060, 1, 1)),
     float: FLOATS,
+    float | None: st.none() | FLOATS,
     int: st.integers(0, 2**31 - 1),
     bool: st.booleans(),
     str: TEXTS,
     str | None: st.none() | TEXTS,
     tuple[str, ...]: st.lists(TEXTS, max_size=3).map(tuple),
     tuple[Finding, ...]: st.lists(FINDINGS, max_size=2).map(tuple),
+    tuple[Break, ...]: st.lists(BREAKS, max_size=2).map(tuple),
     dict[str, float]: st.dictionaries(TEXTS, FLOATS, max_size=3),
     dict[str, str]: st.dictionaries(TEXTS, TEXTS, max_size=3),
     dict[str, list[str]]: st.dictionaries(TEXTS, st.lists(TEXTS, max_size=2), max_size=3),
@@ -345,14 +404,27 @@ STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
     dict[str, object]: DOCUMENTS,
     **{
         names: st.sampled_from(names)
-        for names in (Side, OrderType, TimeInForce, Leg, OrdStatus, ExecType, ExitReason, SessionPhase)
+        for names in (
+            Side,
+            OrderType,
+            TimeInForce,
+            Leg,
+            OrdStatus,
+            ExecType,
+            ExitReason,
+            SessionPhase,
+            AlertLevel,
+            BlockKind,
+            CashKind,
+            TradingState,
+        )
     },
 }
 
 
 def variants(sample: Any) -> st.SearchStrategy[Any]:
     """Records like the sample in what they name, and anything at all in every other field."""
-    kept = {"account", "session", "symbol", "parent_id", "strategy"}
+    kept = {"account", "session", "symbol", "parent_id", "strategy", "source"}
     hints = get_type_hints(type(sample))
     free = {name: STRATEGIES[hint] for name, hint in hints.items() if name not in kept and not name.endswith("_id")}
     return st.fixed_dictionaries(free).map(lambda values: replace(sample, **values))

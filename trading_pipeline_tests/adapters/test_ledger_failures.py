@@ -33,13 +33,8 @@ with SqlLedger(sys.argv[1]).transaction() as tx:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return default_url(tmp_path)
-
-
-@pytest.fixture
-def ledger(url: str) -> SqlLedger:
-    ledger = SqlLedger.open(url)
+def ledger(ledger: SqlLedger) -> SqlLedger:
+    """A ledger with a row in every table."""
     with ledger.transaction() as tx:
         samples.record_trade(tx)
     return ledger

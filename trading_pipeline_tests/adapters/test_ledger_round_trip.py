@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trading_pipeline.adapters.ledger import SqlLedger, default_url
+from trading_pipeline.adapters.ledger import SqlLedger
 from trading_pipeline.domain.errors import LedgerError, NaiveDatetimeError
 from trading_pipeline.domain.orders import Side
 from trading_pipeline.ports import LedgerTransaction
@@ -72,6 +72,27 @@ ROUND_TRIPS: dict[str, Check] = {
         lambda tx, _: tx.daily_performance(ACCOUNT)[0],
     ),
     "risk event": (samples.RISK_EVENT, 0, lambda tx, r: tx.add_risk_event(r), lambda tx, r: tx.risk_event(r.event_id)),
+    "cash activity": (
+        samples.CASH,
+        0,
+        lambda tx, r: tx.add_cash_activity(r),
+        lambda tx, r: tx.cash_activities(r.account)[0],
+    ),
+    "split": (samples.SPLIT, 0, lambda tx, r: tx.add_split(r), lambda tx, r: tx.splits(r.account)[0]),
+    "trading state": (
+        samples.TRADING_STATE,
+        0,
+        lambda tx, r: tx.set_trading_state(r),
+        lambda tx, r: tx.trading_state(r.account),
+    ),
+    "alert": (samples.ALERT, 0, lambda tx, r: tx.add_alert(r), lambda tx, r: tx.alerts(r.account)[0]),
+    "audit entry": (samples.AUDIT, 0, lambda tx, r: tx.add_audit(r), lambda tx, _: tx.audit_entries()[0][1]),
+    "reconciliation": (
+        samples.RECONCILIATION,
+        0,
+        lambda tx, r: tx.add_reconciliation(r),
+        lambda tx, r: tx.last_reconciliation(r.account),
+    ),
     "session": (
         samples.SESSION_RECORD,
         0,
@@ -81,13 +102,10 @@ ROUND_TRIPS: dict[str, Check] = {
 }
 
 
-@pytest.fixture(scope="module")
-def ledger(tmp_path_factory: pytest.TempPathFactory) -> SqlLedger:
-    return SqlLedger.open(default_url(tmp_path_factory.mktemp("ledger")))
-
-
 @pytest.mark.parametrize("name", ROUND_TRIPS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_what_is_written_is_read_back(ledger: SqlLedger, name: str, data: st.DataObject) -> None:
     sample, causes, write, read = ROUND_TRIPS[name]
@@ -103,7 +121,7 @@ def test_what_is_written_is_read_back(ledger: SqlLedger, name: str, data: st.Dat
 
 
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_report_is_recorded_once_word_for_word(ledger: SqlLedger, data: st.DataObject) -> None:
     report = data.draw(samples.variants(samples.REPORT))
 
