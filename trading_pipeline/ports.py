@@ -159,6 +159,9 @@ class MarketFacts(Protocol):
         Never raises for what a source lacks: the facts say what is unknown or unusable, and why.
         """
 
+    def prepare(self, session: date) -> None:
+        """Read what the session's questions need, so that they are quick later. Never raises for what is missing."""
+
     def value_at_risk_usd(self, values_usd: Mapping[str, Decimal], session: date) -> Decimal | None:
         """Historical 1-day 95 % VaR of such holdings (USD by symbol); None when it is unknown."""
 

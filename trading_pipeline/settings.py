@@ -72,8 +72,10 @@ class SignalSettings(_Frozen):
 class FilterSettings(_Frozen):
     """Where the facts behind sector, earnings and correlation limits come from; the limits stand under risk."""
 
-    sector_file: Path | None = Field(None, description="CSV symbol,sector[,industry] with GICS sector names")
-    earnings_file: Path | None = Field(None, description="CSV symbol,date: every known date of earnings")
+    sector_file: Path | None = Field(
+        None, description="CSV symbol,sector[,industry], GICS names; null: sectors.csv of the home"
+    )
+    earnings_file: Path | None = Field(None, description="CSV symbol,date of earnings; null: earnings.csv of the home")
 
 
 class ExecutionSettings(_Frozen):

@@ -21,6 +21,7 @@ from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
 from trading_pipeline.adapters.calendar import ExchangeCalendar
 from trading_pipeline.adapters.clock import ReplayClock, SteppedClock, SystemClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
+from trading_pipeline.adapters.market_facts import StoredMarketFacts
 from trading_pipeline.adapters.report_page import equity_svg, write_report
 from trading_pipeline.adapters.research_store import ParquetResearchStore
 from trading_pipeline.domain.errors import HomeInUseError
@@ -38,6 +39,8 @@ from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import VenueRules, rules_from
 
 VERSION = "0.1.0"
+SECTORS, EARNINGS = "sectors.csv", "earnings.csv"
+"""Sources of facts that a home folder may hold."""
 SessionProgress = Callable[[date, datetime, int, int], None]
 
 
@@ -86,6 +89,19 @@ class Workspace:
             settings=self.settings, provenance=self.provenance,
         )  # fmt: skip
 
+    def facts(self) -> StoredMarketFacts:
+        """Sectors, earnings and correlations; files as named in the settings, else those of this home, if any."""
+        filters = self.settings.execution.filters
+        return StoredMarketFacts(
+            self.bars, self.calendar,
+            sector_file=filters.sector_file or self._in_home(SECTORS),
+            earnings_file=filters.earnings_file or self._in_home(EARNINGS),
+            correlation_sessions=self.settings.execution.risk.correlation_sessions,
+        )  # fmt: skip
+
+    def _in_home(self, name: str) -> Path | None:
+        return self.home / name if (self.home / name).exists() else None
+
     def report_path(self, session: date) -> Path:
         """Where a session's report stands."""
         return self.home / "reports" / f"{self.settings.execution.account}-{session.isoformat()}.html"
@@ -121,7 +137,7 @@ class Workspace:
         feed = StoredBarFeed(self.bars, live=True)
         desk = Desk(
             ledger=self.ledger, broker=AbsentBroker(), clock=self.clock, rules=self.settings.execution,
-            provenance=self.provenance, base_bar_minutes=feed.base_minutes(),
+            provenance=self.provenance, base_bar_minutes=feed.base_minutes(), facts=self.facts(),
         )  # fmt: skip
         return decide_now(desk, feed, times, timedelta(minutes=self.settings.automation.max_snapshot_age_minutes))
 
@@ -227,7 +243,7 @@ class Room:
         return Desk(
             ledger=self.ledger, broker=SimulatedBroker(self.venue, clock), clock=clock,
             rules=(self.settings or self.workspace.settings).execution, provenance=self.workspace.provenance,
-            base_bar_minutes=base_bar_minutes, any_research=self.any_research,
+            base_bar_minutes=base_bar_minutes, any_research=self.any_research, facts=self.workspace.facts(),
         )  # fmt: skip
 
 

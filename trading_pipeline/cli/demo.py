@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
-from trading_pipeline.adapters.synthetic import SyntheticMarketSpec, market_sessions, populate
+from trading_pipeline.adapters.market_facts import write_sectors
+from trading_pipeline.adapters.synthetic import SyntheticMarketSpec, market_sessions, populate, sectors
 from trading_pipeline.cli.context import workspace_of
 from trading_pipeline.cli.launch import run_range, run_replay
 from trading_pipeline.cli.output import heading, print_records, print_table, progress, say
@@ -22,7 +23,7 @@ from trading_pipeline.domain.errors import InputError
 from trading_pipeline.services.decision_log import decision_log, log_hash
 from trading_pipeline.services.funnel import session_funnel
 from trading_pipeline.services.session_rows import session_rows
-from trading_pipeline.wiring import Workspace
+from trading_pipeline.wiring import SECTORS, Workspace
 
 MIN_SYMBOLS, MARKET_SESSIONS = 8, 115
 
@@ -65,6 +66,7 @@ def _require_same_market(workspace: Workspace, spec: SyntheticMarketSpec) -> Non
 
 def _build(workspace: Workspace, spec: SyntheticMarketSpec, shown: Progress) -> None:
     task = shown.add_task("market", total=spec.sessions)
+    write_sectors(workspace.home / SECTORS, sectors(spec))
     written = populate(
         spec, workspace.bars, workspace.calendar,
         lambda done, total: shown.update(task, completed=done, total=total),

@@ -184,6 +184,7 @@ class RiskBook:
     facts: Mapping[str, SymbolFacts] = field(default_factory=dict)
     trading_state: TradingState = TradingState.ACTIVE
     is_reconciled: bool = True
+    unreconciled_symbols: frozenset[str] = frozenset()
     blocks: tuple[Block, ...] = ()
     own_orders: tuple[Order, ...] = ()
     settled_cash_usd: Decimal | None = None

@@ -29,11 +29,12 @@ def trading_state(plan: TradePlan, setup: Setup, book: RiskBook, limits: RiskLim
 def reconciled(plan: TradePlan, setup: Setup, book: RiskBook, limits: RiskLimits) -> Finding | None:
     """Ledger and venue have agreed: the newest reconciliation found nothing that blocks.
 
-    Source: the ledger's newest reconciliation. Missing: not one yet means no entry.
+    Source: the ledger's newest reconciliation. Missing: in a session after the first, none yet means no entry.
     """
-    if book.is_reconciled:
+    if book.is_reconciled and plan.symbol not in book.unreconciled_symbols:
         return None
-    message = "no clean reconciliation yet: look at the breaks with trading-pipeline reconcile"
+    where = f" in {plan.symbol}" if book.is_reconciled else ""
+    message = f"no clean reconciliation yet{where}: look at the breaks with trading-pipeline reconcile"
     return denial(Code.NOT_RECONCILED, "no", "yes", "clean reconciliation", message)
 
 

@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
+from trading_pipeline.domain.control import TradingState
+from trading_pipeline.domain.corporate import CashActivity
 from trading_pipeline.domain.errors import MissingResultError
 from trading_pipeline.domain.market import Quote, SessionTimes
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.orders import Fill, Leg, Order, OrdStatus, Side
 from trading_pipeline.domain.positions import Position
-from trading_pipeline.domain.risk import Exposure, RiskBook
-from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot
-from trading_pipeline.domain.trading_session import Intent, SessionRecord
+from trading_pipeline.domain.risk import Exposure, Mode, RiskBook
+from trading_pipeline.domain.risk_measure import value_of
+from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, TradePlan
+from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
 from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.reconciled import is_reconciled
 
 REGIME_DUE, MAX_REGIME_AGE = timedelta(minutes=30), timedelta(minutes=35)
 """After the open the first regime of the session is due; how long one stays valid."""
-UNSENT = frozenset({OrdStatus.DENIED, OrdStatus.REJECTED})
+REARMED = "rearmed"
+"""Kind of the risk event by which a person lets a symbol be entered again."""
 UNCONFIRMED = frozenset({OrdStatus.PENDING_NEW, OrdStatus.IN_DOUBT})
 
 
@@ -33,6 +39,8 @@ class Holdings:
     positions: tuple[Position, ...]
     working: tuple[Order, ...]
     entry_prices: Mapping[str, Decimal] = field(default_factory=dict)
+    unsettled_usd: Decimal = ZERO
+    """What sales of the session brought: it settles on the next session."""
 
     @property
     def positions_usd(self) -> Decimal:
@@ -48,6 +56,11 @@ class Holdings:
     def buying_power_usd(self) -> Decimal:
         """Cash that no working entry has spoken for."""
         return self.cash_usd - sum((o.leaves_qty * self.entry_prices[o.client_order_id] for o in self.working), ZERO)
+
+    @property
+    def settled_cash_usd(self) -> Decimal:
+        """What a cash account may still spend in this session."""
+        return self.buying_power_usd - self.unsettled_usd
 
 
 def cash_after(opening_cash_usd: Decimal, fills: Sequence[Fill]) -> Decimal:
@@ -72,14 +85,19 @@ def read_holdings(desk: Desk, tx: LedgerTransaction, record: SessionRecord) -> H
 
     The positions carry the stop that is open now, not the one they were last given: without one their notional counts.
     """
-    open_orders = tx.open_orders(desk.account)
+    open_orders, fills = tx.open_orders(desk.account), tx.fills(desk.account, session=record.session)
     entries = tuple(order for order in open_orders if order.leg is Leg.ENTRY)
     return Holdings(
         cash_usd=recorded_cash(tx, record),
         positions=tuple(replace(p, stop=open_stop(p, open_orders)) for p in tx.positions(desk.account)),
         working=entries,
         entry_prices={order.client_order_id: _entry_price(tx, order) for order in entries},
+        unsettled_usd=sum((_sold_usd(fill) for fill in fills if fill.side is Side.SELL), ZERO),
     )
+
+
+def _sold_usd(fill: Fill) -> Decimal:
+    return fill.quantity * fill.price * (-1 if fill.is_reversal else 1)
 
 
 def open_stop(position: Position, orders: Sequence[Order]) -> Decimal | None:
@@ -120,29 +138,21 @@ def require_record(desk: Desk, tx: LedgerTransaction, snapshot: ScanSnapshot) ->
 def read_book(
     desk: Desk, tx: LedgerTransaction, snapshot: ScanSnapshot, times: SessionTimes, now: datetime
 ) -> RiskBook:
-    """Everything the checks may look at, before any quote is known; one read of the ledger."""
+    """Everything the checks may look at, before any quote or fact is known; one read of the ledger."""
     record = require_record(desk, tx, snapshot)
-    holdings = read_holdings(desk, tx, record)
-    intents = tx.intents(desk.account, snapshot.session)
-    sent = [o for o in tx.orders(desk.account, snapshot.session) if _counts(o)]
-    entries = [order for order in sent if order.leg is Leg.ENTRY]
-    regime = regime_at(desk.regimes(tx, snapshot.session), snapshot.as_of, times.opens_at)
-    return RiskBook(
+    holdings, session = read_holdings(desk, tx, record), snapshot.session
+    intents = tx.intents(desk.account, session)
+    book = RiskBook(
         equity_usd=holdings.equity_usd,
         prior_close_equity_usd=record.opening_equity_usd,
-        cash_flows_today_usd=ZERO,
+        cash_flows_today_usd=_flows(tx.cash_activities(desk.account, session=session)),
         buying_power_usd=holdings.buying_power_usd,
+        settled_cash_usd=holdings.settled_cash_usd,
         exposures=exposures(holdings, intents),
-        entries_today=len(entries),
-        orders_today=len(sent),
-        orders_today_by_symbol=dict(Counter(order.symbol for order in sent)),
-        entries_today_by_symbol=dict(Counter(order.symbol for order in entries)),
-        orders_this_execution=0,
+        orders_this_execution=sum(intent.snapshot_id == snapshot.snapshot_id for intent in intents),
         decided_setups=frozenset(intent.setup_id for intent in intents),
-        regime_score=regime.score if regime else 0.0,
-        regime_multiplier=Decimal(repr(regime.size_multiplier)) if regime else Decimal("0.5"),
-        regime_positions=regime.positions_allowed if regime else 1,
-        only_a_plus=regime.only_a_plus if regime else True,
+        own_orders=tuple(tx.open_orders(desk.account)),
+        mode=Mode[desk.rules.mode.upper()],
         quote=None,
         quoted_at=None,
         base_bar_minutes=desk.base_bar_minutes,
@@ -150,7 +160,84 @@ def read_book(
         now=now,
         entries_open_at=times.opens_at + timedelta(minutes=desk.rules.entry_open_delay_minutes),
         entries_close_at=times.closes_at - timedelta(minutes=desk.rules.entry_close_lead_minutes),
+        **_counted(desk, tx, session),
+        **_regime(regime_at(desk.regimes(tx, session), snapshot.as_of, times.opens_at)),
     )
+    return _with_permissions(desk, tx, book, session)
+
+
+def _flows(activities: Sequence[CashActivity]) -> Decimal:
+    """Money put in less taken out (USD): no result of trading."""
+    return sum((activity.amount_usd for activity in activities if activity.kind.is_flow), ZERO)
+
+
+def _counted(desk: Desk, tx: LedgerTransaction, session: date) -> dict[str, Any]:
+    """Orders and entries of the session; those of a symbol since a person last re-armed it.
+
+    A refused order was sent and counts: a strategy that is refused over and over runs into its limits.
+    """
+    sent = [o for o in tx.orders(desk.account, session) if _counts(o)]
+    entries = [order for order in sent if order.leg is Leg.ENTRY]
+    rearmed = rearmed_at(tx.risk_events(desk.account, session))
+    recent = [o.symbol for o in entries if o.symbol not in rearmed or o.created_at > rearmed[o.symbol]]
+    return {
+        "entries_today": len(entries),
+        "orders_today": len(sent),
+        "orders_today_by_symbol": dict(Counter(order.symbol for order in sent)),
+        "entries_today_by_symbol": dict(Counter(recent)),
+    }
+
+
+def rearmed_at(events: Sequence[RiskEvent]) -> dict[str, datetime]:
+    """When each symbol was last re-armed."""
+    found = sorted((event.occurred_at, event.data["symbol"]) for event in events if event.kind == REARMED)
+    return {symbol: at for at, symbol in found}
+
+
+def _regime(regime: RegimeSnapshot | None) -> dict[str, Any]:
+    """What the regime allows; an unknown one is hostile, halves the size and allows one A+ position."""
+    if regime is None:
+        return {"regime_score": 0.0, "regime_multiplier": Decimal("0.5"), "regime_positions": 1, "only_a_plus": True}
+    return {
+        "regime_score": regime.score,
+        "regime_multiplier": Decimal(repr(regime.size_multiplier)),
+        "regime_positions": regime.positions_allowed,
+        "only_a_plus": regime.only_a_plus,
+    }
+
+
+def _with_permissions(desk: Desk, tx: LedgerTransaction, book: RiskBook, session: date) -> RiskBook:
+    """Trading state, blocks and the newest reconciliation; an account never reconciled is its loop's business."""
+    state, passed = tx.trading_state(desk.account), tx.last_reconciliation(desk.account)
+    differing = [one.symbol for one in (*passed.breaks, *passed.suspected) if one.blocks] if passed else []
+    return replace(
+        book,
+        trading_state=state.state if state else TradingState.ACTIVE,
+        blocks=tuple(tx.blocks(desk.account)),
+        is_reconciled=passed is None or is_reconciled(tx, desk, session, book.now),
+        unreconciled_symbols=frozenset(differing) - {""},
+    )
+
+
+def with_facts(desk: Desk, book: RiskBook, symbol: str, session: date) -> RiskBook:
+    """The book with facts of the symbol and of everything held or working."""
+    held = sorted({exposure.symbol for exposure in book.exposures})
+    return replace(book, facts=desk.facts.facts([symbol, *held], held, session, book.now))
+
+
+def with_value_at_risk(desk: Desk, book: RiskBook, plan: TradePlan) -> RiskBook:
+    """The book with its VaR once the plan is filled, where a limit asks for it."""
+    if desk.rules.risk.max_value_at_risk_fraction is None:
+        return book
+    values = values_by_symbol(book)
+    values[plan.symbol] = values.get(plan.symbol, ZERO) + plan.quantity * plan.entry
+    return replace(book, value_at_risk_usd=desk.facts.value_at_risk_usd(values, plan.session))
+
+
+def values_by_symbol(book: RiskBook) -> dict[str, Decimal]:
+    """Market value (USD) of positions and working entries, by symbol."""
+    symbols = sorted({held.symbol for held in book.exposures})
+    return {name: value_of(held for held in book.exposures if held.symbol == name) for name in symbols}
 
 
 def exposures(holdings: Holdings, intents: Sequence[Intent]) -> tuple[Exposure, ...]:
@@ -177,7 +264,7 @@ def _working(order: Order, price: Decimal, intent: Intent | None) -> Exposure:
 
 
 def _counts(order: Order) -> bool:
-    return order.leg in {Leg.ENTRY, Leg.EXIT} and order.status not in UNSENT
+    return order.leg in {Leg.ENTRY, Leg.EXIT} and order.status is not OrdStatus.DENIED
 
 
 def regime_at(regimes: Sequence[RegimeSnapshot], as_of: datetime, opens_at: datetime) -> RegimeSnapshot | None:

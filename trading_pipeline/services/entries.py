@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 
+from trading_pipeline.domain.control import Block, BlockKind
+from trading_pipeline.domain.errors import InputError
 from trading_pipeline.domain.market import Quote, SessionTimes
 from trading_pipeline.domain.orders import Leg, Order, OrderType, Side, TimeInForce, client_order_id
 from trading_pipeline.domain.planning import PlanRefusal, plan_trade
-from trading_pipeline.domain.risk import Exposure, RiskBook, RiskDecision, decide
+from trading_pipeline.domain.risk import Code, Exposure, RiskBook, RiskDecision, decide
 from trading_pipeline.domain.setups import ScanSnapshot, Setup, TradePlan
 from trading_pipeline.domain.trading_session import Intent, RiskEvent
 from trading_pipeline.ports import LedgerTransaction
-from trading_pipeline.services.book import quote_or_none, read_book
+from trading_pipeline.services.book import REARMED, read_book, with_facts, with_value_at_risk
 from trading_pipeline.services.desk import Desk
 
 
@@ -34,14 +37,44 @@ def decide_on_snapshot(desk: Desk, snapshot: ScanSnapshot, times: SessionTimes, 
     changes nothing, and each instant has one watchlist that it was decided on.
     """
     now = desk.clock.now()
+    desk.facts.prepare(snapshot.session)  # reads bars: not while the ledger is held
     with desk.ledger.transaction() as tx:
         selected = [setup for setup in tx.setups(snapshot.snapshot_id) if setup.selected]
         if not selected or snapshot.as_of in _decided_instants(desk, tx, snapshot):
             return Decided(skipped=len(selected))
         book, counts = read_book(desk, tx, snapshot, times, now), Decided()
-        for setup in selected:
-            book, counts = _decide_one(desk, tx, setup, _with_quote(book, quotes, setup.symbol), counts)
+        for setup in _candidates(desk, tx, snapshot, selected, now):
+            book, counts = _decide_one(desk, tx, setup, with_quote(book, quotes, setup.symbol), counts)
         return counts
+
+
+def _candidates(
+    desk: Desk, tx: LedgerTransaction, snapshot: ScanSnapshot, selected: Sequence[Setup], now: datetime
+) -> list[Setup]:
+    """The best ranked row of each symbol, as many as one execution may decide; what is left out is told."""
+    distinct = list({setup.symbol: setup for setup in reversed(selected)}.values())[::-1]
+    kept = distinct[: desk.rules.risk.max_candidates_per_execution]
+    if len(kept) < len(selected):
+        tx.add_risk_event(_cut_event(desk, snapshot, selected, distinct, kept, now))
+    return kept
+
+
+def _cut_event(
+    desk: Desk, snapshot: ScanSnapshot, selected: Sequence[Setup], distinct: Sequence[Setup], kept: Sequence[Setup],
+    now: datetime,
+) -> RiskEvent:  # fmt: skip
+    repeated, beyond = len(selected) - len(distinct), len(distinct) - len(kept)
+    return RiskEvent(
+        event_id=digest("watchlist_cut", desk.account, desk.strategy, snapshot.snapshot_id),
+        account=desk.account,
+        session=snapshot.session,
+        occurred_at=now,
+        kind="watchlist_cut",
+        severity="WARNING",
+        message=f"of {len(selected)} rows {len(kept)} were decided: {repeated} repeat a symbol, {beyond} rank beyond "
+        f"max_candidates_per_execution ({desk.rules.risk.max_candidates_per_execution})",
+        data={"snapshot_id": snapshot.snapshot_id, "repeated": str(repeated), "beyond": str(beyond)},
+    )
 
 
 def _decided_instants(desk: Desk, tx: LedgerTransaction, snapshot: ScanSnapshot) -> set[datetime]:
@@ -54,9 +87,12 @@ def _decided_instants(desk: Desk, tx: LedgerTransaction, snapshot: ScanSnapshot)
     return instants
 
 
-def _with_quote(book: RiskBook, quotes: dict[str, Quote], symbol: str) -> RiskBook:
-    price, quoted_at = quote_or_none(quotes, symbol)
-    return replace(book, quote=price, quoted_at=quoted_at)
+def with_quote(book: RiskBook, quotes: Mapping[str, Quote], symbol: str) -> RiskBook:
+    """The book with the symbol's quote, or with none."""
+    quote = quotes.get(symbol)
+    if quote is None:
+        return replace(book, quote=None, quoted_at=None, bid=None, ask=None)
+    return replace(book, quote=quote.price, quoted_at=quote.quoted_at, bid=quote.bid, ask=quote.ask)
 
 
 def _decide_one(
@@ -77,13 +113,68 @@ def decide_plan(
     desk: Desk, tx: LedgerTransaction, plan: TradePlan, setup: Setup, book: RiskBook
 ) -> tuple[RiskBook, RiskDecision]:
     """Record a plan and its risk decision, and when approved its intent and orders; the book counts them as filled."""
+    book = with_value_at_risk(desk, with_facts(desk, book, plan.symbol, plan.session), plan)
     decision = decide(plan, setup, book, desk.rules.risk)
     tx.add_plan(plan)
     tx.add_decision(decision)
     if not decision.approved:
+        _latch_repetition(desk, tx, plan, decision)
         return book, decision
     _record_intent(desk, tx, plan, decision)
     return _reserved(book, plan, decision), decision
+
+
+def _latch_repetition(desk: Desk, tx: LedgerTransaction, plan: TradePlan, decision: RiskDecision) -> None:
+    """One entry too many in a symbol blocks it, in this session and later ones, until a person re-arms it."""
+    over = next((f for f in decision.findings if f.code is Code.REPEATED_EXECUTION), None)
+    if over is None or any(block.kind is BlockKind.REPEATED_EXECUTION for block in _blocks_on(desk, tx, plan.symbol)):
+        return
+    block_id = digest("repeated", desk.account, plan.plan_id)
+    reason = f"entry {over.measured} in {plan.symbol} in session {plan.session}, {over.limit} are allowed"
+    block = Block(
+        block_id=block_id, account=desk.account, symbol=plan.symbol, kind=BlockKind.REPEATED_EXECUTION, reason=reason,
+        since=decision.decided_at,
+    )  # fmt: skip
+    tx.add_block(block)
+    tx.add_risk_event(
+        RiskEvent(
+            event_id=block_id, account=desk.account, session=plan.session, occurred_at=decision.decided_at,
+            kind=BlockKind.REPEATED_EXECUTION.value, severity="ERROR",
+            message=f"{reason}: blocked until trading-pipeline risk rearm {plan.symbol}", data={"symbol": plan.symbol},
+        )
+    )  # fmt: skip
+
+
+def _blocks_on(desk: Desk, tx: LedgerTransaction, symbol: str) -> list[Block]:
+    return [block for block in tx.blocks(desk.account, symbol=symbol) if block.symbol == symbol]
+
+
+def rearm(desk: Desk, symbol: str, session: date, *, reason: str, operator: str) -> int:
+    """Let a symbol be entered again that was blocked for repeated execution; returns how many blocks ended.
+
+    Its entries are counted from now on. Both are audited with operator and reason. Raises InputError when the symbol is
+    not blocked for that, or operator or reason is empty.
+    """
+    if not operator.strip() or not reason.strip():
+        raise InputError("a re-arm needs a name and a reason: --operator NAME --reason TEXT")
+    now = desk.clock.now()
+    with desk.ledger.transaction() as tx:
+        latched = [b for b in _blocks_on(desk, tx, symbol) if b.kind is BlockKind.REPEATED_EXECUTION]
+        if not latched:
+            raise InputError(
+                f"{symbol} is not blocked for repeated execution in account {desk.account}: nothing to re-arm. "
+                "See what is blocked: trading-pipeline risk show"
+            )
+        cleared = sum(tx.clear_block(block.block_id, now, operator) for block in latched)
+        tx.add_risk_event(
+            RiskEvent(
+                event_id=digest("rearmed", *(block.block_id for block in latched)), account=desk.account,
+                session=session, occurred_at=now, kind=REARMED, severity="WARNING",
+                message=f"{symbol} may be entered again: {reason} ({operator})",
+                data={"symbol": symbol, "operator": operator, "reason": reason},
+            )
+        )  # fmt: skip
+    return cleared
 
 
 def _refusal_id(desk: Desk, setup: Setup) -> str:
@@ -154,10 +245,11 @@ def _reserved(book: RiskBook, plan: TradePlan, decision: RiskDecision) -> RiskBo
         symbol=plan.symbol, quantity=decision.quantity, price=plan.entry, average_entry=plan.entry, stop=plan.stop,
         is_working=True, reserved_risk_usd=decision.reserved_risk_usd,
     )  # fmt: skip
-    symbol = plan.symbol
+    symbol, value = plan.symbol, decision.quantity * plan.entry
     return replace(
         book,
-        buying_power_usd=book.buying_power_usd - decision.quantity * plan.entry,
+        buying_power_usd=book.buying_power_usd - value,
+        settled_cash_usd=None if book.settled_cash_usd is None else book.settled_cash_usd - value,
         exposures=(*book.exposures, reserved),
         entries_today=book.entries_today + 1,
         orders_today=book.orders_today + 1,

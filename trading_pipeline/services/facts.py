@@ -22,6 +22,9 @@ class NothingKnown:
         """Each symbol with nothing known of it."""
         return {symbol: SymbolFacts(symbol=symbol) for symbol in sorted(set(symbols))}
 
+    def prepare(self, session: date) -> None:
+        """Nothing to read."""
+
     def value_at_risk_usd(self, values_usd: Mapping[str, Decimal], session: date) -> Decimal | None:  # noqa: ARG002
         """Unknown."""
         return None

@@ -8,6 +8,7 @@ from trading_pipeline.adapters.synthetic.market import (
     market_sessions,
     members,
     populate,
+    sectors,
     volatility_index,
 )
 from trading_pipeline.adapters.synthetic.spec import SyntheticMarketSpec
@@ -21,5 +22,6 @@ __all__ = [
     "market_sessions",
     "members",
     "populate",
+    "sectors",
     "volatility_index",
 ]

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from trading_pipeline.adapters.market_facts import GICS_SECTORS
 from trading_pipeline.adapters.synthetic.daily import make_daily
 from trading_pipeline.adapters.synthetic.factors import make_factors
 from trading_pipeline.adapters.synthetic.intraday import Market, session_arrays
@@ -113,6 +114,13 @@ def members(spec: SyntheticMarketSpec, calendar: TradingCalendar) -> pd.DataFram
             "delisted_on": sessions[roster.last].where(roster.last < spec.sessions - 1),
         }
     )
+
+
+def sectors(spec: SyntheticMarketSpec) -> dict[str, str]:
+    """Invented GICS sector of each stock, every sector as often; the index ETFs have none."""
+    roster = make_roster(spec)
+    stocks = [symbol for symbol, is_stock in zip(roster.symbols, roster.is_stock, strict=True) if is_stock]
+    return {symbol: GICS_SECTORS[place % len(GICS_SECTORS)] for place, symbol in enumerate(stocks)}
 
 
 def populate(
