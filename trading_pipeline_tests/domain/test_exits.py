@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from trading_pipeline.domain.errors import NaiveDatetimeError, TradingError
-from trading_pipeline.domain.exits import ExitRules, exit_reason_for, is_flatten_time, trailing_stop
+from trading_pipeline.domain.exits import (
+    ExitRules,
+    Held,
+    exit_reason_for,
+    fell_below_mid,
+    hold_exit,
+    is_flatten_time,
+    momentum_is_lost,
+    partial_quantity,
+    trailing_stop,
+)
 from trading_pipeline.domain.orders import Leg
 from trading_pipeline.domain.positions import ExitReason
 from trading_pipeline_tests.builders import a_position, dec, two_quotes
@@ -113,3 +123,75 @@ def test_steps_that_contradict_each_other_are_refused() -> None:
         ExitRules(break_even_at_r=Decimal(2))
     with pytest.raises(ValidationError, match="lock_r"):
         ExitRules(lock_r=Decimal(2))
+
+
+SWING = ExitRules(hold="swing")
+
+
+@pytest.mark.parametrize(
+    ("rules", "held", "is_flatten", "expected"),
+    [
+        (RULES, Held(1, 3), True, ExitReason.TIME),
+        (RULES, Held(1, 30), False, None),
+        (SWING, Held(1, 3), True, None),
+        (SWING, Held(5, 3), False, None),
+        (SWING, Held(5, 3), True, ExitReason.MAX_HOLD),
+        (SWING, Held(6, 3), False, ExitReason.MAX_HOLD),
+        (SWING, Held(2, 15), False, None),
+        (SWING, Held(2, 16), False, ExitReason.MAX_HOLD),
+        (ExitRules(hold="swing", max_hold_sessions=0, stalled_bars=0), Held(99, 999), True, None),
+    ],
+)
+def test_time_ends_an_intraday_position_daily_and_a_swing_by_its_own_limits(
+    rules: ExitRules, held: Held, is_flatten: bool, expected: ExitReason | None
+) -> None:
+    assert hold_exit(a_position(), held, rules, is_flatten=is_flatten) is expected
+
+
+def test_a_swing_that_has_earned_one_r_is_not_stalled() -> None:
+    assert hold_exit(a_position(high_mark=dec("52.00")), Held(2, 99), SWING, is_flatten=False) is None
+    stalled = hold_exit(a_position(high_mark=dec("51.99")), Held(2, 99), SWING, is_flatten=False)
+    assert stalled is ExitReason.MAX_HOLD
+
+
+@pytest.mark.parametrize(
+    ("k", "histogram", "lost"),
+    [
+        ((85, 79), (3, 2, 1), True),
+        ((85, 81), (3, 2, 1), False),
+        ((80, 70), (3, 2, 1), False),
+        ((85, 80), (3, 2, 1), True),
+        ((85, 79), (3, 2, 2), False),
+        ((85, 79), (1, 2, 1), False),
+        ((float("nan"), 79), (3, 2, 1), False),
+        ((85, 79), (3, float("nan"), 1), False),
+    ],
+)
+def test_momentum_is_lost_when_k_leaves_overbought_and_the_histogram_falls_twice(
+    k: tuple[float, float], histogram: tuple[float, float, float], lost: bool
+) -> None:
+    assert momentum_is_lost(k, histogram, 80.0) is lost
+
+
+def test_a_close_falls_below_its_middle_band_once() -> None:
+    assert fell_below_mid((50.0, 49.0), (50.0, 49.5))
+    assert not fell_below_mid((49.0, 48.0), (49.5, 49.0))
+    assert not fell_below_mid((50.0, float("nan")), (49.0, 49.0))
+
+
+PARTIAL = ExitRules(partial_profit=True)
+
+
+@pytest.mark.parametrize(("held", "sold"), [(300, 100), (100, 33), (2, 1), (1, 0)])
+def test_a_third_is_sold_at_two_r_and_at_least_a_share_stays(held: int, sold: int) -> None:
+    assert partial_quantity(a_position(quantity=held), two_quotes(54, 54), PARTIAL) == sold
+
+
+def test_no_part_is_sold_on_one_bad_tick_or_when_it_is_off() -> None:
+    assert partial_quantity(a_position(), two_quotes(54, "53.99"), PARTIAL) == 0
+    assert partial_quantity(a_position(), two_quotes(54, 54), RULES) == 0
+
+
+def test_a_part_is_not_sold_before_the_rest_is_kept_at_break_even() -> None:
+    with pytest.raises(ValidationError, match="must not be below break_even_at_r"):
+        ExitRules(partial_profit_at_r=Decimal(1))
