@@ -1,9 +1,8 @@
-"""Performance over many sessions: curves, ratios and period sums. Frames in, figures out; money in USD (float64)."""
+"""Performance over many sessions: curves and ratios. Frames in, figures out; money in USD (float64)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +11,6 @@ import pandas as pd
 from trading_pipeline.domain.errors import FrameContractError
 
 SESSIONS_PER_YEAR = 252
-
-
-@dataclass(frozen=True, slots=True)
-class PeriodPnl:
-    """Net P&L (USD) of the session, its week so far (from Monday), its month so far, and all time."""
-
-    today_usd: float
-    week_usd: float
-    month_usd: float
-    total_usd: float
 
 
 def equity_curve(points: pd.Series[float], *, opening_equity_usd: float, opened_at: datetime) -> pd.Series[float]:
@@ -96,22 +85,6 @@ def profit_factor(net_usd: pd.Series[float]) -> float | None:
     values = _finite(net_usd, "net P&L")
     lost = -float(values[values < 0].sum())
     return float(values[values > 0].sum()) / lost if lost > 0 else None
-
-
-def period_pnl(net_usd: pd.Series[float], session: date) -> PeriodPnl:
-    """Net P&L up to and including `session` (S2-34).
-
-    net_usd: USD per session, indexed by session date (exchange date, not a UTC day: E-33); any order, gaps allowed.
-    """
-    values = _finite(net_usd, "net P&L")
-    days = np.array(net_usd.index, dtype="datetime64[D]")
-    until = days <= np.datetime64(session)
-    monday, first = session - timedelta(days=session.weekday()), session.replace(day=1)
-
-    def since(day: date) -> float:
-        return float(values[until & (days >= np.datetime64(day))].sum())
-
-    return PeriodPnl(since(session), since(monday), since(first), float(values[until].sum()))
 
 
 def _finite(numbers: pd.Series[float], what: str) -> npt.NDArray[np.float64]:

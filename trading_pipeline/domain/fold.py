@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from itertools import groupby
@@ -23,16 +23,24 @@ SHARE_QUANTUM = Decimal("0.0001")
 """Shares are counted to four digits: a stored ratio of 1/3 still makes 100 shares of 300."""
 
 
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """A position and the fills it consists of, by time; what was taken back is not among them."""
+
+    position: Position
+    fills: tuple[Fill, ...]
+
+
 def fold(fills: Iterable[Fill], splits: Iterable[Split] = ()) -> dict[str, Position]:
     """Positions by symbol after the fills of one account: the open round trip, else the last one (quantity 0).
 
     A pure function of the sets: neither is the order important in which they are given, nor whether a bust came before
     or after other fills (see `standing`). Raises as `apply_fill` does.
     """
-    return {trip.symbol: trip for trip in round_trips(fills, splits)}
+    return {trip.position.symbol: trip.position for trip in round_trips(fills, splits)}
 
 
-def round_trips(fills: Iterable[Fill], splits: Iterable[Split] = ()) -> tuple[Position, ...]:
+def round_trips(fills: Iterable[Fill], splits: Iterable[Split] = ()) -> tuple[RoundTrip, ...]:
     """Every round trip by symbol, in the order in which they were last traded; an open one is its symbol's last.
 
     Fills are taken by time of execution; of one instant, by the venue's numbering, where a sale waits until what it
@@ -50,28 +58,28 @@ def round_trips(fills: Iterable[Fill], splits: Iterable[Split] = ()) -> tuple[Po
     )
 
 
-def _trips(fills: Sequence[Fill], splits: Sequence[Split]) -> Iterable[Position]:
-    trips: dict[str, Position] = {}
+def _trips(fills: Sequence[Fill], splits: Sequence[Split]) -> Iterable[RoundTrip]:
+    trips: dict[str, RoundTrip] = {}
     held, to_come = None, list(splits)
     for at, some in groupby(standing(fills), key=lambda fill: fill.executed_at):
         while to_come and to_come[0].effective_at <= at:
             held = _split(trips, held, to_come.pop(0))
         for fill in _of_one_instant(list(some), held.quantity if held else ZERO):
-            held = _put(trips, apply_fill(_trip_of(trips, held, fill), fill))
+            held = _put(trips, apply_fill(_trip_of(trips, held, fill), fill), fill)
     for split in to_come:
         held = _split(trips, held, split)
     return trips.values()
 
 
-def _split(trips: dict[str, Position], held: Position | None, split: Split) -> Position | None:
+def _split(trips: dict[str, RoundTrip], held: Position | None, split: Split) -> Position | None:
     return None if held is None else _put(trips, apply_split(held, split))
 
 
-def _put(trips: dict[str, Position], trip: Position) -> Position:
+def _put(trips: dict[str, RoundTrip], held: Position, *fills: Fill) -> Position:
     """Keep it as the one that was last traded."""
-    trips.pop(trip.trade_id, None)
-    trips[trip.trade_id] = trip
-    return trip
+    before = trips.pop(held.trade_id, None)
+    trips[held.trade_id] = RoundTrip(held, (*(before.fills if before else ()), *fills))
+    return held
 
 
 def _of_one_instant(fills: Sequence[Fill], owned: Decimal) -> list[Fill]:
@@ -86,9 +94,12 @@ def _of_one_instant(fills: Sequence[Fill], owned: Decimal) -> list[Fill]:
     return taken
 
 
-def _trip_of(trips: dict[str, Position], held: Position | None, fill: Fill) -> Position | None:
+def _trip_of(trips: dict[str, RoundTrip], held: Position | None, fill: Fill) -> Position | None:
     is_held = held is not None and held.is_open
-    return held if is_held or fill.side is Side.SELL else trips.get(fill.client_order_id)
+    if is_held or fill.side is Side.SELL:
+        return held
+    known = trips.get(fill.client_order_id)
+    return known.position if known else None
 
 
 def standing(fills: Iterable[Fill]) -> list[Fill]:

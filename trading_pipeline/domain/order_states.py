@@ -134,7 +134,7 @@ def replay(asked: Order, reports: Iterable[ExecutionReport]) -> Replay:
         except IllegalTransition:
             refused.append(report)
     return Replay(
-        order=replace(_settled(order), cum_qty=min(order.cum_qty, order.quantity)),
+        order=_told(asked, _settled(order)),
         surplus=max(ZERO, order.cum_qty - order.quantity),
         refused=tuple(refused),
         waiting=waiting_corrections(said),
@@ -152,18 +152,22 @@ def advance(order: Order, report: ExecutionReport) -> Order:
     return _within_quantity(_settled(_step(order, report, report)), report)
 
 
+def _told(asked: Order, order: Order) -> Order:
+    submitted_at = order.submitted_at or asked.submitted_at
+    return replace(order, cum_qty=min(order.cum_qty, order.quantity), submitted_at=submitted_at)
+
+
 def _untouched(asked: Order) -> Order:
-    """The order before the venue said anything."""
+    """The order before the venue said anything; one that was adopted had been found there, so it was working."""
+    first = S.DENIED if asked.status is S.DENIED else S.NEW if asked.intent_id is None else S.PENDING_NEW
     return replace(
         asked,
-        status=S.DENIED if asked.status is S.DENIED else S.PENDING_NEW,
-        venue_order_id=None,
+        status=first,
         submitted_at=None,
         updated_at=asked.created_at,
         cum_qty=ZERO,
         avg_px=ZERO,
         commission=ZERO,
-        text="",
     )
 
 

@@ -10,6 +10,7 @@ from itertools import accumulate
 
 from trading_pipeline.domain.money import ZERO, to_ratio
 from trading_pipeline.domain.positions import Trade
+from trading_pipeline.domain.trades import whole_trades
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,8 @@ class DailyPerformance:
     """One session's result for one account; also written for a session without trades (zeros, not nulls).
 
     Money in USD; win_rate is wins / (wins + losses), None when there are neither; a trade with net P&L of
-    exactly zero is break-even, neither win nor loss. largest_* and average_r are None without trades.
+    exactly zero is break-even, neither win nor loss. largest_* and average_r are None without
+    trades (average_r: without one that has an R).
     """
 
     account: str
@@ -67,11 +69,15 @@ def summarise_day(
     """One session's result from its closed trades and its equity points (ascending); pure.
 
     Rows of other sessions or accounts are not counted. Commission is always subtracted (E-30); a win is a net win
-    (E-31); a session without trades or points gives zeros and the opening equity (E-29, E-38).
+    (E-31); a session without trades or points gives zeros and the opening equity (E-29, E-38). Amendments of trades
+    count as money; a trade amended within the session counts once, as it is in the end. average_r is over the trades
+    that have an R.
     """
     mine = [trade for trade in trades if (trade.account, trade.session) == (account, session)]
     points = [point.equity_usd for point in equity_points if (point.account, point.session) == (account, session)]
-    nets = [trade.net_usd for trade in mine]
+    whole = whole_trades(mine)
+    nets = [trade.net_usd for trade in whole]
+    multiples = [trade.r_multiple for trade in whole if trade.r_multiple is not None]
     wins, losses = [net for net in nets if net > 0], [net for net in nets if net < 0]
     gross = sum((trade.gross_usd for trade in mine), ZERO)
     commission = sum((trade.commission_usd for trade in mine), ZERO)
@@ -79,7 +85,7 @@ def summarise_day(
     return DailyPerformance(
         account=account,
         session=session,
-        trades=len(mine),
+        trades=len(whole),
         wins=len(wins),
         losses=len(losses),
         break_even=len(nets) - len(wins) - len(losses),
@@ -88,7 +94,7 @@ def summarise_day(
         commission_usd=commission,
         slippage_usd=sum((trade.slippage_usd for trade in mine), ZERO),
         net_usd=gross - commission,
-        average_r=to_ratio(sum((trade.r_multiple for trade in mine), ZERO) / len(mine)) if mine else None,
+        average_r=to_ratio(sum(multiples, ZERO) / len(multiples)) if multiples else None,
         largest_win_usd=max(wins, default=None),
         largest_loss_usd=min(losses, default=None),
         opening_equity_usd=opening_equity_usd,

@@ -128,16 +128,8 @@ def _slippage(plan: TradePlan | None, fills: Sequence[Fill], expected_px: Mappin
 
 # amendments
 
-_SUMMED = (
-    "quantity",
-    "gross_usd",
-    "commission_usd",
-    "slippage_usd",
-    "net_usd",
-    "return_fraction",
-    "mae_usd",
-    "mfe_usd",
-)
+_MONEY = ("quantity", "gross_usd", "commission_usd")
+_SUMMED = (*_MONEY, "slippage_usd", "net_usd", "return_fraction")
 
 
 def round_trip_id(trade_id: str) -> str:
@@ -149,16 +141,19 @@ def amendment(recorded: Sequence[Trade], now: Trade | None, session: date) -> Tr
     """The row that makes the rows on record add up to what the round trip is `now`; None when they do already.
 
     recorded: the rows of one round trip, oldest first, at least one. now: None when it is open again, or was undone:
-    then the rows add up to nothing. session: the one in which the change was heard of, whose result it is.
+    then the rows add up to nothing. Excursions stay as they were told first. session: the one in which the change was
+    heard of, whose result it is.
     """
     wanted = _undone(recorded[0]) if now is None else now
     missing: dict[str, Any] = {name: getattr(wanted, name) - _sum(recorded, name) for name in _SUMMED}
-    if not any(missing.values()):
+    if not any(missing[name] for name in _MONEY):
         return None
     return replace(
         recorded[-1] if now is None else now,
         trade_id=f"{recorded[0].trade_id}~{len(recorded) + 1}",
         session=session,
+        mae_usd=ZERO,
+        mfe_usd=ZERO,
         r_multiple=_r_missing(recorded, wanted),
         **missing,
     )
@@ -200,5 +195,5 @@ def _merged(trade_id: str, rows: Sequence[Trade]) -> Trade | None:
         return rows[0]
     last = max(rows, key=lambda row: (len(row.trade_id), row.trade_id))
     known = [row.r_multiple for row in rows if row.r_multiple is not None]
-    sums: dict[str, Any] = {name: _sum(rows, name) for name in _SUMMED}
+    sums: dict[str, Any] = {name: _sum(rows, name) for name in (*_SUMMED, "mae_usd", "mfe_usd")}
     return replace(last, trade_id=trade_id, r_multiple=sum(known, ZERO) if known else None, **sums)

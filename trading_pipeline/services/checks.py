@@ -165,7 +165,7 @@ def positions_equal_fills(desk: ResearchDesk, session: date) -> Verdict:
     account = desk.settings.execution.account
     with desk.ledger.read() as tx:
         stored = {p.symbol: p for p in tx.positions(account)}
-        folded = {symbol: p for symbol, p in fold(tx.fills(account)).items() if p.is_open}
+        folded = {symbol: p for symbol, p in fold(tx.fills(account), tx.splits(account)).items() if p.is_open}
     differ = sorted(s for s in {*stored, *folded} if _shares(stored, s) != _shares(folded, s))
     return Verdict(
         not differ, f"{len(differ)} positions differ from their fills as of {session}: {', '.join(differ[:5]) or '-'}"

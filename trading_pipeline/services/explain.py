@@ -100,7 +100,7 @@ def explain(desk: ResearchDesk, identity: str, *, reproduce_inputs: bool = True)
     """
     with desk.ledger.read() as tx:
         order = _require_order(tx, desk.settings.execution.account, identity)
-        intent = _require(tx.intent(order.intent_id), "intent", order)
+        intent = _require(tx.intent(order.intent_id) if order.intent_id else None, "intent", order)
         plan = _require(tx.plan(intent.plan_id), "plan", order)
         setup = _require(tx.setup(intent.setup_id), "setup", order)
         snapshot = _require(tx.snapshot_by_id(intent.snapshot_id), "snapshot", order)

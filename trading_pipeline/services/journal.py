@@ -133,7 +133,8 @@ def view_position(tx: LedgerTransaction, position: Position) -> PositionView:
     r = r_now(position, position.mark) if position.mark is not None else None
     return PositionView(
         symbol=position.symbol, trade_id=position.trade_id, opened_at=position.opened_at, entry_px=position.avg_px,
-        quantity=position.quantity, stop=position.stop, target=position.target, price=position.mark, priced_at=position.marked_at,
+        quantity=position.quantity, stop=position.stop, target=position.target, price=position.mark,
+        priced_at=position.marked_at,
         unrealized_usd=gain, unrealized_fraction=to_ratio(gain / cost) if cost else ZERO,
         r_multiple=to_ratio(r) if r is not None else None,
         open_risk_usd=open_risk_usd(position), score=setup.score if setup else None,

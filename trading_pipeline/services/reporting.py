@@ -25,6 +25,7 @@ from trading_pipeline.domain.reports import (
     WinRates,
 )
 from trading_pipeline.domain.setups import ScanSnapshot, Setup
+from trading_pipeline.domain.trades import whole_trades
 from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.ports import BarStore, Clock, Ledger, LedgerTransaction, ResearchStore, TradingCalendar
 from trading_pipeline.services.decision_log import Json, as_json
@@ -101,7 +102,7 @@ def report_data(desk: ReportDesk, account: str, session: date) -> SessionReport:
             net_usd=_net_pnl(trades, session), total_return_fraction=_total_return(past, closing),
             win_rates=_win_rates(trades, session), sharpe=performance.sharpe(_returns(closing)),
             max_drawdown_fraction=performance.max_drawdown(_curve(past[0], points)),
-            profit_factor=performance.profit_factor(_nets(trades)),
+            profit_factor=performance.profit_factor(_nets(whole_trades(trades))),
             benchmark=_benchmark(desk, [other.session for other in past]),
             equity=today, closing_equity=closing,
             cash_usd=today[-1].cash_usd if today else record.opening_cash_usd,
@@ -164,7 +165,8 @@ def _net_pnl(trades: Sequence[Trade], session: date) -> NetPnl:
 
 
 def _win_rates(trades: Sequence[Trade], session: date) -> WinRates:
-    return WinRates(**{name: performance.win_rate(_nets(some)) for name, some in _since(trades, session).items()})
+    since = {name: whole_trades(some) for name, some in _since(trades, session).items()}
+    return WinRates(**{name: performance.win_rate(_nets(some)) for name, some in since.items()})
 
 
 def _benchmark(desk: ReportDesk, sessions: Sequence[date]) -> Benchmark | None:
@@ -205,7 +207,7 @@ def _top_setups(tx: LedgerTransaction, snapshots: Sequence[ScanSnapshot]) -> tup
 
 
 def _charts(desk: ReportDesk, trades: Sequence[Trade], session: date) -> tuple[TradeChart, ...]:
-    mine = [trade for trade in trades if trade.session == session]
+    mine = whole_trades(trade for trade in trades if trade.session == session)
     symbols = sorted({trade.symbol for trade in mine})
     bars = desk.bars.view(CHART_BARS, [session], as_of=session, symbols=symbols) if symbols else pd.DataFrame()
     rows = {str(symbol): _price_bars(part) for symbol, part in bars.groupby("symbol")} if len(bars) else {}

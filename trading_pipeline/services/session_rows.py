@@ -53,8 +53,10 @@ def _position(position: Position) -> Row:
 def _trade(trade: Trade) -> Row:
     return {
         "symbol": trade.symbol, "quantity": str(trade.quantity), "entry": str(trade.entry_px),
-        "exit": str(trade.exit_px), "net_usd": str(trade.net_usd), "r": f"{trade.r_multiple:.2f}",
-        "reason": trade.exit_reason.value, "grade": trade.grade, "score": round(trade.score, 2),
+        "exit": str(trade.exit_px), "net_usd": str(trade.net_usd),
+        "r": "" if trade.r_multiple is None else f"{trade.r_multiple:.2f}",
+        "reason": trade.exit_reason.value, "grade": trade.grade,
+        "score": "" if trade.score is None else round(trade.score, 2),
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.money import plain
+from trading_pipeline.domain.trades import whole_trades
 from trading_pipeline.ports import BarStore, Ledger, LedgerTransaction
 
 
@@ -33,5 +34,5 @@ def _trading(tx: LedgerTransaction, account: str) -> dict[str, object]:
         "equity_usd": plain(points[-1].equity_usd) if points else None,
         "open_positions": len(tx.positions(account)),
         "working_orders": len(tx.open_orders(account)),
-        "trades": len(tx.trades(account)),
+        "trades": len(whole_trades(tx.trades(account))),
     }

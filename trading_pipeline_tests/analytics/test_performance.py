@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_pipeline.analytics.performance import (
-    PeriodPnl,
     daily_returns,
     equity_curve,
     max_drawdown,
-    period_pnl,
     profit_factor,
     sharpe,
     total_return,
@@ -107,19 +105,3 @@ def test_total_return_is_last_over_first() -> None:
     assert total_return(by_session(100.0, 90.0, 110.0)) == pytest.approx(0.1)
     assert total_return(by_session(100.0)) == 0.0
     assert max_drawdown(by_session()) == 0.0
-
-
-def test_s2_34_periods_end_with_their_session_and_e33_lose_no_day() -> None:
-    days = [
-        date(2025, 5, 30),
-        date(2025, 6, 2),
-        date(2025, 6, 6),
-        date(2025, 6, 9),
-        date(2025, 6, 10),
-        date(2025, 6, 11),
-    ]
-    net = pd.Series([1.0, 2.0, 4.0, 8.0, 16.0, 32.0], index=pd.Index(days))
-
-    assert period_pnl(net, date(2025, 6, 10)) == PeriodPnl(16.0, 24.0, 30.0, 31.0)
-    assert period_pnl(net, date(2025, 6, 12)) == PeriodPnl(0.0, 56.0, 62.0, 63.0)
-    assert period_pnl(net[:0], date(2025, 6, 12)) == PeriodPnl(0.0, 0.0, 0.0, 0.0)

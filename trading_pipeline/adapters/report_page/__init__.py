@@ -47,7 +47,8 @@ def write_report(path: Path, report: SessionReport) -> Path:
 
 def render_report(report: SessionReport) -> str:
     """The page as text. Everything that comes from data is escaped."""
-    largest_r = max([Decimal(1), *(abs(t.r_multiple) for t in report.trades if t.r_multiple is not None)])  # a small loss looks small
+    multiples = (abs(trade.r_multiple) for trade in report.trades if trade.r_multiple is not None)
+    largest_r = max([Decimal(1), *multiples])  # a small loss looks small
     return _template_environment().get_template("report.html.j2").render(
         report=report, day=report.daily, charts=charts, figures=figures, largest_r=largest_r,
         components=[(name, RAW_MAX[name]) for name in COMPONENTS], regime_parts=REGIME_PARTS,

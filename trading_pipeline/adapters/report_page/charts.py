@@ -141,7 +141,9 @@ def trade_svg(chart: TradeChart, *, width: int = 500, height: int = 230) -> Mark
         *(_candle(frame, bar) for bar in chart.bars),
         *(_mark(frame, name, at, price) for name, at, price in inside),
     ]
-    return _picture(frame, f"{trade.symbol}: price over the session with {', '.join(('entry', 'exit', *levels))}", parts)
+    return _picture(
+        frame, f"{trade.symbol}: price over the session with {', '.join(['entry', 'exit', *levels])}", parts
+    )
 
 
 def _picture(frame: Frame, label: str, parts: Iterable[str]) -> Markup:
