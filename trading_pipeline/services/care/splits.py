@@ -7,11 +7,11 @@ from decimal import Decimal
 
 from trading_pipeline.domain.control import Block, BlockKind
 from trading_pipeline.domain.corporate import Split, looks_like_split
-from trading_pipeline.domain.fold import apply_split
 from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.positions import Position
 from trading_pipeline.domain.trading_session import RiskEvent
+from trading_pipeline.services.booking import book_split
 from trading_pipeline.services.care.asking import Quotes, held_positions, say_once
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import digest
@@ -34,9 +34,7 @@ def _split(desk: Desk, times: SessionTimes, position: Position, ratio: Decimal) 
         known = [one for one in tx.splits(desk.account, symbol=position.symbol) if one.ex_date == times.session]
         if known or position.opened_at >= times.opens_at:
             return False
-        tx.add_split(split)
-        tx.save_position(apply_split(position, split))
-        return True
+        return book_split(desk, tx, times.session, split)
 
 
 def flag_unannounced_splits(desk: Desk, times: SessionTimes, quotes: Quotes) -> int:
