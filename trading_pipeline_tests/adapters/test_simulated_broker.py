@@ -2,51 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
-from trading_pipeline.ports import Broker, VenueAccount
+from trading_pipeline.ports import VenueAccount
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import VenueRules
+from trading_pipeline_tests.adapters.venue_worlds import StandingClock, TradedWorld
 from trading_pipeline_tests.contract_tests.broker import BrokerContract, World
-from trading_pipeline_tests.venue.builders import SESSION, a_bracket, at, flat
+from trading_pipeline_tests.venue.builders import SESSION, a_bracket, at
 
 
-class StandingClock:
-    """Time stands until the market moves it."""
-
-    def __init__(self, instant: datetime) -> None:
-        self.instant = instant
-
-    def now(self) -> datetime:
-        return self.instant
-
-    def sleep_until(self, instant: datetime) -> None:
-        self.instant = max(self.instant, instant)
-
-
-class SimulatedWorld:
-    """A venue whose market trades one minute per call."""
+class SimulatedWorld(TradedWorld):
+    """A venue in this process."""
 
     def __init__(self, path: Path | None) -> None:
-        self.clock = StandingClock(SESSION.opens_at)
         self.venue = SimulatedVenue(path, VenueRules())
-        self.minute = 0
-        self.broker: Broker = SimulatedBroker(self.venue, self.clock)
-
-    def trade(self, price: int) -> None:
-        bar = flat(self.minute, price)
-        self.minute += 1
-        self.clock.sleep_until(bar.end_at)
-        self.venue.on_bars([bar], self.clock.now())
-
-    def close_session(self) -> None:
-        self.clock.sleep_until(SESSION.closes_at)
-        self.venue.on_session_close(SESSION)
+        clock = StandingClock(SESSION.opens_at)
+        super().__init__(clock, SimulatedBroker(self.venue, clock), self.venue)
 
 
 class TestInMemory(BrokerContract):

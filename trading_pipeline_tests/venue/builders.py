@@ -13,6 +13,7 @@ from trading_pipeline.domain.orders import (
     ExecType,
     ExecutionReport,
     Leg,
+    OcoRequest,
     OrderRequest,
     OrderType,
     Side,
@@ -72,6 +73,7 @@ def an_order(
     leg: Leg = Leg.ENTRY,
     time_in_force: TimeInForce = TimeInForce.DAY,
     symbol: str = "AAA",
+    trail: Price | None = None,
 ) -> OrderRequest:
     return OrderRequest(
         client_order_id=client_order_id,
@@ -83,7 +85,30 @@ def an_order(
         limit_price=None if limit is None else Decimal(limit),
         stop_price=None if stop is None else Decimal(stop),
         time_in_force=time_in_force,
+        trail_amount=None if trail is None else Decimal(trail),
     )
+
+
+def an_oco(
+    name: str = "o",
+    *,
+    stop: Price = 95,
+    target: Price = 110,
+    quantity: Price = 100,
+    life: TimeInForce = TimeInForce.DAY,
+    symbol: str = "AAA",
+) -> OcoRequest:
+    """Ids are the name with -s and -t."""
+    return OcoRequest(
+        stop=an_order(
+            f"{name}-s", Side.SELL, OrderType.STOP, stop=stop, quantity=quantity, leg=Leg.STOP, time_in_force=life,
+            symbol=symbol,
+        ),
+        target=an_order(
+            f"{name}-t", Side.SELL, OrderType.LIMIT, limit=target, quantity=quantity, leg=Leg.TARGET,
+            time_in_force=life, symbol=symbol,
+        ),
+    )  # fmt: skip
 
 
 def a_bracket(
