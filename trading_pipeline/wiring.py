@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache, cached_property, partial
@@ -24,16 +24,21 @@ from trading_pipeline.adapters.ledger import SqlLedger, default_url
 from trading_pipeline.adapters.market_facts import StoredMarketFacts
 from trading_pipeline.adapters.report_page import equity_svg, write_report
 from trading_pipeline.adapters.research_store import ParquetResearchStore
+from trading_pipeline.adapters.signal_files import file_signals, table_signals
 from trading_pipeline.domain.errors import HomeInUseError
 from trading_pipeline.domain.reports import SessionReport
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
-from trading_pipeline.ports import Clock, Ledger
+from trading_pipeline.ports import Clock, Ledger, SignalProvider
 from trading_pipeline.services.desk import Desk, Provenance
+from trading_pipeline.services.execution_summary import ExecutionSummary
+from trading_pipeline.services.executions import run_execution
 from trading_pipeline.services.live import decide_now, run_live_session
+from trading_pipeline.services.rebalancer import Rebalancer
 from trading_pipeline.services.replay import Replayed, copy_research, replay_session, require_over
 from trading_pipeline.services.reporting import ReportDesk, report_data
 from trading_pipeline.services.research_desk import ResearchDesk
 from trading_pipeline.services.session_loop import Progress, SessionLoop
+from trading_pipeline.services.signals import record_session_signals, refresh_signals
 from trading_pipeline.settings import Settings, load_settings, resolve_home
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import VenueRules, rules_from
@@ -112,6 +117,39 @@ class Workspace:
         report = report_data(desk, self.settings.execution.account, session)
         return WrittenReport(write_report(self.report_path(session), report), report)
 
+    def signal_provider(self) -> SignalProvider | None:
+        """Where external signals come from, as configured; None when watchlists are traded."""
+        rules = self.settings.execution
+        source, most = rules.external_signals, rules.rebalance.max_rows
+        if rules.signals != "external":
+            return None
+        if source.file is not None:
+            return file_signals(Path(source.file), max_rows=most)
+        url = source.database_url.get_secret_value() if source.database_url else ""
+        return table_signals(url, source.table, max_rows=most)
+
+    def execute(
+        self, provider: SignalProvider, session: date, at: datetime | None = None, *, dry_run: bool = False
+    ) -> ExecutionSummary:
+        """Execute the signals of a provider in a stored session, at an instant of it; the session stays open.
+
+        dry_run: in a fresh account that leaves no trace. Raises HomeInUseError when another process trades here,
+        InputError when the session is not over, is closed, or its bars stop early, and what the provider raises.
+        """
+        require_over(self.research, session)
+        with self.exclusive("trading"), self.scratch_rooms() as scratch:
+            room = scratch(self.settings.execution.initial_cash_usd) if dry_run else self.room()
+            with closing(room):
+                if dry_run:
+                    copy_research(self.ledger, room.ledger, session, self.provenance)
+                return run_execution(room.loop(session), replace(self.research, ledger=room.ledger), provider, at)
+
+    def _look_for_signals(self, session: date, ledger: Ledger) -> None:
+        """Put a stored session's external signals on record before it is traded."""
+        provider = self.signal_provider()
+        if provider is not None:
+            record_session_signals(replace(self.research, ledger=ledger), provider, session)
+
     def room(self) -> Room:
         """The simulated account of this home, on an accelerated clock."""
         venue = SimulatedVenue(self.home / "venue.sqlite3", venue_rules(self.settings))
@@ -157,6 +195,7 @@ class Workspace:
                     step = partial(on_step, session) if on_step else None
                     if not self._is_closed(session):
                         require_over(self.research, session)
+                        self._look_for_signals(session, self.ledger)
                     yield replay_session(room, scratch, account, session, step)
 
     def _is_closed(self, session: date) -> bool:
@@ -170,6 +209,7 @@ class Workspace:
             room = scratch(self.settings.execution.initial_cash_usd)
             for session in self.calendar.sessions(first, last):
                 copy_research(self.ledger, room.ledger, session, self.provenance)
+                self._look_for_signals(session, room.ledger)
                 step = partial(on_step, session) if on_step else None
                 yield Replayed(room.loop(session, step).run(), verified=False)
 
@@ -227,7 +267,20 @@ class Room:
         return SessionLoop(
             desk=desk, feed=feed, times=times, market=self.venue, on_step=on_step, live=self.clock is not None,
             session_after=self.workspace.calendar.next,
+            rebalancer=Rebalancer(feed, times, self.clock is not None, self._signal_watch(session)),
         )  # fmt: skip
+
+    def _signal_watch(self, session: date) -> Callable[[datetime], None] | None:
+        """What looks for new external signals while a session runs; None where they are on record already."""
+        if self.clock is None or self.workspace.settings.execution.signals != "external":
+            return None
+
+        def look(instant: datetime) -> None:
+            provider = self.workspace.signal_provider()  # a new one each time: it reads its source once
+            if provider is not None:
+                refresh_signals(self.workspace.research, provider, session, instant)
+
+        return look
 
     def close(self) -> None:
         """Give the venue back, so that another process may open it."""

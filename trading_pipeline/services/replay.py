@@ -15,9 +15,11 @@ from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.ports import Ledger, LedgerTransaction
 from trading_pipeline.services.care.requests import REQUESTED
 from trading_pipeline.services.desk import Provenance, regimes_of, snapshots_of
+from trading_pipeline.services.rebalance import PLANNED
 from trading_pipeline.services.research import is_researched
 from trading_pipeline.services.research_desk import ResearchDesk
 from trading_pipeline.services.session_loop import Progress, SessionLoop
+from trading_pipeline.services.signals import signal_snapshots
 
 MAX_BARS_SHORT = 3
 """Base bars that may be missing at the end of a session when nobody traded in its last minutes."""
@@ -110,7 +112,8 @@ def _since_flat(records: Sequence[SessionRecord], session: date) -> Sequence[Ses
 def copy_research(source: Ledger, target: Ledger, session: date, origin: Provenance | None = None) -> None:
     """Copy a session's watchlists and regimes made under `origin` (None: any) from one ledger to another."""
     with source.read() as read, target.transaction() as write:
-        _copy(read, write, regimes_of(origin, read, session), snapshots_of(origin, read, session))
+        snapshots = [*snapshots_of(origin, read, session), *signal_snapshots(origin, read, session)]
+        _copy(read, write, regimes_of(origin, read, session), snapshots)
 
 
 def copy_decided_research(source: Ledger, target: Ledger, record: SessionRecord) -> None:
@@ -122,7 +125,7 @@ def copy_decided_research(source: Ledger, target: Ledger, record: SessionRecord)
     session, own = record.session, Provenance(code_version=record.code_version, config_hash=record.config_hash)
     with source.read() as read, target.transaction() as write:
         decided = _decided_on(read, record)
-        seen = {snapshot.as_of: snapshot for snapshot in (*snapshots_of(own, read, session), *decided)}
+        seen = {(one.source, one.as_of): one for one in (*snapshots_of(own, read, session), *decided)}
         others = [Provenance(code_version=one.code_version, config_hash=one.config_hash) for one in decided]
         origins = [*dict.fromkeys(others), own]
         regimes = {regime.as_of: regime for origin in origins for regime in regimes_of(origin, read, session)}
@@ -138,11 +141,12 @@ def copy_requests(source: Ledger, target: Ledger, record: SessionRecord) -> None
 
 
 def _decided_on(tx: LedgerTransaction, record: SessionRecord) -> list[ScanSnapshot]:
-    """Snapshots that the session's plans and refused plans came from."""
+    """Snapshots that the session's plans, refused plans and rebalancing came from."""
     events = tx.risk_events(record.account, record.session)
     refused = [tx.setup(event.data["setup_id"]) for event in events if event.kind == "plan_refused"]
     names = {plan.snapshot_id for plan in tx.plans(record.account, record.session)}
     names |= {setup.snapshot_id for setup in refused if setup is not None}
+    names |= {event.data["snapshot_id"] for event in events if event.kind == PLANNED}
     found = [tx.snapshot_by_id(name) for name in sorted(names)]
     return [snapshot for snapshot in found if snapshot is not None]
 
