@@ -17,7 +17,7 @@ from trading_pipeline.domain.orders import (
     OrdStatus,
 )
 from trading_pipeline.venue.accounting import Accounting
-from trading_pipeline.venue.checks import orders_of
+from trading_pipeline.venue.checks import as_kept, orders_of
 from trading_pipeline.venue.tickets import Terms, Ticket, trailing_stop
 
 
@@ -42,7 +42,8 @@ class Book(Accounting):
 
     def refuse(self, request: AnyRequest, text: str, now: datetime) -> None:
         """Remember the refusal, so that the id stays refused."""
-        self._add(request, orders_of(request)[0], OrdStatus.REJECTED, now, text=text)
+        order = as_kept(orders_of(request)[0])
+        self._add(order, order, OrdStatus.REJECTED, now, text=text)
 
     def _add(self, sent: AnyRequest, order: OrderRequest, status: OrdStatus, now: datetime, **others: Any) -> Ticket:
         self.sequence += 1

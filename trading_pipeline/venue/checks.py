@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 
-from trading_pipeline.domain.money import SUB_PENNY, tick_size
+from trading_pipeline.domain.money import SUB_PENNY, ZERO, tick_size
 from trading_pipeline.domain.orders import (
     AnyRequest,
     BracketRequest,
@@ -48,6 +49,21 @@ def form_faults(request: AnyRequest) -> list[str]:
         ("OCO", _oco_faults(request)) if isinstance(request, OcoRequest) else ("bracket", _bracket_faults(request))
     )
     return [f"{name} {orders_of(request)[0].client_order_id}: {fault}" for fault in found]
+
+
+def as_kept(order: OrderRequest) -> OrderRequest:
+    """A refused order as the venue can keep it: NaN and infinity are left out."""
+    return replace(
+        order,
+        quantity=_finite(order.quantity) or ZERO,
+        limit_price=_finite(order.limit_price),
+        stop_price=_finite(order.stop_price),
+        trail_amount=_finite(order.trail_amount),
+    )
+
+
+def _finite(number: Decimal | None) -> Decimal | None:
+    return number if number is not None and number.is_finite() else None
 
 
 def price_faults(order_type: OrderType, limit_price: Decimal | None, stop_price: Decimal | None) -> Iterator[str]:

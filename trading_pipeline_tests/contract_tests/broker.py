@@ -178,11 +178,11 @@ class BrokerContract(ABC):
         stop = world.broker.order("b-s")
         assert stop is not None
         assert (stop.side, stop.order_type, stop.time_in_force) == (Side.SELL, OrderType.STOP, TimeInForce.GTC)
-        assert (stop.quantity, stop.stop_price, stop.limit_price) == (100, 95, None)
+        assert (stop.quantity, stop.stop_price, stop.limit_price) == (Decimal(100), Decimal(95), None)
         assert stop.parent_id in {"b-e", None}
         entry = world.broker.order("b-e")
         assert entry is not None
-        assert (entry.side, entry.limit_price, entry.parent_id) == (Side.BUY, 100, None)
+        assert (entry.side, entry.limit_price, entry.parent_id) == (Side.BUY, Decimal(100), None)
         assert stop in world.broker.open_orders()
 
     def test_a_bracket_without_a_target_is_an_entry_and_its_stop(self, world: World) -> None:
@@ -281,7 +281,7 @@ class BrokerContract(ABC):
         world.pay_dividend("0.25")
 
         (paid,) = world.broker.cash_activities(LONG_AGO)
-        assert (paid.kind, paid.symbol, paid.amount_usd) == (CashKind.DIVIDEND, "AAA", 25)
+        assert (paid.kind, paid.symbol, paid.amount_usd) == (CashKind.DIVIDEND, "AAA", Decimal(25))
         assert world.broker.account().cash_usd == before + 25
         assert list(world.broker.cash_activities(paid.occurred_at)) == [paid]
         assert list(world.broker.cash_activities(paid.occurred_at + timedelta(seconds=1))) == []

@@ -183,6 +183,7 @@ def test_e24_a_day_stop_expires_with_the_session_and_a_gtc_stop_protects_overnig
 
 def broken_brackets() -> list[tuple[str, BracketRequest]]:
     whole = a_bracket()
+    assert whole.target is not None
     return [
         ("three different ids", replace(whole, target=replace(whole.target, client_order_id="b-s"))),
         ("long only", replace(whole, entry=replace(whole.entry, side=Side.SELL))),

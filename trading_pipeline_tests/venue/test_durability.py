@@ -6,20 +6,36 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 
-from trading_pipeline.domain.errors import DataFileError, HomeInUseError, SettingsError
-from trading_pipeline.domain.orders import ExecType
+from trading_pipeline.domain.errors import DataFileError, HomeInUseError, OrderRefused, SettingsError
+from trading_pipeline.domain.market import SessionTimes
+from trading_pipeline.domain.orders import ExecType, OrderType, Side, TimeInForce
 from trading_pipeline.venue.engine import SimulatedVenue
+from trading_pipeline.venue.hours import Halt
 from trading_pipeline.venue.rules import VenueRules
-from trading_pipeline_tests.venue.builders import a_bracket, at, feed, flat, reports, trades
+from trading_pipeline_tests.venue.builders import (
+    SESSION,
+    a_bracket,
+    an_oco,
+    an_order,
+    at,
+    feed,
+    flat,
+    reports,
+    trades,
+)
 from trading_pipeline_tests.venue.random_days import Step, days, play
 
 RULES = VenueRules()
+DAY = timedelta(days=1)
+NEXT = SessionTimes(SESSION.session + DAY, SESSION.opens_at + DAY, SESSION.closes_at + DAY)
 
 
 @pytest.fixture
@@ -117,6 +133,41 @@ def test_a_new_account_takes_the_rules_cash_and_an_old_one_keeps_its_own(path: P
     richer = RULES.model_copy(update={"initial_cash_usd": Decimal(5)})
 
     assert SimulatedVenue(path, richer).account().cash_usd == 100_000
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_an_order_without_numbers_is_refused_each_time_and_does_not_spoil_the_file(path: Path, number: str) -> None:
+    for _ in range(2):
+        venue = SimulatedVenue(path, RULES)
+        order = an_order("x", Side.BUY, OrderType.LIMIT, limit=1)
+        for bad in (replace(order, quantity=Decimal(number)), replace(order, limit_price=Decimal(number))):
+            with pytest.raises(OrderRefused):
+                venue.submit(bad, at(0))
+        venue.close()
+
+    assert SimulatedVenue(path, RULES).open_orders() == ()
+
+
+def test_all_that_is_not_an_order_survives_too(path: Path) -> None:
+    first = SimulatedVenue(path, VenueRules(account_type="cash", commission_schedule="ib_tiered"))
+    first.on_session_open(SESSION, {}, {})
+    first.submit(an_order("in", Side.BUY, OrderType.LIMIT, limit=100), at(0))
+    feed(first, flat(0, 99))
+    first.submit(an_order("out", Side.SELL, quantity=40), at(1))
+    feed(first, flat(1, 99))
+    first.submit(an_oco(quantity=60, life=TimeInForce.GTC), at(2))
+    first.halt(Halt("AAA", at(3), at(4)))
+    first.on_session_open(NEXT, {"AAA": Decimal(2)}, {"AAA": Decimal("0.1")})
+    first.close()
+
+    second = SimulatedVenue(path, first.rules)
+    assert second.account() == first.account()
+    assert second.open_orders() == first.open_orders()
+    assert second.cash_activities(at(0)) == first.cash_activities(at(0)) != ()
+    feed(second, flat(3, 1))
+    assert len(second.open_orders()) == 2  # halted
+    second.on_session_open(NEXT, {"AAA": Decimal(2)}, {"AAA": Decimal("0.1")})
+    assert second.account().cash_usd == first.account().cash_usd
 
 
 def test_another_account_name_is_refused(path: Path) -> None:
