@@ -14,7 +14,7 @@ from trading_pipeline.services.adjustments import ADJUSTMENT, Adjustment, Fix, F
 from trading_pipeline.services.book import recorded_cash
 from trading_pipeline.services.reconcile import started
 from trading_pipeline_tests.builders import dec
-from trading_pipeline_tests.services.scripted import Scene
+from trading_pipeline_tests.services.scripted import Scene, Stage
 from trading_pipeline_tests.services.test_reconcile import (
     DAY,
     Passes,
@@ -31,8 +31,8 @@ from trading_pipeline_tests.services.test_reconcile import (
 
 
 @pytest.fixture
-def scene() -> Scene:
-    return a_scene()
+def scene(stage: Stage) -> Scene:
+    return a_scene(stage)
 
 
 def asked(fix: Fix, subject: str, price: object = None, **changes: str) -> FixRequest:

@@ -22,24 +22,22 @@ from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.order_sync import sync_orders
 from trading_pipeline.services.reconcile import Reconciler, reconcile, started
 from trading_pipeline.services.reconciled import why_not_reconciled
-from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.state import Holding
 from trading_pipeline_tests.builders import a_fill, a_report, an_order, dec
 from trading_pipeline_tests.fakes import Wrapped
-from trading_pipeline_tests.memory_ledger import MemoryLedger
-from trading_pipeline_tests.services.scripted import COSTLY, FREE, TIMES, Scene, a_bar, minute, rules
+from trading_pipeline_tests.services.scripted import COSTLY, TIMES, Scene, Stage, a_bar, minute
 
 DAY = TIMES.session
 
 
 @pytest.fixture
-def scene() -> Scene:
-    return a_scene()
+def scene(stage: Stage) -> Scene:
+    return a_scene(stage)
 
 
-def a_scene() -> Scene:
+def a_scene(stage: Stage) -> Scene:
     """Account A holds 100 XYZ with a stop at 48, has a working entry in ABC, and agrees with its venue."""
-    scene = Scene(MemoryLedger(), SimulatedVenue(None, COSTLY), rules())
+    scene = stage.unknown_regime(venue=COSTLY)
     desk = scene.desk(at=15)
     scene.start(desk)
     scene.venue.on_bars([a_bar(15, 50), a_bar(15, 20, symbol="ABC"), a_bar(15, 30, symbol="EXT")], minute(15))
@@ -62,7 +60,8 @@ def send(
     """Put an order on record and at the venue."""
     kind = OrderType.LIMIT if limit else OrderType.STOP if stop else OrderType.MARKET
     order = an_order(
-        client_order_id=name, symbol=symbol, side=side, order_type=kind, quantity=quantity, leg=leg, limit_price=limit,
+        client_order_id=name, intent_id=None, symbol=symbol, side=side, order_type=kind, quantity=quantity, leg=leg,
+        limit_price=limit,
         stop_price=stop, status=OrdStatus.PENDING_NEW, created_at=desk.clock.now(), updated_at=desk.clock.now(),
     )  # fmt: skip
     with scene.ledger.transaction() as tx:
@@ -464,8 +463,8 @@ def test_a_pass_repeated_after_a_crash_at_the_same_instant_is_the_same_pass(scen
         assert tx.last_reconciliation("A") == changed
 
 
-def test_a_session_that_was_never_started_has_nothing_to_compare() -> None:
-    scene = Scene(MemoryLedger(), SimulatedVenue(None, FREE), rules())
+def test_a_session_that_was_never_started_has_nothing_to_compare(stage: Stage) -> None:
+    scene = stage.unknown_regime()
 
     with pytest.raises(MissingResultError, match="has not been started"):
         reconcile(scene.desk(), DAY)
