@@ -87,8 +87,10 @@ def _is_done(desk: Desk, snapshot: ScanSnapshot) -> bool:
 
 
 def _working(desk: Desk, tx: LedgerTransaction, snapshot: ScanSnapshot) -> bool:
-    orders = (order for order in tx.open_orders(desk.account) if order.strategy == snapshot.source)
-    return any(order.leg in {Leg.ENTRY, Leg.EXIT} for order in orders)
+    return any(
+        order.leg is Leg.EXIT or (order.leg is Leg.ENTRY and order.strategy == snapshot.source)
+        for order in tx.open_orders(desk.account)
+    )
 
 
 def tell_running_session(research: ResearchDesk, provider: SignalProvider, session: date) -> ScanSnapshot:

@@ -119,14 +119,18 @@ def a_sell(
     desk: Desk, tx: LedgerTransaction, times: SessionTimes, position: Position, leg: Leg, quantity: Decimal,
     *, stop_price: Decimal | None = None, time_in_force: TimeInForce = TimeInForce.DAY,
 ) -> Order:  # fmt: skip
-    """A sell of the position as an order row: a stop at `stop_price`, else a market order."""
+    """A sell of the position as an order row: a stop at `stop_price`, else a market order.
+
+    It belongs to the strategy that entered, whoever sells; an adopted position has none of ours.
+    """
     now = desk.clock.now()
     entry, attempt = tx.order(position.trade_id), 1 + len(own_sells(desk, tx, times, position))
+    strategy = entry.strategy if entry is not None and entry.strategy != EXTERNAL else desk.strategy
     return Order(
         client_order_id=client_order_id(
-            desk.account, times.session, desk.strategy, position.symbol, position.trade_id, leg, attempt
+            desk.account, times.session, strategy, position.symbol, position.trade_id, leg, attempt
         ),
-        intent_id=entry.intent_id if entry else None, account=desk.account, strategy=desk.strategy,
+        intent_id=entry.intent_id if entry else None, account=desk.account, strategy=strategy,
         session=times.session, symbol=position.symbol, side=Side.SELL,
         order_type=OrderType.MARKET if stop_price is None else OrderType.STOP, quantity=quantity, leg=leg,
         time_in_force=time_in_force, created_at=now, updated_at=now, stop_price=stop_price,
