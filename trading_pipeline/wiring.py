@@ -117,6 +117,10 @@ class Workspace:
         report = report_data(desk, self.settings.execution.account, session)
         return WrittenReport(write_report(self.report_path(session), report), report)
 
+    def signals_in(self, file: Path) -> SignalProvider:
+        """Signals of a CSV or JSON file."""
+        return file_signals(file, max_rows=self.settings.execution.rebalance.max_rows)
+
     def signal_provider(self) -> SignalProvider | None:
         """Where external signals come from, as configured; None when watchlists are traded."""
         rules = self.settings.execution
@@ -124,7 +128,7 @@ class Workspace:
         if rules.signals != "external":
             return None
         if source.file is not None:
-            return file_signals(Path(source.file), max_rows=most)
+            return self.signals_in(Path(source.file))
         url = source.database_url.get_secret_value() if source.database_url else ""
         return table_signals(url, source.table, max_rows=most)
 

@@ -37,6 +37,7 @@ VERBS = {
     "config": ("settings_view", "check, show: settings with units and meaning"),
     "data": ("data", "import, check: bars from files, and what is wrong with them"),
     "venue": ("venue", "serve: the simulated venue as a process of its own"),
+    "execute": ("execute", "Turn a table of signals into orders: sells first, then the buys they free"),
     "session": ("sessions", "replay: run stored sessions through the session loop"),
 }
 """Module and help of each verb. A verb's module is imported when it is used: help and mistakes answer at once."""

@@ -37,9 +37,9 @@ def replay(
     workspace = workspace_of(context)
     first = workspace.calendar.times(parse_day(session)).session
     sessions = workspace.calendar.sessions(first, parse_day(to) if to else first)
-    _require_bars(workspace, sessions)
+    require_bars(workspace, sessions)
     with workspace.exclusive("trading"):
-        _research(workspace, sessions, dry_run=dry_run)
+        research_missing(workspace, sessions, dry_run=dry_run)
     done = _run(workspace, sessions, dry_run=dry_run)
     if as_json:
         print_json([_json(one) for one in done])
@@ -47,7 +47,8 @@ def replay(
         _show(workspace, done, dry_run=dry_run)
 
 
-def _require_bars(workspace: Workspace, sessions: Sequence[date]) -> None:
+def require_bars(workspace: Workspace, sessions: Sequence[date]) -> None:
+    """Raise MissingBarsError for the first session without stored intraday bars."""
     base = workspace.bars.base_timeframe()
     stored = set(workspace.bars.sessions(base)) if base else set()
     missing = [day for day in sessions if day not in stored]
@@ -55,7 +56,7 @@ def _require_bars(workspace: Workspace, sessions: Sequence[date]) -> None:
         raise MissingBarsError(missing[0] if missing else date.min, [], base.value if base else "1min or 5min")
 
 
-def _research(workspace: Workspace, sessions: Sequence[date], *, dry_run: bool) -> None:
+def research_missing(workspace: Workspace, sessions: Sequence[date], *, dry_run: bool) -> None:
     """Research what is to be traded; what is only verified is verified on what it was decided on."""
     with workspace.ledger.read() as tx:
         records = tx.session_records(workspace.settings.execution.account)
