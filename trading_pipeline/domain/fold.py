@@ -19,6 +19,7 @@ from trading_pipeline.domain.money import QUANTUM, ZERO, average_price, cost_of,
 from trading_pipeline.domain.orders import Fill, Side
 from trading_pipeline.domain.positions import Position
 
+MARK_QUANTUM = Decimal("1e-8")
 SHARE_QUANTUM = Decimal("0.0001")
 """Shares are counted to four digits: a stored ratio of 1/3 still makes 100 shares of 300."""
 
@@ -171,7 +172,8 @@ def _at_new_levels(position: Position, ratio: Decimal) -> Position:
 
 
 def _divided(price: Decimal | None, ratio: Decimal) -> Decimal | None:
-    return None if price is None else price / ratio
+    """Marks are kept to the ledger's eight decimals."""
+    return None if price is None else (price / ratio).quantize(MARK_QUANTUM)
 
 
 def _on_tick(price: Decimal | None) -> Decimal | None:

@@ -267,6 +267,20 @@ def test_a_trade_is_marked_with_entry_exit_stop_and_target() -> None:
     assert trade_svg(TradeChart(trade, ())) == ""
 
 
+def test_a_trade_nobody_planned_has_neither_stop_nor_target_nor_score_on_its_page() -> None:
+    bare = a_trade(
+        250, initial_stop=None, target=None, r_multiple=None, score=None, grade="", state="", setup_id=None,
+        snapshot_id=None, entry_reason="",
+    )  # fmt: skip
+
+    picture, page = trade_svg(a_chart(bare)), render_report(a_report(bare, a_trade(-50)))
+
+    assert "stop " not in picture
+    assert "target " not in picture
+    assert "None" not in page
+    assert "\u2013 R" not in page
+
+
 def test_an_entry_of_another_session_is_not_marked() -> None:
     overnight = a_trade(250, entry_at=AT - timedelta(days=1))
 

@@ -82,3 +82,26 @@ def test_every_trade_is_a_win_a_loss_or_break_even(nets: list[int]) -> None:
 
     assert day.wins + day.losses + day.break_even == day.trades == len(nets)
     assert day.net_usd == sum(nets)
+
+
+def test_a_trade_amended_in_its_session_counts_once_as_it_is_in_the_end() -> None:
+    first = a_trade(-100, trade_id="t", r_multiple=Decimal("-0.5"))
+    amended = a_trade(
+        150, trade_id="t~2", quantity=Decimal(0), commission_usd=Decimal(0), gross_usd=Decimal(150),
+        r_multiple=Decimal("0.75"),
+    )  # fmt: skip
+
+    day = summary([first, amended])
+
+    assert (day.trades, day.wins, day.losses, day.net_usd, day.average_r) == (1, 1, 0, 50, Decimal("0.25"))
+
+
+def test_an_amendment_of_an_earlier_trade_is_money_and_no_trade() -> None:
+    day = summary([a_trade(-30, trade_id="old~2", quantity=Decimal(0))])
+
+    assert (day.trades, day.losses, day.net_usd, day.average_r) == (0, 0, -30, None)
+
+
+def test_the_average_r_is_over_the_trades_that_have_one() -> None:
+    assert summary([a_trade(100, r_multiple=None), a_trade(100, r_multiple=Decimal(2))]).average_r == 2
+    assert summary([a_trade(100, r_multiple=None)]).average_r is None

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from trading_pipeline.domain.orders import Fill, Order, Side
+from trading_pipeline.domain.orders import Fill, Order, OrdStatus, Side
 from trading_pipeline.domain.performance import EquityPoint
 from trading_pipeline.domain.positions import Trade
 from trading_pipeline.domain.risk import RiskDecision
@@ -153,7 +153,7 @@ def record_trade(
 ) -> Trade:
     """A whole round trip of one symbol that closed in the session."""
     setup = record_setup(tx, symbol, session)
-    order = record_entry(tx, setup, cum_qty=Decimal(100))
+    order = record_entry(tx, setup, cum_qty=Decimal(100), status=OrdStatus.FILLED)
     record_fill(tx, order, executed_at=opens_at(session) + timedelta(hours=2))
     trade = a_trade(
         net_usd, trade_id=order.client_order_id, symbol=symbol, session=session, setup_id=setup.setup_id,

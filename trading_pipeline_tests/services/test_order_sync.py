@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trading_pipeline.domain.control import AlertLevel
-from trading_pipeline.domain.errors import OutcomeUnknown
+from trading_pipeline.domain.errors import OrderRefused, OutcomeUnknown
 from trading_pipeline.domain.fold import fold
 from trading_pipeline.domain.orders import EXTERNAL, ExecType, ExecutionReport, Fill, Leg, OrdStatus, Side
 from trading_pipeline.domain.positions import Position, Trade
@@ -459,3 +459,47 @@ def test_reports_are_asked_for_from_the_last_instant_on(scene: Scene) -> None:
     assert (synced.fills, synced.closed) == (1, 0)
     assert sync_orders(scene.desk(at=20), TIMES.session, minute(20)).reports == 0
     assert sync_orders(scene.desk(at=25), TIMES.session, minute(20) + timedelta(seconds=1)).last_at is None
+
+
+def test_e02_legs_name_their_entry_before_anything_is_sent_and_the_venue_ties_them_to_it(stage: Stage) -> None:
+    scene = stage.scene()
+    desk = scene.desk(at=15)
+    scene.start(desk)
+    decide_on_snapshot(desk, scene.watchlist("XYZ"), TIMES, quote("50.00", 15))
+    entry, stop, target = (scene.order(leg) for leg in (Leg.ENTRY, Leg.STOP, Leg.TARGET))
+    assert {stop.parent_id, target.parent_id} == {entry.client_order_id}
+
+    dispatch_due(desk)
+
+    parents = {order.client_order_id: order.parent_id for order in desk.broker.open_orders()}
+    assert parents == {
+        entry.client_order_id: None, stop.client_order_id: entry.client_order_id,
+        target.client_order_id: entry.client_order_id,
+    }  # fmt: skip
+
+
+def test_e03_a_positions_stop_is_the_one_the_venue_has(scene: Scene) -> None:
+    trade(scene, 20, "50.00", low="49.90")
+    sync(scene)
+    desk, stop = scene.desk(at=25), scene.order(Leg.STOP).client_order_id
+
+    with pytest.raises(OrderRefused):
+        desk.broker.replace(stop, stop_price=dec("-1"))
+    sync(scene)
+    assert positions(scene)[0].stop == dec(48)
+    desk.broker.replace(stop, stop_price=dec("49.00"))
+    sync(scene)
+
+    there = desk.broker.order(stop)
+    assert there is not None
+    assert positions(scene)[0].stop == there.stop_price == scene.order(Leg.STOP).stop_price == dec(49)
+
+
+def test_e04_a_cancel_names_the_order_and_ends_it_at_the_venue_and_on_record(scene: Scene) -> None:
+    desk, entry = scene.desk(at=20), scene.order().client_order_id
+
+    desk.broker.cancel(entry)
+    sync(scene)
+
+    assert desk.broker.open_orders() == ()
+    assert set(scene.statuses().values()) == {OrdStatus.CANCELED}
