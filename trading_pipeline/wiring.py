@@ -104,6 +104,17 @@ class Workspace:
             correlation_sessions=self.settings.execution.risk.correlation_sessions,
         )  # fmt: skip
 
+    def feed(self) -> StoredBarFeed:
+        """Bars as they are stored now."""
+        return StoredBarFeed(self.bars, live=True)
+
+    def risk_desk(self, at: datetime) -> Desk:
+        """A desk without a venue, its clock at `at`: to look at the book, and to change what only the record holds."""
+        return Desk(
+            ledger=self.ledger, broker=AbsentBroker(), clock=ReplayClock(at), rules=self.settings.execution,
+            provenance=self.provenance, base_bar_minutes=self.feed().base_minutes(), facts=self.facts(),
+        )  # fmt: skip
+
     def _in_home(self, name: str) -> Path | None:
         return self.home / name if (self.home / name).exists() else None
 

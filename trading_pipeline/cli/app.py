@@ -34,6 +34,7 @@ VERBS = {
     "explain": ("show", "Walk back from a fill to the bars it was decided on"),
     "report": ("show", "A session's performance; also writes its HTML page"),
     "reconcile": ("reconcile", "Compare the record with the venue, and adjust it: marked and audited"),
+    "risk": ("risk", "show, what-if, rearm: limits and their usage, and what an entry would be told"),
     "config": ("settings_view", "check, show: settings with units and meaning"),
     "data": ("data", "import, check: bars from files, and what is wrong with them"),
     "venue": ("venue", "serve: the simulated venue as a process of its own"),

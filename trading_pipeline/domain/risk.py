@@ -37,6 +37,7 @@ __all__ = [
     "Verdict",
     "decide",
     "decision_id",
+    "each_check",
     "open_risk_of",
 ]
 
@@ -72,6 +73,14 @@ def decide(plan: TradePlan, setup: Setup, book: RiskBook, limits: RiskLimits) ->
             bound_by=bound_by if approved else denials[0].limit_name,
             decided_at=book.now,
         )
+
+
+def each_check(
+    plan: TradePlan, setup: Setup, book: RiskBook, limits: RiskLimits
+) -> tuple[tuple[str, Finding | None], ...]:
+    """What every check says by itself, by name, in the order shown to people; None is a pass. As `decide` runs them."""
+    with localcontext(_NO_TRAPS):
+        return tuple((check.__name__, check(plan, setup, book, limits)) for check in CHECKS)
 
 
 def _denials(findings: Sequence[Finding]) -> list[Finding]:
