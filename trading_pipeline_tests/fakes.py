@@ -65,6 +65,10 @@ class LiveFeed(ScriptedFeed):
         self._bars = [bar for bar in self._all if bar.end_at <= self._clock.now()]
         return super().bars_after(times, since, instant)
 
+    def quotes(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> dict[str, Quote]:
+        self._bars = [bar for bar in self._all if bar.end_at <= self._clock.now()]
+        return super().quotes(times, instant, symbols)
+
 
 class Crashed(BaseException):
     """The process is gone: nothing may catch this."""

@@ -120,9 +120,16 @@ class SessionLoop:
         return True
 
     def _look_and_protect(self, record: SessionRecord) -> SessionRecord:
+        if record.cursor_at is not None:
+            self.cycle.look(record)
+            return record
+        splits, dividends = self.feed.actions(self.times)
+        care.apply_splits(self.desk, self.times, splits)
+        if self.market is not None:
+            self.market.on_session_open(self.times, splits, dividends)
         self.cycle.look(record)
-        if record.cursor_at is None:
-            self._protect(record)
+        self.cycle.guard(record)
+        self._protect(record)
         return record
 
     def _wait(self, record: SessionRecord, instant: datetime, since: datetime | None) -> bool:
@@ -206,10 +213,12 @@ class SessionLoop:
         if not wanted and snapshot is None and signals is None:
             return self._record_idle(record, instant)
         record = self._catch_up(record, done_before)
+        before, self._quotes = self._quotes, self.feed.quotes(self.times, instant, self._watched(snapshot))
+        care.flag_unannounced_splits(desk, self.times, self._quotes)
         if self.market is not None:
             self._deliver_bars(self.market, wanted, done_before or self.times.opens_at, instant)
         self.cycle.look(record)
-        self._care(record, instant, snapshot, bars_left)
+        self._care(record, before, snapshot, bars_left)
         self._decide(record, instant, snapshot, signals if bars_left > 1 else None)
         self.cycle.dispatch(record)
         self.cycle.sync(record)
@@ -217,10 +226,11 @@ class SessionLoop:
             self.cycle.guard(record)
         return self._record_step(record, instant)
 
-    def _care(self, record: SessionRecord, instant: datetime, snapshot: ScanSnapshot | None, bars_left: int) -> None:
+    def _care(
+        self, record: SessionRecord, before: care.Quotes, snapshot: ScanSnapshot | None, bars_left: int
+    ) -> None:
         """What is held and what works at the venue, before anything new is decided."""
-        desk, before = self.desk, self._quotes
-        self._quotes = self.feed.quotes(self.times, instant, self._watched(snapshot))
+        desk = self.desk
         positions = care.mark_positions(desk, self._quotes)
         self.cycle.withdraw_entries()
         care.cancel_stale_entries(desk, self.times)

@@ -345,8 +345,8 @@ def test_a_position_that_sleeps_without_a_stop_is_a_critical_event_and_gets_one_
     assert night_stops(scene) == []
     assert scene.events("unprotected_overnight") == [("unprotected_overnight", "CRITICAL")]
 
-    loop = scene.loop(NEXT)
-    loop.stop_requested = lambda: True
+    loop, stops = scene.loop(NEXT), iter([False])
+    loop.stop_requested = lambda: next(stops, True)  # right after the open
     loop.run()
 
     assert night_stops(scene) == [(dec("48.00"), dec(200))]
