@@ -375,7 +375,7 @@ def test_a_dividend_is_imported_and_is_no_difference(scene: Scene) -> None:
 # when, and what it allows
 
 
-def test_a_venue_that_gives_no_answer_is_neither_clean_nor_a_break(scene: Scene) -> None:
+def test_e26_a_venue_that_gives_no_answer_is_neither_clean_nor_a_break(scene: Scene) -> None:
     make_pass = Passes(scene)
     make_pass()
     spend(scene)
@@ -392,6 +392,19 @@ def test_a_venue_that_gives_no_answer_is_neither_clean_nor_a_break(scene: Scene)
 
 def lost() -> list[VenuePosition]:
     raise OutcomeUnknown("no answer within 10 s")
+
+
+def test_e25_what_was_filled_while_no_process_ran_is_on_record_after_the_first_pass(scene: Scene) -> None:
+    make_pass = Passes(scene)
+    scene.venue.on_bars([a_bar(25, 9, symbol="ABC"), a_bar(25, 47)], minute(25))
+    make_pass.now = minute(25)
+
+    passed = make_pass()
+
+    assert (passed.breaks, passed.suspected) == ((), ())
+    with scene.ledger.read() as tx:
+        assert [(held.symbol, held.quantity) for held in tx.positions("A")] == [("ABC", dec(10))]
+        assert recorded_cash(tx, started(make_pass.desk(), DAY)) == scene.venue.account().cash_usd
 
 
 def test_a_fill_between_two_reads_is_no_difference(scene: Scene) -> None:
@@ -433,7 +446,9 @@ def test_no_entry_before_a_clean_pass_of_this_session_or_long_after_it(scene: Sc
     assert "cash differs" in reason("ABC")
 
 
-def test_a_pass_is_due_at_the_start_then_every_thirty_seconds_and_a_suspicion_after_five(scene: Scene) -> None:
+def test_e43_a_pass_is_due_at_the_start_on_a_reconnect_every_30_s_and_5_s_after_a_suspicion(
+    scene: Scene,
+) -> None:
     clock = ReplayClock(minute(20))
     reconciler = Reconciler(scene.desk(clock=clock), DAY)
     due = []
