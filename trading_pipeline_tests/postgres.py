@@ -7,8 +7,6 @@ import os
 import shutil
 import tempfile
 import uuid
-import warnings
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -22,9 +20,8 @@ GIVEN = "TEST_POSTGRES_URL"
 class PostgresForTests:
     """A server and the databases made on it."""
 
-    def __init__(self, url: str, stop: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, url: str) -> None:
         self._url: URL = make_url(url).set(drivername="postgresql+psycopg2")
-        self.stop = stop
         self._admin: Engine = create_engine(self._url, isolation_level="AUTOCOMMIT")
 
     def database(self, template: str = "template0") -> str:
@@ -40,25 +37,30 @@ class PostgresForTests:
             connection.execute(text(f'DROP DATABASE IF EXISTS "{make_url(url).database}" WITH (FORCE)'))
 
 
+class OwnServer(PostgresForTests):
+    """A server of its own, gone with this process. durable: with fsync, as in production."""
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self._pgserver = pytest.importorskip("pgserver", reason=f"pgserver is not installed and {GIVEN} is not set")
+        self._folder = Path(tempfile.mkdtemp(prefix="tp-postgres-"))
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+        self.start()
+        super().__init__(self._server.get_uri())
+        if not durable:
+            with self._admin.connect() as connection:
+                connection.execute(text("ALTER SYSTEM SET fsync = off"))
+                connection.execute(text("SELECT pg_reload_conf()"))
+
+    def start(self) -> None:
+        """Start it, again if it was stopped."""
+        self._server = self._pgserver.get_server(self._folder / "data", cleanup_mode="stop")
+
+    def stop(self) -> None:
+        """Stop it and cut every connection; what was committed is kept."""
+        self._server.cleanup()
+
+
 @cache
 def postgres() -> PostgresForTests:
     """This process's server; skips the test, with the reason, where there is none."""
-    if os.environ.get(GIVEN):
-        return PostgresForTests(os.environ[GIVEN])
-    return own_server(durable=False)
-
-
-def own_server(*, durable: bool) -> PostgresForTests:
-    """A server of its own, gone with this process. durable: with fsync, as in production."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pgserver = pytest.importorskip("pgserver", reason=f"pgserver is not installed and {GIVEN} is not set")
-        folder = Path(tempfile.mkdtemp(prefix="tp-postgres-"))
-        server = pgserver.get_server(folder / "data", cleanup_mode="stop")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    made = PostgresForTests(server.get_uri(), server.cleanup)
-    if not durable:
-        with made._admin.connect() as connection:
-            connection.execute(text("ALTER SYSTEM SET fsync = off"))
-            connection.execute(text("SELECT pg_reload_conf()"))
-    return made
+    return PostgresForTests(os.environ[GIVEN]) if os.environ.get(GIVEN) else OwnServer()

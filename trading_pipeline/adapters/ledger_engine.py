@@ -42,8 +42,9 @@ def ledger_engine(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Eng
     wait_ms = round(lock_wait_seconds * 1000)
     if address.get_backend_name() == "sqlite":
         engine = create_engine(address, json_serializer=document_text)
+        _watch_file(engine, address)
         event.listen(engine, "connect", partial(_prepare_sqlite, wait_ms))
-        event.listen(engine, "begin", partial(_begin_sqlite, address))
+        event.listen(engine, "begin", _begin_sqlite)
     else:
         timeout = {"connect_timeout": CONNECT_SECONDS}
         engine = create_engine(address, json_serializer=document_text, connect_args=timeout, pool_pre_ping=True)
@@ -83,7 +84,7 @@ def _explain_errors(engine: Engine, address: URL) -> None:
             raise error from context.original_exception
 
 
-def _prepare_sqlite(wait_ms: int, connection: Any, record: Any) -> None:
+def _prepare_sqlite(wait_ms: int, connection: Any, _record: object) -> None:
     connection.isolation_level = None  # SQLAlchemy's recipe: we say BEGIN ourselves
     for pragma in (
         f"busy_timeout = {wait_ms}",
@@ -93,19 +94,9 @@ def _prepare_sqlite(wait_ms: int, connection: Any, record: Any) -> None:
         "recursive_triggers = ON",  # REPLACE deletes: let the append-only triggers see it
     ):
         connection.execute(f"PRAGMA {pragma}")
-    (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
-    record.info["file"] = _file_number(path) if path else None
 
 
-def _begin_sqlite(address: URL, connection: Connection) -> None:
-    opened = connection.info.get("file")
-    if opened is not None and _file_number(str(address.database)) != opened:
-        connection.invalidate()
-        raise LedgerUnavailable(
-            f"the ledger {address.database} is gone: the file was deleted, moved or replaced while it was open. Stop "
-            "every process that uses it, put the file (or the newest backup) back, then start again. Nothing was "
-            "written."
-        )
+def _begin_sqlite(connection: Connection) -> None:
     is_reading = connection.get_execution_options().get("ledger_reading", False)
     connection.exec_driver_sql("BEGIN DEFERRED" if is_reading else "BEGIN IMMEDIATE")
 
@@ -117,6 +108,28 @@ def _begin_postgresql(begin_writing: str, connection: Connection) -> None:
 
 def _is_file(address: URL) -> bool:
     return address.get_backend_name() == "sqlite" and address.database not in {None, "", ":memory:"}
+
+
+def _watch_file(engine: Engine, address: URL) -> None:
+    """SQLite would go on in a deleted file, or begin an empty one in its place: look before each transaction."""
+    if not _is_file(address):
+        return
+    path, opened = str(address.database), list[tuple[int, int]]()
+
+    def require_same(*_: object) -> None:
+        if opened and _file_number(path) != opened[0]:
+            raise LedgerUnavailable(
+                f"the ledger {path} is gone: the file was deleted, moved or replaced while it was open. Stop every "
+                "process that uses it, put the file (or the newest backup) back, then start again. Nothing was written."
+            )
+
+    def remember(*_: object) -> None:
+        if not opened:
+            opened.extend(number for number in [_file_number(path)] if number is not None)
+
+    event.listen(engine, "do_connect", require_same)
+    event.listen(engine, "connect", remember)
+    event.listen(engine, "begin", require_same)
 
 
 def _file_number(path: str) -> tuple[int, int] | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, Dialect, Select, Table, and_, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.types import JSON
 
 from trading_pipeline.adapters import tables
@@ -161,9 +162,8 @@ def insert_or_verify(connection: Connection, kind: Kind[Any], values: Values) ->
 
 def insert_new(connection: Connection, kind: Kind[Any], values: Values) -> bool:
     """True when the row is new; False when one with its identity exists, whatever its content."""
-    identity = kind.table.c[kind.identities[0][-1]]
-    insert = _insert(connection, kind).on_conflict_do_nothing()
-    return connection.execute(insert.returning(identity), values).first() is not None
+    insert = _insert_returning(kind.table, kind.identities[0][-1], connection.dialect.name)
+    return connection.execute(insert, values).first() is not None
 
 
 def find(connection: Connection, kind: Kind[Any], values: Values) -> Values:
@@ -236,6 +236,13 @@ def upsert(connection: Connection, kind: Kind[R], record: R) -> None:
 
 def _insert(connection: Connection, kind: Kind[Any]) -> sqlite.Insert | postgresql.Insert:
     return postgresql.insert(kind.table) if connection.dialect.name == "postgresql" else sqlite.insert(kind.table)
+
+
+@cache
+def _insert_returning(table: Table, column: str, dialect: str) -> ReturningInsert[Any]:
+    """Made once: building a statement costs more than sending it."""
+    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    return insert.on_conflict_do_nothing().returning(table.c[column])
 
 
 def _stored(column: Column[Any], value: object, dialect: Dialect) -> object:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from trading_pipeline.domain.errors import LedgerError
+from trading_pipeline.domain.errors import LedgerError, LedgerUnavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -83,7 +83,7 @@ def _require_known(version: str | None, engine: Engine) -> None:
 
     known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
     if version is not None and version not in known:
-        raise LedgerError(
+        raise LedgerUnavailable(
             f"the ledger {engine.url.render_as_string(hide_password=True)} has schema version {version}; this program "
             f"knows versions up to {NEWEST}. It was written by a newer release: install that one. Nothing was changed."
         )
