@@ -15,7 +15,12 @@ from typer.testing import CliRunner
 from trading_pipeline.cli.app import VERBS, _out_of_luck, app, hoisted
 from trading_pipeline_tests.traded_home import TradedHome
 
-GROUPS = {"config": ("check", "show"), "data": ("import", "check"), "session": ("replay",)}
+GROUPS = {
+    "risk": ("show", "what-if", "rearm"),
+    "config": ("check", "show"),
+    "data": ("import", "check"),
+    "session": ("replay",),
+}
 COMMANDS: list[tuple[str, ...]] = [
     *((verb,) for verb in VERBS if verb not in GROUPS),
     *((group, verb) for group, verbs in GROUPS.items() for verb in verbs),
