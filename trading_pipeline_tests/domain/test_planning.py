@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_pipeline.domain.money import tick_size
-from trading_pipeline.domain.planning import PlanRefusal, PlanRules, entry_reason, plan_trade
+from trading_pipeline.domain.planning import PlanRefusal, PlanRules, entry_reason, plan_target, plan_trade
 from trading_pipeline.domain.risk import Code, RiskLimits
 from trading_pipeline.domain.setups import Setup, TradePlan
 from trading_pipeline_tests.builders import AT, a_setup, dec
@@ -148,3 +148,47 @@ def test_any_setup_gives_a_plan_that_keeps_its_laws_or_a_refusal(
     assert plan.quantity * plan.entry <= min(equity / 10, LIMITS.max_order_notional_usd) * min(
         Decimal(1), plan.multiplier
     )
+
+
+def test_the_purchase_of_a_target_signal_has_a_stop_two_atr_below_and_no_target() -> None:
+    plan = a_purchase(price="50.129", change=160, stop_distance="5.00")
+
+    assert isinstance(plan, TradePlan)
+    assert (plan.entry, plan.stop, plan.target) == (dec("50.12"), dec("45.12"), None)
+    assert (plan.quantity, plan.size_bound_by, plan.risk_per_share) == (160, "target", dec("5.00"))
+
+
+def test_one_order_of_a_purchase_is_capped_and_the_rest_waits() -> None:
+    plan = a_purchase(price="50.00", change=900, stop_distance="5.00")
+
+    assert isinstance(plan, TradePlan)
+    assert (plan.quantity, plan.size_bound_by) == (200, "max_order_notional_usd")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"price": "NaN"}, {"price": 0}, {"price": "Infinity"}, {"stop_distance": "NaN"}, {"stop_distance": 0},
+        {"stop_distance": "50.00"}, {"stop_distance": "0.001"}, {"change": 0}, {"change": -5}, {"change": "NaN"},
+        {"price": "20000"},
+    ],
+)  # fmt: skip
+def test_a_purchase_that_makes_no_sense_is_refused_with_its_reason(bad: dict[str, object]) -> None:
+    refusal = a_purchase(**{"price": "50.00", "change": 10, "stop_distance": "5.00", **bad})
+
+    assert isinstance(refusal, PlanRefusal)
+    assert refusal.message
+
+
+def test_a_setup_below_the_least_score_is_not_entered() -> None:
+    refusal = refused(a_setup(score=59.99))
+
+    assert (refusal.code, refusal.limit) == (Code.SCORE_BELOW_MINIMUM, 60)
+    assert planned(a_setup(score=60.0)).quantity > 0
+
+
+def a_purchase(*, price: object, change: object, stop_distance: object) -> TradePlan | PlanRefusal:
+    return plan_target(
+        a_setup(target=None, score=40.0), price=dec(price), change=dec(change), stop_distance=dec(stop_distance),
+        limits=RiskLimits(), rules=PlanRules(), account="A", strategy="signal_file", planned_at=AT,
+    )  # fmt: skip
