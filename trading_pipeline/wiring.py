@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache, cached_property, partial
 from pathlib import Path
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
 from trading_pipeline.adapters.bar_feed import StoredBarFeed
 from trading_pipeline.adapters.bar_store import ParquetBarStore
 from trading_pipeline.adapters.brokers.absent import AbsentBroker
+from trading_pipeline.adapters.brokers.remote import RemoteBroker, RemoteMarket
 from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
 from trading_pipeline.adapters.calendar import ExchangeCalendar
 from trading_pipeline.adapters.clock import ReplayClock, SteppedClock, SystemClock
@@ -25,13 +29,16 @@ from trading_pipeline.adapters.market_facts import StoredMarketFacts
 from trading_pipeline.adapters.report_page import equity_svg, write_report
 from trading_pipeline.adapters.research_store import ParquetResearchStore
 from trading_pipeline.adapters.signal_files import file_signals, table_signals
+from trading_pipeline.adapters.stop_signals import stop_signals
 from trading_pipeline.domain.errors import HomeInUseError
 from trading_pipeline.domain.reports import SessionReport
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
-from trading_pipeline.ports import Clock, Ledger, SignalProvider
+from trading_pipeline.ports import Broker, Clock, Ledger, SignalProvider
+from trading_pipeline.services.border import border
 from trading_pipeline.services.desk import Desk, Provenance
 from trading_pipeline.services.execution_summary import ExecutionSummary
 from trading_pipeline.services.executions import run_execution
+from trading_pipeline.services.lease import HeldLease, fenced, leading
 from trading_pipeline.services.live import decide_now, run_live_session
 from trading_pipeline.services.rebalancer import Rebalancer
 from trading_pipeline.services.replay import Replayed, copy_research, replay_session, require_over
@@ -152,8 +159,8 @@ class Workspace:
         InputError when the session is not over, is closed, or its bars stop early, and what the provider raises.
         """
         require_over(self.research, session)
-        with self.exclusive("trading"), self.scratch_rooms() as scratch:
-            room = scratch(self.settings.execution.initial_cash_usd) if dry_run else self.room()
+        with self.exclusive("trading"), self.leading() as lease, self.scratch_rooms() as scratch:
+            room = scratch(self.settings.execution.initial_cash_usd) if dry_run else self.room(lease)
             with closing(room):
                 if dry_run:
                     copy_research(self.ledger, room.ledger, session, self.provenance)
@@ -165,21 +172,33 @@ class Workspace:
         if provider is not None:
             record_session_signals(replace(self.research, ledger=ledger), provider, session)
 
-    def room(self) -> Room:
+    def room(self, lease: HeldLease | None = None) -> Room:
         """The simulated account of this home, on an accelerated clock."""
         venue = SimulatedVenue(self.home / "venue.sqlite3", venue_rules(self.settings))
-        return Room(self, self.ledger, venue)
+        return Room(self, fenced(self.ledger, lease), venue, lease=lease)
 
-    def host(self, session: date, on_step: Progress | None = None) -> SessionRecord:
+    def leading(self) -> AbstractContextManager[HeldLease]:
+        """Lead the account while the block runs, by the real clock; raises LeaseHeld when another process does."""
+        rules, holder = self.settings.execution, f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        return leading(self.ledger, SystemClock(), rules.lease, rules.account, holder)
+
+    def host(
+        self, session: date, on_step: Progress | None = None, *, venue_url: str | None = None, accelerated: bool = False
+    ) -> SessionRecord:
         """Run the session's loop on this workspace's clock, fed by bars as they are stored, to the close.
 
-        An interrupt ends it where it stands; every finished step is on record, and the next host goes on from there.
-        Raises HomeInUseError when another process trades here.
+        SIGTERM and SIGINT end it after the step in hand; every finished step is on record, and the next host goes on
+        from there. venue_url: a venue process instead of the venue of this home. accelerated: on stored bars, without
+        waiting. Raises HomeInUseError or LeaseHeld when another process trades here.
         """
-        with self.exclusive("trading"):
-            venue = SimulatedVenue(self.home / "venue.sqlite3", venue_rules(self.settings))
-            with closing(Room(self, self.ledger, venue, clock=self.clock)) as room:
-                return run_live_session(room, session, on_step)
+        clock = None if accelerated else self.clock
+        with self.exclusive("trading"), self.leading() as lease, stop_signals() as stop_requested:
+            venue = RemoteMarket(venue_url) if venue_url else SimulatedVenue(
+                self.home / "venue.sqlite3", venue_rules(self.settings)
+            )  # fmt: skip
+            ledger = fenced(self.ledger, lease)
+            with closing(Room(self, ledger, venue, clock=clock, lease=lease, venue_url=venue_url)) as room:
+                return run_live_session(room, session, on_step, stop_requested)
 
     def decide(self) -> str:
         """Decide on the running session's newest watchlist, from ledger and bars alone: no venue is opened.
@@ -203,9 +222,9 @@ class Workspace:
         sessions = self.calendar.sessions(first, last)
         if not sessions:
             self.calendar.times(first)
-        with self.exclusive("trading"), self.scratch_rooms() as scratch:
+        with self.exclusive("trading"), self.leading() as lease, self.scratch_rooms() as scratch:
             account = self.settings.execution.account
-            with closing(self.room()) as room:
+            with closing(self.room(lease)) as room:
                 for session in sessions:
                     step = partial(on_step, session) if on_step else None
                     if not self._is_closed(session):
@@ -268,11 +287,14 @@ class Room:
 
     workspace: Workspace
     ledger: Ledger
-    venue: SimulatedVenue
+    venue: SimulatedVenue | RemoteMarket
     clock: Clock | None = None
     settings: Settings | None = None
     any_research: bool = False
     """True when the ledger holds only the research to decide on."""
+    lease: HeldLease | None = None
+    venue_url: str | None = None
+    """Where the venue's process is; None when it is in this one."""
 
     def loop(self, session: date, on_step: Progress | None = None) -> SessionLoop:
         """The loop of one session."""
@@ -281,7 +303,7 @@ class Room:
         desk = self.desk(times.opens_at, feed.base_minutes())
         return SessionLoop(
             desk=desk, feed=feed, times=times, market=self.venue, on_step=on_step, live=self.clock is not None,
-            session_after=self.workspace.calendar.next,
+            real_clock=self.clock, session_after=self.workspace.calendar.next,
             rebalancer=Rebalancer(feed, times, self.clock is not None, self._signal_watch(session)),
         )  # fmt: skip
 
@@ -308,11 +330,20 @@ class Room:
     def desk(self, starts_at: datetime, base_bar_minutes: int) -> Desk:
         """The desk, its clock at `starts_at`; a live one steps on from there as the room's clock runs."""
         clock = SteppedClock(starts_at, self.clock) if self.clock else ReplayClock(starts_at)
+        rules = (self.settings or self.workspace.settings).execution
+        broker = border(self._broker(clock), clock, rules.submission)
         return Desk(
-            ledger=self.ledger, broker=SimulatedBroker(self.venue, clock), clock=clock,
-            rules=(self.settings or self.workspace.settings).execution, provenance=self.workspace.provenance,
+            ledger=self.ledger, broker=broker, border=broker, lease=self.lease, clock=clock, rules=rules,
+            provenance=self.workspace.provenance,
             base_bar_minutes=base_bar_minutes, any_research=self.any_research, facts=self.workspace.facts(),
+            frames=self.workspace.frames,
         )  # fmt: skip
+
+    def _broker(self, clock: Clock) -> Broker:
+        if isinstance(self.venue, SimulatedVenue):
+            return SimulatedBroker(self.venue, clock)
+        lease = self.lease
+        return RemoteBroker(self.venue_url or "", clock, fence=(lambda: lease.token) if lease else None)
 
 
 @dataclass
