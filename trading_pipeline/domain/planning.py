@@ -180,6 +180,8 @@ def _entry_and_stop(setup: Setup, price: Decimal, stop_distance: Decimal) -> tup
 def _purchase(entry: Decimal, change: Decimal, limits: RiskLimits) -> tuple[Decimal, str]:
     """Whole shares of one order, and what bound them."""
     room = shares_for_notional(limits.max_order_notional_usd, entry)
+    if not change.is_finite():
+        raise _Refused(Code.NON_FINITE_INPUT, str(change), "finite", f"the change is {change}: no number of shares")
     quantity, bound_by = min((change, "target"), (room, "max_order_notional_usd"), key=lambda bound: bound[0])
     if not quantity >= 1:
         message = f"{bound_by} leaves room for less than one share at {entry}"

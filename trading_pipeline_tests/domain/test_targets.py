@@ -32,7 +32,7 @@ EQUITY = dec(100_000)
 def a_signal(strength: float = 0.4, **changes: Any) -> Signal:
     """XYZ at 50.00 with a daily ATR of 2.50: the stop is 5.00 away, and 2 % of equity are 2,000 USD."""
     values = {"symbol": "XYZ", "atr": "2.50", "price": "50.00", "held": 0, "committed": 0, **changes}
-    numbers = {k: None if v is None else dec(v) for k, v in values.items() if k != "symbol"}
+    numbers: dict[str, Any] = {k: None if v is None else dec(v) for k, v in values.items() if k != "symbol"}
     return Signal(symbol=str(values["symbol"]), strength=strength, **numbers)
 
 
@@ -66,7 +66,7 @@ def test_a_size_is_strength_over_volatility_and_then_the_strictest_limit(
 ) -> None:
     target = only(a_signal(strength, atr=atr, price=price))
 
-    assert (target.target, target.bound_by, target.move) == (shares, bound_by, Move.BUY)
+    assert (target.target, target.bound_by, target.move) == (dec(shares), bound_by, Move.BUY)
     assert target.change == shares
 
 
@@ -79,20 +79,20 @@ def test_capital_scaling_doubles_targets_before_the_limits_cap_them() -> None:
 def test_below_the_threshold_nothing_is_bought_and_what_is_held_goes(strength: float) -> None:
     assert only(a_signal(strength)).move is Move.HOLD
     held = only(a_signal(strength, held=70))
-    assert (held.move, held.change, held.target) == (Move.SELL, -70, 0)
+    assert (held.move, held.change, held.target) == (Move.SELL, dec(-70), dec(0))
 
 
 def test_e_negative_signal_of_what_is_not_owned_is_refused_with_its_reason() -> None:
     refused = only(a_signal(-0.6, symbol="MSFT"))
 
-    assert (refused.move, refused.change) == (Move.REFUSED, 0)
+    assert (refused.move, refused.change) == (Move.REFUSED, dec(0))
     assert "not owned" in refused.reason
 
 
 def test_a_negative_signal_closes_a_position_even_without_a_price() -> None:
     closed = only(a_signal(-0.6, held=30, price=None, atr=None))
 
-    assert (closed.move, closed.change) == (Move.SELL, -30)
+    assert (closed.move, closed.change) == (Move.SELL, dec(-30))
 
 
 def test_a_position_at_its_target_is_held() -> None:
@@ -126,7 +126,7 @@ def test_working_entries_count_as_bought() -> None:
 def test_what_has_no_price_or_no_atr_is_refused_and_kept(bad: dict[str, object]) -> None:
     refused = only(a_signal(0.9, **{"held": 10, **bad}))
 
-    assert (refused.move, refused.target, refused.change) == (Move.REFUSED, 10, 0)
+    assert (refused.move, refused.target, refused.change) == (Move.REFUSED, dec(10), dec(0))
 
 
 def test_the_strongest_get_the_room_under_the_total_exposure() -> None:
