@@ -116,7 +116,7 @@ def _settle(desk: Desk, tx: LedgerTransaction, session: date, trip: RoundTrip, b
     was_open = before is not None and before.position.is_open
     if position.is_open and not was_open:
         _tell(desk, tx, session, trip, "position_opened", f"{plain(position.quantity)} {position.symbol} held")
-    recorded = _rows(tx, position.trade_id)
+    recorded = trade_rows(tx, position.trade_id)
     now = None if position.is_open or not trip.fills else _closed(tx, position, trip.fills)
     if not recorded:
         if now is not None:
@@ -131,7 +131,7 @@ def _settle(desk: Desk, tx: LedgerTransaction, session: date, trip: RoundTrip, b
     return int(row is not None and was_open and now is not None)
 
 
-def _rows(tx: LedgerTransaction, trade_id: str) -> list[Trade]:
+def trade_rows(tx: LedgerTransaction, trade_id: str) -> list[Trade]:
     """The trade's row and its amendments, oldest first."""
     rows: list[Trade] = []
     for number in count(1):

@@ -19,10 +19,12 @@ from trading_pipeline.domain.orders import ExecutionReport, Fill, Leg, Order
 from trading_pipeline.domain.positions import Trade
 from trading_pipeline.domain.risk import Finding, RiskDecision
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
+from trading_pipeline.domain.trades import round_trip_id, whole_trades
 from trading_pipeline.domain.trading_session import Intent
 from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services import snapshots
 from trading_pipeline.services.book import regime_at
+from trading_pipeline.services.booking import trade_rows
 from trading_pipeline.services.decision_log import Json, as_json
 from trading_pipeline.services.research_desk import ResearchDesk
 
@@ -114,7 +116,7 @@ def explain(desk: ResearchDesk, identity: str, *, reproduce_inputs: bool = True)
             plan=plan, setup=setup, snapshot=snapshot, regime=_regime_of(desk, tx, snapshot),
             decided_on=decided_on(desk, setup, snapshot, reproduce_inputs=reproduce_inputs),
             exits=tuple(fill for leg in legs if leg.leg is not Leg.ENTRY for fill in fills[leg.client_order_id]),
-            trade=tx.trade(entry.client_order_id),
+            trade=next(iter(whole_trades(trade_rows(tx, entry.client_order_id))), None),
         )  # fmt: skip
 
 
@@ -125,7 +127,7 @@ def _regime_of(desk: ResearchDesk, tx: LedgerTransaction, snapshot: ScanSnapshot
 
 
 def _require_order(tx: LedgerTransaction, account: str, identity: str) -> Order:
-    order = tx.order(identity)
+    order = tx.order(identity) or tx.order(round_trip_id(identity))
     if order is not None:
         return order
     known = [o.client_order_id for record in tx.session_records(account) for o in tx.orders(account, record.session)]

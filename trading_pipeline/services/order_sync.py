@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from trading_pipeline.domain.errors import OutcomeUnknown, PositionWouldCrossZero
+from trading_pipeline.domain.executions import CORRECTIONS
 from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.order_states import Replay, illegal_message, overfill_message, replay
 from trading_pipeline.domain.orders import ExecType, ExecutionReport, Fill, Leg, Order, Side
@@ -18,6 +19,7 @@ from trading_pipeline.services.entries import digest
 
 __all__ = ["Synced", "apply_report", "exit_event_id", "sync_orders"]
 
+TRADES = CORRECTIONS | {ExecType.TRADE}
 EVENTS = {
     "unknown_order": "the venue reports an order we did not send",
     "sale_without_shares": "the venue reports a sale of more than is held, or takes back a purchase that was sold; it "
@@ -136,8 +138,7 @@ def apply_report(
         tx.add_report(said_by, report)  # a conflict when it says something else now
         return None
     said = [*known, report]
-    mine = [f for f in tx.fills(desk.account, symbol=order.symbol) if f.client_order_id == order.client_order_id]
-    new = due_fills(said_by, session, order, said, mine)
+    new = _due(tx, said_by, session, order, said) if report.exec_type in TRADES else []
     booked = booking(desk, tx, order.symbol, new) if new else None
     tx.add_report(said_by, report)
     before, found = replay(order, known), replay(order, said)
@@ -147,6 +148,14 @@ def apply_report(
     if report.exec_type is ExecType.REPLACED:
         _follow_stop(desk, tx, found.order)
     return len(new), book(desk, tx, session, booked) if booked else 0
+
+
+def _due(
+    tx: LedgerTransaction, broker: str, session: date, order: Order, said: Sequence[ExecutionReport]
+) -> list[Fill]:
+    fills = tx.fills(order.account, symbol=order.symbol)
+    mine = [fill for fill in fills if fill.client_order_id == order.client_order_id]
+    return due_fills(broker, session, order, said, mine)
 
 
 def _follow_stop(desk: Desk, tx: LedgerTransaction, order: Order) -> None:

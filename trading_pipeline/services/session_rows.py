@@ -8,6 +8,7 @@ from datetime import date
 from trading_pipeline.domain.orders import Fill, Order
 from trading_pipeline.domain.positions import Position, Trade
 from trading_pipeline.domain.risk import RiskDecision, Verdict
+from trading_pipeline.domain.trades import round_trip_id
 from trading_pipeline.ports import LedgerTransaction
 
 Row = dict[str, object]
@@ -51,11 +52,12 @@ def _position(position: Position) -> Row:
 
 
 def _trade(trade: Trade) -> Row:
+    is_whole = round_trip_id(trade.trade_id) == trade.trade_id
     return {
         "symbol": trade.symbol, "quantity": str(trade.quantity), "entry": str(trade.entry_px),
         "exit": str(trade.exit_px), "net_usd": str(trade.net_usd),
         "r": "" if trade.r_multiple is None else f"{trade.r_multiple:.2f}",
-        "reason": trade.exit_reason.value, "grade": trade.grade,
+        "reason": trade.exit_reason.value if is_whole else "amendment", "grade": trade.grade,
         "score": "" if trade.score is None else round(trade.score, 2),
     }  # fmt: skip
 

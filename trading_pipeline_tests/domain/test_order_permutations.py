@@ -149,7 +149,8 @@ def lives(draw: st.DrawFn) -> tuple[ExecutionReport, ...]:
         elif kind == "cancel" and left:
             words += [E.PENDING_CANCEL, E.CANCEL_REJECTED]
         elif kind == "replace" and left:
-            words += [E.PENDING_REPLACE, draw(st.sampled_from([E.REPLACE_REJECTED, replaced(stop_price=47)]))]
+            answer: E | Word = E.REPLACE_REJECTED if draw(st.booleans()) else replaced(stop_price=47)
+            words += [E.PENDING_REPLACE, answer]
             pending = True
         elif kind == "day" and left and not pending:
             words.append(E.DONE_FOR_DAY)

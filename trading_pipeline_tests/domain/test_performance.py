@@ -93,13 +93,13 @@ def test_a_trade_amended_in_its_session_counts_once_as_it_is_in_the_end() -> Non
 
     day = summary([first, amended])
 
-    assert (day.trades, day.wins, day.losses, day.net_usd, day.average_r) == (1, 1, 0, 50, Decimal("0.25"))
+    assert (day.trades, day.wins, day.losses, day.net_usd, day.average_r) == (1, 1, 0, dec(50), dec("0.25"))
 
 
 def test_an_amendment_of_an_earlier_trade_is_money_and_no_trade() -> None:
     day = summary([a_trade(-30, trade_id="old~2", quantity=Decimal(0))])
 
-    assert (day.trades, day.losses, day.net_usd, day.average_r) == (0, 0, -30, None)
+    assert (day.trades, day.losses, day.net_usd, day.average_r) == (0, 0, dec(-30), None)
 
 
 def test_the_average_r_is_over_the_trades_that_have_one() -> None:
