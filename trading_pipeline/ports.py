@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
-
-import pandas as pd
+from typing import TYPE_CHECKING, Protocol
 
 from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingStateRecord
 from trading_pipeline.domain.corporate import CashActivity, Split
@@ -32,6 +30,9 @@ from trading_pipeline.domain.risk import RiskDecision, SymbolFacts
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
 from trading_pipeline.domain.targets import SignalSet
 from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Clock(Protocol):

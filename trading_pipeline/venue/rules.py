@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trading_pipeline.settings import Settings
+if TYPE_CHECKING:
+    from trading_pipeline.settings import Settings
 
 
 class VenueRules(BaseModel):
