@@ -159,6 +159,7 @@ class StorageSettings(_Frozen):
         description="empty: SQLite in the home; else postgresql://USER:PASSWORD@HOST/DATABASE, "
         "best given as TRADING_PIPELINE__STORAGE__DATABASE_URL",
     )
+    lock_wait_seconds: float = Field(10.0, ge=0.1, le=120, description="how long a writer waits for another one")
 
 
 class Settings(_Frozen):

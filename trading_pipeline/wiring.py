@@ -86,7 +86,9 @@ class Workspace:
     def ledger(self) -> SqlLedger:
         """The durable record; its tables are created or upgraded on first use."""
         self.home.mkdir(parents=True, exist_ok=True)
-        return SqlLedger.open(self.settings.storage.database_url.get_secret_value() or default_url(self.home))
+        storage = self.settings.storage
+        url = storage.database_url.get_secret_value() or default_url(self.home)
+        return SqlLedger.open(url, lock_wait_seconds=storage.lock_wait_seconds)
 
     @cached_property
     def provenance(self) -> Provenance:

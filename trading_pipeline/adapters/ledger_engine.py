@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -135,7 +134,7 @@ def _watch_file(engine: Engine, address: URL) -> None:
 def _file_number(path: str) -> tuple[int, int] | None:
     """What tells a file from another one of the same name; None when there is none."""
     try:
-        found = os.stat(path)
+        found = Path(path).stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -157,19 +157,19 @@ def made_from_models(url: str, folder: Path) -> Engine:
     return engine
 
 
-def test_a_migration_that_would_orphan_rows_is_refused(tmp_path: Path) -> None:
+def test_a_ledger_whose_rows_have_lost_their_cause_is_not_upgraded(tmp_path: Path) -> None:
     url = default_url(tmp_path)
-    released(url, "0002")
-    with closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as foreign:  # without foreign keys, as by another tool
-        foreign.execute("DROP TABLE trade_plans")
-        foreign.execute("CREATE TABLE trade_plans AS SELECT * FROM setups WHERE false")
+    released(url, "0001")
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as foreign:  # as by a tool that enforces no keys
+        foreign.execute("DELETE FROM fills")
+        foreign.execute("DELETE FROM trade_plans")
         foreign.commit()
 
-    with pytest.raises(LedgerError):
+    with pytest.raises(LedgerError, match=r"would leave 2 rows without what caused them.*Restore the newest backup"):
         SqlLedger.open(url)
 
     with SqlLedger(url)._engine.connect() as connection:
-        assert migrations.schema_version(connection) == "0002"
+        assert migrations.schema_version(connection) == "0001"
 
 
 def test_the_newest_version_is_the_one_opening_expects() -> None:
