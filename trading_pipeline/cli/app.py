@@ -39,7 +39,9 @@ VERBS = {
     "data": ("data", "import, check: bars from files, and what is wrong with them"),
     "venue": ("venue", "serve: the simulated venue as a process of its own"),
     "execute": ("execute", "Turn a table of signals into orders: sells first, then the buys they free"),
-    "session": ("sessions", "replay: run stored sessions through the session loop"),
+    "session": ("sessions", "run, replay: sessions through the session loop, as they happen or as stored"),
+    "halt": ("control", "Let no entry leave; working entries are canceled, stops stay"),
+    "resume": ("control", "Let entries leave again"),
 }
 """Module and help of each verb. A verb's module is imported when it is used: help and mistakes answer at once."""
 

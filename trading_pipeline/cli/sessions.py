@@ -1,4 +1,4 @@
-"""session replay"""
+"""session run, replay"""
 
 from __future__ import annotations
 
@@ -23,6 +23,28 @@ app = typer.Typer(help="Trading sessions.", no_args_is_help=True, rich_markup_mo
 @app.callback()
 def sessions() -> None:
     """Trading sessions."""  # with a callback a family of one verb keeps that verb's name
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    session: Annotated[str | None, typer.Option("--session", help="YYYY-MM-DD. Default: the running one")] = None,
+    venue_url: Annotated[
+        str | None, typer.Option("--venue-url", help="A venue process (venue serve). Default: the one of this home")
+    ] = None,
+    accelerated: Annotated[bool, typer.Option("--accelerated", help="On stored bars, without waiting")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run one session's loop in this process, to the close or until SIGTERM or Ctrl-C; stops stay at the venue."""
+    workspace = workspace_of(context)
+    day = parse_day(session) if session else workspace.calendar.session_of(workspace.clock.now())
+    record = workspace.host(workspace.calendar.times(day).session, venue_url=venue_url, accelerated=accelerated)
+    if as_json:
+        print_json({"session": day.isoformat(), "phase": record.phase.value, "decision_hash": record.decision_hash})
+        return
+    say(f"session {day} is {record.phase.value}")
+    if record.phase is not SessionPhase.CLOSED:
+        say("Stops stay at the venue. Run the same command again: it goes on from there.")
 
 
 @app.command()

@@ -91,6 +91,7 @@ class Border:
 
     broker: Broker
     pacer: Pacer
+    name: str = field(init=False)
     left: Counter[str] = field(default_factory=Counter)
     """How often each order went out, by id, in this process."""
     _compared: set[str] = field(default_factory=set)
@@ -103,9 +104,8 @@ class Border:
         """Note that these were compared."""
         self._compared.update(order_ids)
 
-    @property
-    def name(self) -> str:
-        return self.broker.name
+    def __post_init__(self) -> None:
+        self.name = self.broker.name
 
     @property
     def capabilities(self) -> VenueCapabilities:

@@ -146,3 +146,8 @@ def _let_go(held: HeldLease) -> None:
         held.release()
     except LedgerError as error:
         log.warning("the lease %s was not released (%s): it expires by itself", held.lease.name, error)
+
+
+def fenced(ledger: Ledger, lease: HeldLease | None) -> Ledger:
+    """The ledger as a leader may write it; as it is where nobody leads."""
+    return ledger.fenced(lease.lease) if lease else ledger

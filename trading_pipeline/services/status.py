@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from trading_pipeline.domain.control import TradingState
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.trades import whole_trades
 from trading_pipeline.ports import BarStore, Ledger, LedgerTransaction
+from trading_pipeline.services.lease import lease_name
 
 
 def read_status(ledger: Ledger, bars: BarStore, account: str) -> dict[str, object]:
@@ -28,6 +30,7 @@ def _trading(tx: LedgerTransaction, account: str) -> dict[str, object]:
     last = records[-1] if records else None
     points = tx.equity_points(account, last.session, last.session) if last else ()
     return {
+        **_control(tx, account),
         "sessions_run": len(records),
         "last_session": last.session.isoformat() if last else None,
         "last_session_is": last.phase.value if last else None,
@@ -35,4 +38,15 @@ def _trading(tx: LedgerTransaction, account: str) -> dict[str, object]:
         "open_positions": len(tx.positions(account)),
         "working_orders": len(tx.open_orders(account)),
         "trades": len(whole_trades(tx.trades(account))),
+    }
+
+
+def _control(tx: LedgerTransaction, account: str) -> dict[str, object]:
+    state, lease = tx.trading_state(account), tx.lease(lease_name(account))
+    blocks = [f"{block.symbol or account} ({block.kind.value})" for block in tx.blocks(account)]
+    return {
+        "trading": state.state.value if state else TradingState.ACTIVE.value,
+        "trading_because": f"{state.reason} ({state.set_by}, {state.changed_at:%Y-%m-%d %H:%M} UTC)" if state else None,
+        "led_by": f"{lease.holder} until {lease.expires_at:%Y-%m-%d %H:%M:%S} UTC" if lease else None,
+        "blocked": ", ".join(blocks) or None,
     }
