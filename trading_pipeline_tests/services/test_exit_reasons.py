@@ -120,7 +120,12 @@ def test_a_swing_that_stalls_is_left_after_its_bars(stage: Stage) -> None:
 
 def request(scene: Scene, at: int, **changes: Any) -> str:
     with scene.ledger.transaction() as tx:
-        words = {"reason": ExitReason.MANUAL, "operator": "ann", "text": "news", "now": minute(at)} | changes
+        words: dict[str, Any] = {
+            "reason": ExitReason.MANUAL,
+            "operator": "ann",
+            "text": "news",
+            "now": minute(at),
+        } | changes
         return request_exit(tx, ExchangeCalendar(), held_position(tx, "A", "XYZ"), **words).event_id
 
 
