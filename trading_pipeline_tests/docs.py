@@ -15,7 +15,8 @@ from trading_pipeline.definitions import defs
 from trading_pipeline.defs.automation import SCHEDULES
 from trading_pipeline.domain import planning, risk
 from trading_pipeline.domain.risk import Code
-from trading_pipeline.domain.risk_checks import CHECKS, Check
+from trading_pipeline.domain.risk_checks import CHECKS
+from trading_pipeline.domain.risk_measure import Check
 from trading_pipeline.settings import SHIPPED_CONFIG, Settings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -24,35 +25,45 @@ MADE = "<!-- Made from the code: python -m trading_pipeline_tests.docs -->\n\n"
 
 
 def denial_codes() -> str:
-    """Every code of a risk decision, in the order the checks run, and what it means."""
+    """Every code of a decision, in the order the checks run: what it means, its settings, where its facts are from."""
     rows = [row for check in CHECKS for row in _check_rows(check)]
-    too_small = risk._too_small
-    rows.append((Code.BELOW_MINIMUM_SIZE.value, _meaning(too_small.__doc__), "min_shares, min_notional_usd"))
+    too_small = _told(risk._too_small.__doc__)
+    rows.append((Code.BELOW_MINIMUM_SIZE.value, too_small[0], "min_shares, min_shares_live_scaled, min_notional_usd",
+                 *too_small[1:]))  # fmt: skip
     planned = set(re.findall(r"Code\.([A-Z_]+)", inspect.getsource(planning)))
     early = ", ".join(f"`{code.value}`" for code in Code if code.name in planned)
+    head = ("code", "what it says", "settings", "source", "when the source is missing")
     return (
-        "# Denial codes\n\n" + MADE + "Every check runs on every plan; `trading-pipeline decisions --session latest`"
-        " shows what each found. A check that limits size reduces it first, and denies only when no share is left."
-        " Settings stand under `execution.risk`.\n\n"
-        + _table(("code", "what it says", "settings"), [(f"`{code}`", says, limit) for code, says, limit in rows])
+        "# Denial codes\n\n" + MADE + "Every check runs on every entry; `trading-pipeline decisions --session latest`"
+        " shows what each found, `trading-pipeline risk show` how much of each limit is used, and"
+        " `trading-pipeline risk what-if SYMBOL ENTRY STOP TARGET` what an entry would be told. A check that limits"
+        " size reduces it first, and denies only when no share is left. The strictest wins. Settings stand under"
+        " `execution.risk`; `null` switches a filter off. Stops, targets, exits and cancels are never checked.\n\n"
+        + _table(head, [(f"`{code}`", *rest) for code, *rest in rows])
         + f"\nA setup may already be refused a plan, before any decision (`plan_refused` in the funnel): {early}.\n"
-    )
+    )  # fmt: skip
 
 
-def _check_rows(check: Check) -> Iterator[tuple[str, str, str]]:
+def _check_rows(check: Check) -> Iterator[tuple[str, ...]]:
     closure = inspect.getclosurevars(check).nonlocals  # counting checks are made by one function
+    says, source, missing = _told(check.__doc__)
     if "code" in closure:
-        name = closure["limit_name"]
-        yield closure["code"].value, f"One more than the allowed number of {closure['what']}.", name
+        meaning = f"One more than the allowed number of {closure['what']}."
+        yield closure["code"].value, meaning, closure["limit_name"], source, missing
         return
-    source = inspect.getsource(check)
-    limits = ", ".join(dict.fromkeys(re.findall(r"limits\.(\w+)", source)))
-    for name in dict.fromkeys(re.findall(r"Code\.([A-Z_]+)", source)):
-        yield Code[name].value, _meaning(check.__doc__), limits
+    text = inspect.getsource(check)
+    limits = ", ".join(dict.fromkeys(re.findall(r"limits\.(\w+)", text)))
+    if "positions_allowed" in text:
+        limits = "max_open_positions"
+    for name in dict.fromkeys(re.findall(r"Code\.([A-Z_]+)", text)):
+        yield Code[name].value, says, limits, source, missing
 
 
-def _meaning(text: str | None) -> str:
-    return REFERENCES.sub("", (text or "").split("\n\n")[0].strip())
+def _told(doc: str | None) -> tuple[str, str, str]:
+    """What a check's docstring says: its meaning, the source of its facts, and what happens without them."""
+    meaning, _, rest = (doc or "").partition("\n\n")
+    source, _, missing = " ".join(rest.split()).removeprefix("Source: ").partition(" Missing: ")
+    return REFERENCES.sub("", meaning.strip()), source.rstrip("."), missing.rstrip(".") or "cannot be missing"
 
 
 def configuration() -> str:

@@ -122,7 +122,7 @@ def correlated_exposure(plan: TradePlan, setup: Setup, book: RiskBook, limits: R
     if limits.max_correlated_exposure_fraction is None:
         return None
     facts = book.facts_of(plan.symbol)
-    moving = [held for held in book.exposures if is_correlated(held, facts, limits)]
+    moving = [held for held in book.exposures if is_correlated(held, facts, limits.correlated_from)]
     if not moving:
         return None
     names = ", ".join(dict.fromkeys(held.symbol for held in moving))
@@ -132,10 +132,10 @@ def correlated_exposure(plan: TradePlan, setup: Setup, book: RiskBook, limits: R
     return fit(plan, Code.CORRELATED_EXPOSURE, name, plan.entry, value_of(moving), limit, why)
 
 
-def is_correlated(held: Exposure, facts: SymbolFacts, limits: RiskLimits) -> bool:
+def is_correlated(held: Exposure, facts: SymbolFacts, correlated_from: float) -> bool:
     """True for the symbol itself, from the configured ρ on, and when ρ is unknown or no number."""
     rho = facts.correlations.get(held.symbol)
-    return held.symbol == facts.symbol or rho is None or not rho < limits.correlated_from
+    return held.symbol == facts.symbol or rho is None or not rho < correlated_from
 
 
 def settled_cash(plan: TradePlan, setup: Setup, book: RiskBook, limits: RiskLimits) -> Finding | None:

@@ -50,20 +50,16 @@ def decide_on_snapshot(desk: Desk, snapshot: ScanSnapshot, times: SessionTimes, 
 
 def _candidates(
     desk: Desk, tx: LedgerTransaction, snapshot: ScanSnapshot, selected: Sequence[Setup], now: datetime
-) -> list[Setup]:
-    """The best ranked row of each symbol, as many as one execution may decide; what is left out is told."""
-    distinct = list({setup.symbol: setup for setup in reversed(selected)}.values())[::-1]
-    kept = distinct[: desk.rules.risk.max_candidates_per_execution]
+) -> Sequence[Setup]:
+    """The best ranked rows, as many as one execution may decide; what is left out is told. No symbol is there twice:
+    the ledger refuses such a watchlist."""
+    kept = selected[: desk.rules.risk.max_candidates_per_execution]
     if len(kept) < len(selected):
-        tx.add_risk_event(_cut_event(desk, snapshot, selected, distinct, kept, now))
+        tx.add_risk_event(_cut_event(desk, snapshot, len(selected), len(kept), now))
     return kept
 
 
-def _cut_event(
-    desk: Desk, snapshot: ScanSnapshot, selected: Sequence[Setup], distinct: Sequence[Setup], kept: Sequence[Setup],
-    now: datetime,
-) -> RiskEvent:  # fmt: skip
-    repeated, beyond = len(selected) - len(distinct), len(distinct) - len(kept)
+def _cut_event(desk: Desk, snapshot: ScanSnapshot, rows: int, kept: int, now: datetime) -> RiskEvent:
     return RiskEvent(
         event_id=digest("watchlist_cut", desk.account, desk.strategy, snapshot.snapshot_id),
         account=desk.account,
@@ -71,9 +67,8 @@ def _cut_event(
         occurred_at=now,
         kind="watchlist_cut",
         severity="WARNING",
-        message=f"of {len(selected)} rows {len(kept)} were decided: {repeated} repeat a symbol, {beyond} rank beyond "
-        f"max_candidates_per_execution ({desk.rules.risk.max_candidates_per_execution})",
-        data={"snapshot_id": snapshot.snapshot_id, "repeated": str(repeated), "beyond": str(beyond)},
+        message=f"of {rows} rows the best {kept} were decided: max_candidates_per_execution allows no more",
+        data={"snapshot_id": snapshot.snapshot_id, "rows": str(rows), "decided": str(kept)},
     )
 
 

@@ -86,6 +86,10 @@ def test_every_code_has_a_case() -> None:
     assert {case[0] for case in (*DENIALS, *REDUCTIONS, *FILTERED)} | elsewhere == set(Code)
 
 
+def test_every_check_names_its_source() -> None:
+    assert [check.__name__ for check in CHECKS if "Source: " not in (check.__doc__ or "")] == []
+
+
 PASSING: list[dict[str, Any]] = [
     {"blocks": (a_block("OTHER"),)},
     {"blocks": (a_block(cleared_at=AT),)},
@@ -124,7 +128,7 @@ def test_each_filter_can_be_switched_off(setting: str, code: Code) -> None:
         spread_fraction=dec("0.02"),
     )  # fmt: skip
     held = (an_exposure(quantity=2000, stop=20),)
-    book = {"facts": {"XYZ": worst, "HELD": facts("HELD", "Energy")}, "exposures": held}
+    book: dict[str, Any] = {"facts": {"XYZ": worst, "HELD": facts("HELD", "Energy")}, "exposures": held}
 
     assert code in {finding.code for finding in decided(**book).findings}
     off = LIMITS.model_copy(update={setting: None})
@@ -342,7 +346,9 @@ def test_each_finding_alone_only_ever_lowers_the_size(book: dict[str, Any]) -> N
     name=st.sampled_from(["quote", "bid", "ask", "equity_usd", "prior_close_equity_usd"]),
 )
 def test_e12_no_unusable_number_passes_wherever_it_stands(bad: Decimal, name: str) -> None:
-    decision = decided(**{"bid": dec("49.99"), "ask": dec("50.01"), name: bad})
+    book: dict[str, Any] = {"bid": dec("49.99"), "ask": dec("50.01"), name: bad}
+
+    decision = decided(**book)
 
     assert f"book.{name} = " in str(the(decision, Code.NON_FINITE_INPUT).measured)
     assert (decision.approved, decision.quantity, decision.reserved_risk_usd) == (False, dec(0), dec(0))
