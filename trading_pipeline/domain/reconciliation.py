@@ -65,6 +65,9 @@ class BreakKind(StrEnum):
         return self is not BreakKind.AVERAGE_PRICE_DIFFERS
 
 
+OF_STOPS = frozenset({BreakKind.STOP_MISSING, BreakKind.STOP_QUANTITY_WRONG})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
     """One difference: what we have on record against what the venue says. `symbol` is empty for cash.
@@ -113,9 +116,19 @@ class Reconciliation:
         """True when nothing that blocks was found, neither confirmed nor suspected."""
         return not any(one.blocks for one in (*self.breaks, *self.suspected))
 
+    @property
+    def differing(self) -> tuple[Break, ...]:
+        """What keeps entries back: all that blocks, confirmed first, suspected stops left out.
+
+        A stop seen missing once is on its way (an exit or its guard was at work): holding an entry for it would make a
+        process that was killed there decide otherwise than one that was not.
+        """
+        doubtful = (one for one in self.suspected if one.kind not in OF_STOPS)
+        return tuple(one for one in (*self.breaks, *doubtful) if one.blocks)
+
     def blocking(self, symbol: str) -> tuple[Break, ...]:
-        """What was found, even once, that blocks the symbol or the account as a whole; confirmed breaks first."""
-        return tuple(one for one in (*self.breaks, *self.suspected) if one.blocks and one.symbol in {"", symbol})
+        """What keeps entries in the symbol back (empty: in the account as a whole), confirmed breaks first."""
+        return tuple(one for one in self.differing if one.symbol in {"", symbol})
 
 
 class OrderSeen(Protocol):

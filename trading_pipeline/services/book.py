@@ -209,7 +209,7 @@ def _regime(regime: RegimeSnapshot | None) -> dict[str, Any]:
 def _with_permissions(desk: Desk, tx: LedgerTransaction, book: RiskBook, session: date) -> RiskBook:
     """Trading state, blocks and the newest reconciliation; an account never reconciled is its loop's business."""
     state, passed = tx.trading_state(desk.account), tx.last_reconciliation(desk.account)
-    differing = [one.symbol for one in (*passed.breaks, *passed.suspected) if one.blocks] if passed else []
+    differing = [one.symbol for one in passed.differing] if passed else []
     return replace(
         book,
         trading_state=state.state if state else TradingState.ACTIVE,

@@ -356,6 +356,14 @@ def test_a_break_blocks_its_own_symbol_and_cash_blocks_the_account() -> None:
     assert len(a_pass((a_break(K.CASH_DIFFERS, ""),), 0).blocking("ABC")) == 1
 
 
+def test_a_stop_seen_missing_once_holds_no_entry_and_a_confirmed_one_does() -> None:
+    first = a_pass((a_break(K.STOP_MISSING),), 0)
+    second = a_pass((a_break(K.STOP_MISSING),), 5, first)
+
+    assert (first.is_clean, first.blocking("XYZ")) == (False, ())
+    assert [one.kind for one in second.blocking("XYZ")] == [K.STOP_MISSING]
+
+
 def test_a_clock_that_went_backwards_is_told() -> None:
     with pytest.raises(TradingError, match="went backwards"):
         a_pass((), 0, a_pass((), 10))
