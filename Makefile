@@ -8,7 +8,7 @@ export TRADING_PIPELINE_HOME ?= $(CURDIR)/.trading_pipeline
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test check ui bench lock clean
+.PHONY: help install install-dev demo test soak check ui bench lock clean
 
 help:  ## what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -18,6 +18,9 @@ demo: install  ## build a synthetic market, trade five sessions of it through Da
 
 test: install-dev  ## run the tests
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+soak: install-dev  ## run the long tests: crashes at every point, many rounds, many steps
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal -m soak $(ARGS)
 
 check: install-dev  ## lint, format, types, layers
 	@$(BIN)/ruff check .
