@@ -29,7 +29,7 @@ def trading_state(plan: TradePlan, setup: Setup, book: RiskBook, limits: RiskLim
 def reconciled(plan: TradePlan, setup: Setup, book: RiskBook, limits: RiskLimits) -> Finding | None:
     """Ledger and venue have agreed: the newest reconciliation found nothing that blocks.
 
-    Source: the ledger's newest reconciliation. Missing: an account never reconciled is decided on, and nothing leaves until it is.
+    Source: the ledger's newest reconciliation. Missing: entries are decided, and none leaves.
     """
     if book.is_reconciled and plan.symbol not in book.unreconciled_symbols:
         return None
