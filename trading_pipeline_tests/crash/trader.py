@@ -1,0 +1,123 @@
+"""The process that is killed: one session loop over a ledger on disk and a venue in another process."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from trading_pipeline.adapters.brokers.remote import RemoteBroker, RemoteMarket
+from trading_pipeline.adapters.clock import ReplayClock
+from trading_pipeline.adapters.ledger import SqlLedger
+from trading_pipeline.domain.control import TradingState
+from trading_pipeline.domain.market import MarketBar, Quote, SessionTimes
+from trading_pipeline.domain.money import ZERO
+from trading_pipeline.domain.orders import OrderType
+from trading_pipeline.ports import Broker, Ledger
+from trading_pipeline.services.desk import Desk, Provenance
+from trading_pipeline.services.session_loop import SessionLoop
+from trading_pipeline.services.trading_state import set_trading_state
+from trading_pipeline_tests.crash.days import DAYS, Day
+from trading_pipeline_tests.crash.points import PointedBroker, PointedLedger, PointedMarket, Points
+from trading_pipeline_tests.fakes import ScriptedFeed
+from trading_pipeline_tests.services.scripted import TIMES, minute, rules, write_regime, write_watchlist
+
+STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What one process is to do. die_at 0: live to the end."""
+
+    day: str
+    ledger_url: str
+    venue_url: str
+    result: Path
+    die_at: int = 0
+
+
+@dataclass(slots=True)
+class Watch:
+    """Looks at the venue before each delivery of bars: what is held there under no stop, and since when."""
+
+    broker: Broker
+    started: float
+    looks: int = 0
+    naked: list[str] = field(default_factory=list)
+    covered_after_s: float | None = None
+
+    def look(self, now: datetime) -> None:
+        """The first look of a process is at what the crash left; from the second on all must be covered."""
+        self.looks += 1
+        bare = self._bare()
+        if not bare and self.covered_after_s is None:
+            self.covered_after_s = time.monotonic() - self.started
+        if bare and self.looks > 1:
+            self.naked.append(f"{now:%H:%M} {', '.join(bare)}")
+
+    def _bare(self) -> list[str]:
+        stops = [order for order in self.broker.open_orders() if order.order_type in STOPS]
+        held = self.broker.positions()
+        return [
+            f"{p.quantity} {p.symbol}"
+            for p in held
+            if sum((o.quantity - o.cum_qty for o in stops if o.symbol == p.symbol), ZERO) < p.quantity
+        ]
+
+
+class OperatedFeed(ScriptedFeed):
+    """Scripted bars; at a given minute somebody halts trading, as an operator would from another process."""
+
+    def __init__(self, bars: Iterable[MarketBar], ledger: Ledger, halt_at: datetime | None) -> None:
+        super().__init__(bars)
+        self._ledger, self._halt_at = ledger, halt_at
+
+    def bars_after(self, times: SessionTimes, since: Mapping[str, datetime], instant: datetime) -> Sequence[MarketBar]:
+        self._operate(instant)
+        return super().bars_after(times, since, instant)
+
+    def quotes(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> dict[str, Quote]:
+        self._operate(instant)
+        return super().quotes(times, instant, symbols)
+
+    def _operate(self, instant: datetime) -> None:
+        if self._halt_at is None or instant < self._halt_at:
+            return
+        with self._ledger.read() as tx:
+            known = tx.trading_state("A")
+        if known is None or known.state is not TradingState.HALTED:
+            set_trading_state(
+                self._ledger, "A", TradingState.HALTED, reason="a drill", operator="tester", at=self._halt_at
+            )
+
+
+def prepare(day: Day, ledger: Ledger) -> None:
+    """What research would have recorded before the session."""
+    for at in range(0, 120, 30):
+        write_regime(ledger, at=at, score=75.0, multiplier=1.0)
+    for at, symbols in day.watchlists.items():
+        write_watchlist(ledger, symbols, at=at)
+
+
+def trade(run: Run) -> None:
+    """Run the day's session to its close, or to the process's death at the point asked for."""
+    started = time.monotonic()
+    day, points, clock = DAYS[run.day], Points(run.die_at), ReplayClock(TIMES.opens_at)
+    ledger = SqlLedger.open(run.ledger_url)
+    remote = RemoteBroker(run.venue_url, clock)
+    watch = Watch(remote, started)
+    desk = Desk(
+        ledger=PointedLedger(ledger, points), broker=PointedBroker(remote, points), clock=clock,
+        rules=rules(**day.settings), provenance=Provenance(code_version="1", config_hash="c"), base_bar_minutes=5,
+    )  # fmt: skip
+    halt_at = None if day.halt_at is None else minute(day.halt_at)
+    loop = SessionLoop(
+        desk=desk, feed=OperatedFeed(day.bars, ledger, halt_at), times=TIMES,
+        market=PointedMarket(RemoteMarket(run.venue_url), points, watch.look),
+    )  # fmt: skip
+    loop.run()
+    told = {"points": points.seen, "naked": watch.naked, "covered_after_s": watch.covered_after_s or 0.0}
+    run.result.write_text(json.dumps({"run": {k: str(v) for k, v in asdict(run).items()}, **told}))
