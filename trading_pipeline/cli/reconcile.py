@@ -64,7 +64,7 @@ def _desk(workspace: Workspace) -> Iterator[tuple[Desk, date]]:
     if before is not None:
         at = max(at, before.at + timedelta(seconds=1))
     try:
-        with workspace.exclusive("trading"), closing(workspace.room()) as room:
+        with workspace.exclusive("trading"), workspace.leading() as lease, closing(workspace.room(lease)) as room:
             yield room.desk(at, 0), record.session
     except HomeInUseError as error:
         raise HomeInUseError(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from trading_pipeline.domain.money import plain
+from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.state import Holding, Mark
 from trading_pipeline.wiring import Workspace
 from trading_pipeline_tests.builders import dec
@@ -24,6 +25,7 @@ def made(traded_home: TradedHome, tmp_path: Path) -> TradedHome:
 def buy_by_hand(made: TradedHome, shares: int, cost: int) -> None:
     """Somebody bought EXT at the venue's own screen; the venue reports nothing of it."""
     room = made.open().room()
+    assert isinstance(room.venue, SimulatedVenue)
     with room.venue._change() as book:
         book.holdings["EXT"] = Holding("EXT", dec(shares), dec(cost))
         book.marks["EXT"] = Mark("EXT", dec(cost) / shares, max(mark.end_at for mark in book.marks.values()))
