@@ -1,0 +1,381 @@
+"""The protocol step by step: what is durable before the socket, what the last look stops, what a doubt allows."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from trading_pipeline.adapters.ledger import SqlLedger
+from trading_pipeline.domain.control import Block, BlockKind, TradingState
+from trading_pipeline.domain.errors import InputError, LeaseLost, OrderRefused, OutcomeUnknown
+from trading_pipeline.domain.orders import Leg, OrdStatus, Side
+from trading_pipeline.ports import ClientIdScope, VenueOrder
+from trading_pipeline.services.border import Border, border
+from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.dispatch import Dispatched, dispatch_due, to_request
+from trading_pipeline.services.entries import decide_on_snapshot
+from trading_pipeline.services.trading_state import current_state, set_trading_state
+from trading_pipeline_tests.builders import dec
+from trading_pipeline_tests.fakes import Wrapped, losing_broker
+from trading_pipeline_tests.services.scripted import TIMES, Scene, Stage, minute, quote
+
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def scene(stage: Stage) -> Scene:
+    """One approved bracket, not yet sent."""
+    scene = stage.scene()
+    desk = scene.desk(at=15)
+    scene.start(desk)
+    decide_on_snapshot(desk, scene.watchlist("XYZ"), TIMES, quote("50.00", 15))
+    assert scene.order().status is OrdStatus.PENDING_NEW
+    return scene
+
+
+def state_of(scene: Scene) -> TradingState:
+    with scene.ledger.read() as tx:
+        return current_state(tx, "A")
+
+
+def set_state(scene: Scene, state: TradingState) -> None:
+    set_trading_state(scene.ledger, "A", state, reason="a drill", operator="tester", at=minute(15))
+
+
+def blocks(scene: Scene) -> list[tuple[str, str]]:
+    with scene.ledger.read() as tx:
+        return [(block.symbol, block.kind.value) for block in tx.blocks("A")]
+
+
+@dataclass
+class Steps:
+    """Everything that happens around one sending, in order."""
+
+    seen: list[str] = field(default_factory=list)
+
+    def around(self, scene: Scene, before_submit: Callable[[], None] = lambda: None) -> Callable[..., object]:
+        def wrap(name: str, call: Callable[[], object]) -> object:
+            if name == "submit":
+                with scene.ledger.read() as tx:
+                    order = tx.order(scene.order().client_order_id)
+                assert order is not None
+                assert order.submitted_at is not None, "the claim must be durable before the socket"
+                before_submit()
+            self.seen.append(name)
+            return call()
+
+        return wrap
+
+
+def test_the_claim_is_on_record_before_the_socket_and_the_answer_after_it(scene: Scene) -> None:
+    steps = Steps()
+    desk = scene.desk(at=15)
+
+    dispatch_due(scene.desk(at=15, broker=Wrapped(desk.broker, steps.around(scene))))
+
+    assert steps.seen == ["submit"]
+    order = scene.order()
+    assert (order.status, order.submitted_at) == (OrdStatus.NEW, minute(15))
+    assert order.venue_order_id
+
+
+def halt_elsewhere(url: str) -> None:
+    ledger = SqlLedger(url)
+    set_trading_state(ledger, "A", TradingState.HALTED, reason="a drill", operator="somebody else", at=minute(15))
+
+
+@dataclass
+class LeaseThat:
+    """A lease that does something when it is asked for. Has the part of HeldLease that dispatch uses."""
+
+    on_require: Callable[[int], None]
+    holder: str = "me"
+    token: int = 7
+    asked: int = 0
+
+    def require(self) -> None:
+        self.asked += 1
+        self.on_require(self.asked)
+
+
+class TurnThat:
+    """A pacer whose turn is the last thing before the claim and the last look."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+
+    def seed(self, left_at: Sequence[datetime]) -> None: ...
+
+    def entry(self) -> None:
+        self._act()
+
+    def protection(self) -> None: ...
+
+
+def test_a_halt_committed_by_another_process_just_before_is_seen_by_the_last_look(scene: Scene) -> None:
+    def halt() -> None:
+        other = FORK.Process(target=halt_elsewhere, args=(str(scene.ledger._engine.url),))  # type: ignore[attr-defined]
+        other.start()
+        other.join()
+        assert other.exitcode == 0
+
+    broker = losing_broker(scene.desk(at=15).broker)
+    desk = scene.desk(at=15, broker=broker, border=Border(broker, TurnThat(halt)))  # type: ignore[arg-type]
+
+    assert dispatch_due(desk) == Dispatched(canceled=1)
+
+    assert broker.sent == []
+    assert set(scene.statuses().values()) == {OrdStatus.CANCELED}
+    assert "trading is HALTED" in scene.order().text
+
+
+@pytest.mark.parametrize("state", [TradingState.REDUCING, TradingState.HALTED])
+def test_an_entry_that_meets_a_halt_never_leaves_later(scene: Scene, state: TradingState) -> None:
+    set_state(scene, state)
+    assert dispatch_due(scene.desk(at=15)) == Dispatched(canceled=1)
+
+    set_state(scene, TradingState.ACTIVE)
+
+    assert dispatch_due(scene.desk(at=16)) == Dispatched()
+    assert not scene.venue.open_orders()
+
+
+@pytest.mark.parametrize("state", [TradingState.REDUCING, TradingState.HALTED])
+def test_a_sell_leaves_whatever_the_state(scene: Scene, state: TradingState) -> None:
+    dispatch_due(scene.desk(at=15))
+    entry = scene.order()
+    stop = replace(
+        entry, client_order_id="night-stop", leg=Leg.STOP, side=Side.SELL, limit_price=None, stop_price=dec("48.00"),
+        status=OrdStatus.PENDING_NEW, submitted_at=None, expires_at=None, venue_order_id=None,
+    )  # fmt: skip
+    with scene.ledger.transaction() as tx:
+        tx.add_order(stop)
+    set_state(scene, state)
+    broker = Wrapped(scene.desk(at=20).broker, accepting)
+
+    assert dispatch_due(scene.desk(at=20, broker=broker)) == Dispatched(sent=1)
+    assert broker.sent == ["night-stop"]
+
+
+def test_an_entry_in_a_blocked_symbol_waits_and_leaves_when_the_block_clears(scene: Scene) -> None:
+    block = Block(
+        block_id="b", account="A", symbol="XYZ", kind=BlockKind.RECONCILE_BREAK, reason="differs", since=minute(15)
+    )
+    with scene.ledger.transaction() as tx:
+        tx.add_block(block)
+    assert dispatch_due(scene.desk(at=15)) == Dispatched(held=1)
+    assert scene.order().status is OrdStatus.PENDING_NEW
+
+    with scene.ledger.transaction() as tx:
+        tx.clear_block("b", minute(16), "tester")
+
+    assert dispatch_due(scene.desk(at=16)) == Dispatched(sent=1)
+
+
+def test_a_leader_whose_lease_ran_out_sends_nothing_and_its_follower_does(scene: Scene) -> None:
+    def lost(asked: int) -> None:
+        if asked == 2:  # held when the round began, over at the last look
+            raise LeaseLost("over")
+
+    broker = losing_broker(scene.desk(at=15).broker)
+    with pytest.raises(LeaseLost):
+        dispatch_due(scene.desk(at=15, broker=broker, lease=LeaseThat(lost)))
+    assert broker.sent == []
+
+    assert dispatch_due(scene.desk(at=15)) == Dispatched(sent=1)
+
+
+# doubts
+
+
+@dataclass
+class Scoped(Wrapped):
+    """A venue with another memory for ids than the simulated one; counts how often it is asked."""
+
+    scope: ClientIdScope = ClientIdScope.NONE
+    lookups: int = 0
+    forgets: bool = False
+
+    @property
+    def capabilities(self) -> Any:
+        return replace(self.broker.capabilities, client_id_scope=self.scope)
+
+    def order(self, client_order_id: str) -> VenueOrder | None:
+        self.lookups += 1
+        return None if self.forgets else self.broker.order(client_order_id)
+
+
+def scoped(desk: Desk, scope: ClientIdScope, *losses: str, forgets: bool = False) -> Scoped:
+    inner = losing_broker(desk.broker, *losses)
+    return Scoped(desk.broker, inner.around, scope=scope, forgets=forgets)
+
+
+def test_e26_an_order_in_doubt_is_looked_for_several_times_at_growing_waits_before_it_is_sent_again(
+    scene: Scene,
+) -> None:
+    broker = scoped(scene.desk(at=15), ClientIdScope.FOREVER, "request")
+    dispatch_due(scene.desk(at=15, broker=broker))
+    assert blocks(scene) == [("XYZ", "in_doubt")]
+    desk = scene.desk(at=16, broker=broker)
+
+    assert dispatch_due(desk) == Dispatched(sent=1)
+
+    assert broker.lookups == 3
+    assert desk.clock.now() == minute(16) + timedelta(seconds=1 + 2)
+    assert blocks(scene) == []
+    assert len(set(broker.sent)) == 1
+
+
+def test_e26_where_ids_are_forgotten_with_the_order_a_trace_in_the_reports_forbids_a_second_one(scene: Scene) -> None:
+    broker = scoped(scene.desk(at=15), ClientIdScope.OPEN_ORDERS, "reply", forgets=True)
+    dispatch_due(scene.desk(at=15, broker=broker))
+
+    assert dispatch_due(scene.desk(at=16, broker=broker)) == Dispatched()
+
+    assert len(broker.sent) == 1
+    assert len(scene.venue.open_orders()) == 3
+
+
+def test_e26_where_ids_are_forgotten_and_nothing_shows_the_order_is_sent_again(scene: Scene) -> None:
+    broker = scoped(scene.desk(at=15), ClientIdScope.OPEN_ORDERS, "request", forgets=True)
+    dispatch_due(scene.desk(at=15, broker=broker))
+
+    assert dispatch_due(scene.desk(at=16, broker=broker)) == Dispatched(sent=1)
+
+
+def test_e26_where_ids_are_not_kept_an_order_in_doubt_stays_blocked_and_a_person_is_called(scene: Scene) -> None:
+    broker = scoped(scene.desk(at=15), ClientIdScope.NONE, "request", forgets=True)
+    dispatch_due(scene.desk(at=15, broker=broker))
+
+    for at in (16, 20, 40):  # past its time to live as well
+        assert dispatch_due(scene.desk(at=at, broker=broker)) == Dispatched(in_doubt=1)
+
+    assert len(broker.sent) == 1
+    assert scene.order().status is OrdStatus.IN_DOUBT
+    assert blocks(scene) == [("XYZ", "in_doubt")]
+    assert scene.events("order_lost") == [("order_lost", "CRITICAL")]
+
+
+def test_e26_a_lookup_without_an_answer_ends_no_doubt(scene: Scene) -> None:
+    broker = scoped(scene.desk(at=15), ClientIdScope.FOREVER, "request")
+    dispatch_due(scene.desk(at=15, broker=broker))
+
+    class Silent(Scoped):
+        def order(self, client_order_id: str) -> VenueOrder | None:  # noqa: ARG002
+            raise OutcomeUnknown("no answer")
+
+    silent = Silent(broker.broker, broker.around)
+    assert dispatch_due(scene.desk(at=16, broker=silent)) == Dispatched(in_doubt=1)
+    assert scene.order().status is OrdStatus.IN_DOUBT
+    assert silent.sent == []
+
+
+# runaways
+
+
+def test_an_order_that_left_without_a_claim_halts_trading(scene: Scene) -> None:
+    desk = scene.desk(at=15)
+    edge = border(desk.broker, desk.clock, desk.rules.submission)
+    rogue = replace(scene.order(), client_order_id="rogue")
+    edge.submit(to_request(rogue))
+    dispatch_due(replace(desk, broker=edge, border=edge))
+
+    assert state_of(scene) is TradingState.HALTED
+    assert scene.events("orders_without_intent") == [("orders_without_intent", "CRITICAL")]
+
+
+def test_claimed_orders_halt_nothing(scene: Scene) -> None:
+    desk = scene.desk(at=15)
+    edge = border(desk.broker, desk.clock, desk.rules.submission)
+
+    dispatch_due(replace(desk, broker=edge, border=edge))
+
+    assert state_of(scene) is TradingState.ACTIVE
+
+
+def add_entries(scene: Scene, count: int, start: int = 0) -> None:
+    """Entries written past the decisions, one symbol each."""
+    model = replace(scene.order(), status=OrdStatus.PENDING_NEW, submitted_at=None, venue_order_id=None)
+    with scene.ledger.transaction() as tx:
+        for number in range(start, start + count):
+            tx.add_order(replace(model, client_order_id=f"rogue-{number}", symbol=f"R{number}", parent_id=None))
+
+
+def refusing(name: str, call: Callable[[], object]) -> object:
+    raise OrderRefused("no")
+
+
+def accepting(name: str, call: Callable[[], object]) -> object:
+    return "V-1"
+
+
+def test_five_refusals_in_a_row_leave_only_exits(scene: Scene) -> None:
+    add_entries(scene, 4)
+    broker = Wrapped(scene.desk(at=15).broker, refusing)
+
+    assert dispatch_due(scene.desk(at=15, broker=broker)).refused == 5
+
+    assert state_of(scene) is TradingState.REDUCING
+    assert scene.events("error_streak") == [("error_streak", "CRITICAL")]
+
+
+def test_a_success_between_refusals_ends_the_row(scene: Scene) -> None:
+    add_entries(scene, 5)
+    answers = iter([False, False, True, False, False, False])
+
+    def some(name: str, call: Callable[[], object]) -> object:
+        if next(answers):
+            return "V-9"
+        raise OrderRefused("no")
+
+    dispatch_due(scene.desk(at=15, broker=Wrapped(scene.desk(at=15).broker, some)))
+
+    assert state_of(scene) is TradingState.ACTIVE
+
+
+ROGUES = [pytest.param(300, id="300"), pytest.param(100_000, id="100,000", marks=pytest.mark.soak)]
+
+
+@pytest.mark.parametrize("count", ROGUES)
+def test_rogue_intents_written_straight_into_the_ledger_never_leave(scene: Scene, count: int) -> None:
+    add_entries(scene, count)
+    broker = losing_broker(scene.desk(at=15).broker)
+
+    for _ in range(3):
+        dispatch_due(scene.desk(at=15, broker=broker))
+
+    assert len(broker.sent) <= 10
+    assert state_of(scene) is TradingState.HALTED
+    assert scene.events("too_many_intents") == [("too_many_intents", "CRITICAL")]
+
+
+def test_rogue_intents_that_drip_in_one_by_one_stop_at_the_days_limit(scene: Scene) -> None:
+    broker = Wrapped(scene.desk(at=15).broker, accepting)
+    for number in range(0, 130, 5):
+        add_entries(scene, 5, number)
+        dispatch_due(scene.desk(at=15, broker=broker))
+
+    assert len(broker.sent) <= 100
+    assert state_of(scene) is TradingState.HALTED
+
+
+def test_a_rule_never_loosens_what_a_person_has_set(scene: Scene) -> None:
+    set_state(scene, TradingState.HALTED)
+    add_entries(scene, 50)
+    dispatch_due(scene.desk(at=15))
+
+    with scene.ledger.read() as tx:
+        record = tx.trading_state("A")
+    assert record is not None
+    assert (record.state, record.set_by) == (TradingState.HALTED, "tester")
+
+
+@pytest.mark.parametrize(("reason", "operator"), [("", "me"), ("why", " ")])
+def test_a_state_needs_a_reason_and_a_name(scene: Scene, reason: str, operator: str) -> None:
+    with pytest.raises(InputError, match=r"--reason TEXT --operator NAME"):
+        set_trading_state(scene.ledger, "A", TradingState.HALTED, reason=reason, operator=operator, at=minute(15))
