@@ -251,7 +251,8 @@ def test_a_target_signal_has_no_target_no_grade_and_may_add_to_a_position() -> N
 
 
 @pytest.mark.parametrize(
-    ("answers", "streak"), [([], 0), ([True] * 4, 4), ([False, True, True], 2), ([True, False], 0), ([True] * 9, 9)]
+    ("answers", "streak"),
+    [([], 0), ([True] * 4, 4), ([True] * 5, 5), ([False, True, True], 2), ([True, False], 0), ([True] * 9, 9)],
 )
 def test_a_streak_counts_the_newest_refusals_in_a_row(answers: list[bool], streak: int) -> None:
     assert streak_of(answers) == streak
