@@ -14,8 +14,7 @@ from trading_pipeline.services.adjustments import ADJUSTMENT, Adjustment, Fix, F
 from trading_pipeline.services.book import recorded_cash
 from trading_pipeline.services.reconcile import started
 from trading_pipeline_tests.builders import dec
-from trading_pipeline_tests.services.scripted import Scene, Stage
-from trading_pipeline_tests.services.test_reconcile import (
+from trading_pipeline_tests.services.reconciling import (
     DAY,
     Passes,
     a_scene,
@@ -28,6 +27,7 @@ from trading_pipeline_tests.services.test_reconcile import (
     request,
     spend,
 )
+from trading_pipeline_tests.services.scripted import Scene, Stage
 
 
 @pytest.fixture
