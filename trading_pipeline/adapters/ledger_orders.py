@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import update
+from sqlalchemy import bindparam, update
 
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_outbox import status_entry
@@ -15,6 +15,18 @@ from trading_pipeline.adapters.ledger_rows import Condition, Rows
 from trading_pipeline.domain.errors import LedgerError
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.orders import EXTERNAL, TERMINAL, ExecType, ExecutionReport, Fill, Leg, Order, OrdStatus
+
+ORDERS = kinds.ORDERS.table
+_ONE = ORDERS.c.client_order_id == bindparam("identity")
+
+# Made once: building a statement costs more than sending it.
+CLAIM = (
+    update(ORDERS)
+    .where(_ONE, ORDERS.c.claim_owner.is_(None), ORDERS.c.status == OrdStatus.PENDING_NEW)
+    .values(claim_owner=bindparam("owner"), claim_fence=bindparam("fence"))
+)
+SAVE = update(ORDERS).where(_ONE).values({name: bindparam(f"new_{name}") for name in kinds.ORDER_STATE})
+END = SAVE.values(is_working_entry=False)
 
 
 class OrderRows(Rows):
@@ -48,10 +60,8 @@ class OrderRows(Rows):
     def claim_order(self, client_order_id: str, owner: str, fence: int) -> bool:
         """Compare-and-set: True for the one caller that may send; a claim is never given twice, not even to `owner`."""
         self._require_writable()
-        columns = kinds.ORDERS.table.c
-        free = (columns.claim_owner.is_(None), columns.status == OrdStatus.PENDING_NEW)
-        claim = update(kinds.ORDERS.table).where(columns.client_order_id == client_order_id, *free)
-        return self._connection.execute(claim.values(claim_owner=owner, claim_fence=fence)).rowcount == 1
+        values = {"identity": client_order_id, "owner": owner, "fence": fence}
+        return self._connection.execute(CLAIM, values).rowcount == 1
 
     def unsent_orders(self, account: str) -> Sequence[Order]:
         """Orders PendingNew and not claimed, or claimed and never acknowledged, oldest first."""
@@ -103,11 +113,9 @@ class OrderRows(Rows):
     def _save_state(self, recorded: Order, order: Order) -> None:
         there, here = kinds.ORDERS.values(recorded), kinds.ORDERS.values(order)
         verify(kinds.ORDERS, there, here, self._connection.dialect)
-        state = {name: here[name] for name in kinds.ORDER_STATE}
-        if not order.is_open:
-            state["is_working_entry"] = False
-        where = kinds.ORDERS.where(here, ("client_order_id",))
-        self._connection.execute(update(kinds.ORDERS.table).where(where).values(state))
+        state = {f"new_{name}": here[name] for name in kinds.ORDER_STATE}
+        saved = self._connection.execute(SAVE if order.is_open else END, {"identity": order.client_order_id, **state})
+        assert saved.rowcount == 1
 
 
 def filled_by(reports: Iterable[ExecutionReport]) -> tuple[Decimal, Decimal]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Dialect, Select, Table, and_, select
+from sqlalchemy import Column, ColumnElement, Connection, Dialect, Select, Table, and_, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.types import JSON
@@ -92,9 +92,15 @@ class Kind(Generic[R]):
         """A query of whole records."""
         return select(*(self.table.c[name] for name in self.names))
 
-    def records(self, connection: Connection, query: Select[Any]) -> list[R]:
+    @cached_property
+    def select_one(self) -> Select[Any]:
+        """A query of the record with one identity, given as `identity`; made once."""
+        (name,) = self.identities[0]
+        return self.select().where(self.table.c[name] == bindparam("identity"))
+
+    def records(self, connection: Connection, query: Select[Any], values: Values | None = None) -> list[R]:
         """The records a query of `select` finds."""
-        return [self.record(**dict(zip(self.names, row, strict=True))) for row in connection.execute(query)]
+        return [self.record(**dict(zip(self.names, row, strict=True))) for row in connection.execute(query, values)]
 
     def where(self, values: Values, identity: Sequence[str]) -> ColumnElement[bool]:
         """The condition that picks the row with this identity."""
@@ -208,7 +214,8 @@ def differing_fields(kind: Kind[Any], recorded: Values, values: Values, dialect:
     return [
         column.name
         for column in columns
-        if _stored(column, recorded[column.name], dialect) != _stored(column, values[column.name], dialect)
+        if recorded[column.name] != values[column.name]  # cheap, and mostly enough
+        and _stored(column, recorded[column.name], dialect) != _stored(column, values[column.name], dialect)
     ]
 
 

@@ -44,8 +44,7 @@ class Rows:
         upsert(self._connection, kind, record)
 
     def _one(self, kind: Kind[R], identity: str) -> R | None:
-        (name,) = kind.identities[0]
-        found = self._all(kind, kind.table.c[name] == identity)
+        found = kind.records(self._connection, kind.select_one, {"identity": identity})
         return found[0] if found else None
 
     def _all(self, kind: Kind[R], *wanted: Condition, order: Sequence[ColumnElement[Any]] = ()) -> list[R]:
