@@ -165,13 +165,15 @@ def _judged(found: WhatIf) -> dict[str, Any]:
 
 
 def _finding(one: Finding) -> dict[str, str]:
-    measured, limit = (
-        plain(v) if isinstance(v, Decimal) and v.is_finite() else str(v) for v in (one.measured, one.limit)
-    )
     return {
-        "verdict": one.verdict.value, "code": one.code.value, "measured": measured, "limit": limit,
-        "limit_name": one.limit_name, "message": one.message,
+        "verdict": one.verdict.value, "code": one.code.value, "measured": _number(one.measured),
+        "limit": _number(one.limit), "limit_name": one.limit_name, "message": one.message,
     }  # fmt: skip
+
+
+def _number(value: Decimal | str) -> str:
+    """Six decimals are enough for people; what is no number stays as it is."""
+    return plain(round(value, 6)) if isinstance(value, Decimal) and value.is_finite() else str(value)
 
 
 def _show_judged(found: WhatIf) -> None:
