@@ -6,9 +6,8 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -21,7 +20,7 @@ from rich.table import Table
 from trading_pipeline.adapters.ledger import default_url
 from trading_pipeline_tests.crash.days import DAYS
 from trading_pipeline_tests.crash.sweep import Calm, MakeUrl, Outcome, calm_day, crash_day, one_of_each
-from trading_pipeline_tests.postgres import fresh_database, postgres_server
+from trading_pipeline_tests.postgres import postgres
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +63,9 @@ def _of_calm(name: str, calm: Calm) -> tuple[Outcome, ...]:
     return (Outcome(name, 0, "undisturbed", calm.faults),) if calm.faults else ()
 
 
-@contextmanager
-def ledgers(kind: str) -> Iterator[MakeUrl]:
-    """What makes a fresh ledger for a run: a file in its folder, or a database of a server of its own."""
-    if kind == "sqlite":
-        yield default_url
-        return
-    with postgres_server() as server:
-        yield lambda _: fresh_database(server)
+def ledgers(kind: str) -> MakeUrl:
+    """What makes a fresh ledger for a run: a file in its folder, or a database of a real server."""
+    return default_url if kind == "sqlite" else lambda _: postgres().database()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -80,11 +74,14 @@ def main(arguments: Sequence[str]) -> int:
     console = Console()
     with (
         tempfile.TemporaryDirectory(prefix="crash-") as folder,
-        ledgers(options.ledger) as make_url,
         Progress(console=console, transient=True) as shown,
     ):
         sweep = partial(
-            sweep_day, make_url=make_url, every=options.points == "all", workers=options.workers, shown=shown
+            sweep_day,
+            make_url=ledgers(options.ledger),
+            every=options.points == "all",
+            workers=options.workers,
+            shown=shown,
         )
         results = [sweep(name, Path(folder) / name) for name in options.days.split(",")]
     _show(console, results, options.ledger)

@@ -1,4 +1,4 @@
-"""Six short trading days, each of which makes one kind of side effect happen."""
+"""Short trading days, each of which makes one kind of side effect happen."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trading_pipeline.domain.market import MarketBar
+from trading_pipeline.venue.faults import Fault, FaultRule, FaultScript
 from trading_pipeline.venue.rules import VenueRules
 from trading_pipeline_tests.builders import dec
 from trading_pipeline_tests.crash.state import EndState
 from trading_pipeline_tests.services.scripted import COSTLY, a_bar, flat_bars, path
 
+NO_FAULTS = FaultScript()
 THIN = 200
 """Shares in a bar that lets an entry of 200 shares fill only in parts: a tenth of the volume may be taken."""
 
@@ -20,7 +22,7 @@ THIN = 200
 class Day:
     """A scripted session: bars, watchlists by minute, and what must have happened for the day to be worth crashing.
 
-    halt_at: minute at which an operator halts trading; None on the other days.
+    halt_at: minute at which an operator halts trading; None on the other days. faults: what goes wrong at the venue.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Day:
     settings: Mapping[str, Any] = field(default_factory=dict)
     venue: VenueRules = COSTLY
     halt_at: int | None = None
+    faults: FaultScript = NO_FAULTS
 
 
 def _dip(ends: int = 20) -> list[MarketBar]:
@@ -47,6 +50,10 @@ def _rising(to: Mapping[int, object]) -> list[MarketBar]:
     """The entry fills at minute 20, then the price follows `to`."""
     later = path({5: "50.00", **to})
     return [a_bar(20, "50.00", low="49.90") if number == 3 else bar for number, bar in enumerate(later)]
+
+
+def _once(fault: Fault, op: str = "submit") -> FaultScript:
+    return FaultScript(rules=(FaultRule(fault=fault, op=op),))
 
 
 DAYS: Mapping[str, Day] = {
@@ -76,6 +83,18 @@ DAYS: Mapping[str, Day] = {
             watchlists={15: ("XYZ", "ABC"), 30: ("ABC",)},
             halt_at=25,
             happened=lambda end: end.filled("entry") > 0 and end.halted and end.count("entry", "Canceled") > 0,
+        ),
+        Day(
+            name="lost_answer",
+            bars=_rising({40: "56.50"}),
+            faults=_once(Fault.DROP_REPLY),
+            happened=lambda end: "target" in end.exit_reasons,
+        ),
+        Day(
+            name="lost_request",
+            bars=_rising({40: "56.50"}),
+            faults=_once(Fault.DROP_REQUEST),
+            happened=lambda end: "target" in end.exit_reasons,
         ),
     )
 }

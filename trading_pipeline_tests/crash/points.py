@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from types import FrameType
 from typing import Any, TypeVar
 
 from trading_pipeline.domain.control import Lease
@@ -45,21 +46,22 @@ class Points:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def around(self, what: str, act: Callable[[], T]) -> T:
-        """Do it between two points."""
+        """Do it between two points; an answer that is lost is one too."""
         self.pass_by(f"before {what}")
-        done = act()
-        self.pass_by(f"after {what}")
-        return done
+        try:
+            return act()
+        finally:
+            self.pass_by(f"after {what}")
 
 
 def _caller() -> str:
     """The nearest service that asked for the side effect: module and function."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename.replace("\\", "/")
         if f"/{PACKAGE}services/" in name:
             return f"{name.rsplit('/services/', 1)[1].removesuffix('.py')}.{frame.f_code.co_name}"
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return "outside"
 
 
@@ -93,7 +95,7 @@ class _Pointed(AbstractContextManager[LedgerTransaction]):
         return self._points.around("commit", lambda: self._inner.__exit__(*error))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PointedBroker:
     """A broker whose every act has a point before and after it. Implements Broker; what only asks has none."""
 

@@ -21,7 +21,7 @@ from trading_pipeline.adapters.clock import ReplayClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
 from trading_pipeline.venue.door import Door, listen, server_of, url_of
 from trading_pipeline.venue.engine import SimulatedVenue
-from trading_pipeline.venue.rules import VenueRules
+from trading_pipeline.venue.faults import Faults
 from trading_pipeline_tests.crash.days import DAYS
 from trading_pipeline_tests.crash.state import EndState, read_end_state, venue_fill_rows, violations
 from trading_pipeline_tests.crash.trader import Run, prepare, trade
@@ -132,7 +132,7 @@ def _venue(name: str, folder: Path) -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     here, there = processes().Pipe()
-    process: BaseProcess = processes().Process(target=serve, args=(DAYS[name].venue, folder / "venue.sqlite3", there))
+    process: BaseProcess = processes().Process(target=serve, args=(name, folder / "venue.sqlite3", there))
     process.start()
     try:
         yield here.recv()
@@ -141,8 +141,8 @@ def _venue(name: str, folder: Path) -> Iterator[str]:
         process.join()
 
 
-def serve(rules: VenueRules, path: Path, told: Connection) -> None:
+def serve(name: str, path: Path, told: Connection) -> None:
     """The venue process: says where it listens, then serves until it is killed."""
-    listening = listen()
+    day, listening = DAYS[name], listen()
     told.send(url_of(listening))
-    server_of(Door(SimulatedVenue(path, rules))).run([listening])
+    server_of(Door(SimulatedVenue(path, day.venue), Faults(day.faults))).run([listening])
