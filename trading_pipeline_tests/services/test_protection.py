@@ -86,6 +86,7 @@ def test_no_second_set_of_legs_is_sent_beside_live_ones_the_record_does_not_know
     dispatch_due(desk)
 
     assert len(scene.venue.open_orders()) == 2
+    assert len(scene.orders(Leg.STOP)) == 1
     assert scene.events("unprotected") == [("unprotected", "CRITICAL")]
 
 
@@ -174,6 +175,7 @@ def test_part_of_the_profit_is_sold_after_the_stop_made_room_and_the_rest_is_at_
         after = quote(price, at)
         held = care.mark_positions(desk, after)
         care.take_partial_profits(desk, TIMES, held, before, after)
+        require_never_oversold(scene)
         care.trail_stops(desk, held, before, after)
         before = after
         sync(scene)

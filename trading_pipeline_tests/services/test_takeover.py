@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trading_pipeline.domain.orders import Leg, OrdStatus
+from trading_pipeline.domain.orders import Leg, Order, OrdStatus, TimeInForce
 from trading_pipeline.domain.positions import ExitReason
+from trading_pipeline.services import care
+from trading_pipeline.services.dispatch import dispatch_due
 from trading_pipeline_tests.builders import dec
 from trading_pipeline_tests.services.guarded import (
     Faults,
@@ -21,16 +24,29 @@ from trading_pipeline_tests.services.guarded import (
     sync,
     trades_at,
 )
-from trading_pipeline_tests.services.scripted import Scene, Stage
+from trading_pipeline_tests.services.scripted import TIMES, Scene, Stage
 
 FAULTS = ("refused", "request", "reply")
 
 
 def without_target(scene: Scene) -> Scene:
-    """The position under a stop alone."""
-    scene.desk(at=20).broker.cancel(scene.order(Leg.TARGET).client_order_id)
+    """The position under a stop of its own alone; the bracket's legs have ended."""
+    desk = scene.desk(at=20)
+    for leg in (Leg.STOP, Leg.TARGET):
+        desk.broker.cancel(scene.order(leg).client_order_id)
+    sync(scene)
+    with scene.ledger.transaction() as tx:
+        (held,) = tx.positions("A")
+        tx.save_position(replace(held, target=None))
+    care.guard_protection(desk, TIMES)
+    dispatch_due(desk)
     sync(scene)
     return scene
+
+
+def own_stop(scene: Scene) -> Order:
+    (stop,) = [order for order in scene.orders(Leg.STOP) if order.time_in_force is TimeInForce.GTC]
+    return stop
 
 
 def test_e20_a_manual_exit_reprices_the_target_and_keeps_the_stop(stage: Stage) -> None:
@@ -53,7 +69,7 @@ def test_e20_without_a_target_the_stop_ends_before_anything_is_sold(stage: Stage
     a_round(scene, 30, reason=ExitReason.MANUAL)
 
     (sale,) = scene.orders(Leg.EXIT)
-    assert (sale.quantity, scene.order(Leg.STOP).status) == (dec(200), OrdStatus.CANCELED)
+    assert (sale.quantity, own_stop(scene).status) == (dec(200), OrdStatus.CANCELED)
     trades_at(scene, 35, "49.80")
     a_round(scene, 35)
     assert scene.shares()[1:] == [("SELL", 200, "49.80")]
@@ -109,6 +125,18 @@ def test_an_exit_whose_call_fails_once_is_carried_on(stage: Stage, fault: str, c
 
     assert position_of(scene) is None
     assert sum(shares for side, shares, _ in scene.shares() if side == "SELL") == 200
+
+
+def test_e20_nothing_is_sold_while_the_venue_has_a_sell_the_record_takes_for_ended(stage: Stage) -> None:
+    scene = without_target(holding(stage.scene()))
+    with scene.ledger.transaction() as tx:
+        tx.save_order(replace(own_stop(scene), status=OrdStatus.CANCELED))
+
+    held = position_of(scene)
+    assert held is not None
+    care.start_exit(scene.desk(at=30), TIMES, held, None, ExitReason.MANUAL)
+
+    assert scene.orders(Leg.EXIT) == []
 
 
 def test_e23_a_refused_exit_has_its_stop_back_in_the_same_round_and_is_tried_again(stage: Stage) -> None:
