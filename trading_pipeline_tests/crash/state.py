@@ -69,12 +69,15 @@ def read_end_state(ledger: Ledger, broker: Broker, account: str, session: date) 
     )
 
 
-def violations(end: EndState, calm: EndState, venue_fills: set[tuple[str, ...]]) -> list[str]:
-    """What differs from the uncrashed run, and which laws are broken; empty when all is well."""
+def violations(end: EndState, calm: EndState, venue_fills: set[tuple[str, ...]], *, same_log: bool = True) -> list[str]:
+    """What differs from the uncrashed run, and which laws are broken; empty when all is well.
+
+    same_log: False where an answer is lost: who died before missing it tells another story with the same end.
+    """
     found = [
         f"{name} differ from the uncrashed run: {_difference(getattr(end, name), getattr(calm, name))}"
         for name in EndState.__slots__
-        if getattr(end, name) != getattr(calm, name)
+        if getattr(end, name) != getattr(calm, name) and (same_log or name != "decision_hash")
     ]
     if end.cash != end.venue_cash:
         found.append(f"cash on record {end.cash} USD, at the venue {end.venue_cash} USD")

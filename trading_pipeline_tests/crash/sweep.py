@@ -87,7 +87,9 @@ def crash_day(name: str, number: int, calm: Calm, folder: Path, make_url: MakeUr
             return Outcome(name, number, calm.points[number - 1], (*faults, "the restarted process failed"))
         told = json.loads(run.result.read_text())
         end, fills = _look(url, venue_url)
-    faults += violations(end, calm.end, fills) + [f"naked after the restart: {one}" for one in told["naked"]]
+    faults += violations(end, calm.end, fills, same_log=not DAYS[name].faults.rules) + [
+        f"naked after the restart: {one}" for one in told["naked"]
+    ]
     if told["covered_after_s"] > SECONDS_TO_COVER:
         faults.append(f"uncovered for {told['covered_after_s']:.1f} s after the restart")
     return Outcome(name, number, calm.points[number - 1], tuple(faults))
