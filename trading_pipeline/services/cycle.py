@@ -31,6 +31,7 @@ class Cycle:
     reconciler: Reconciler
     _synced_to: datetime | None = None
     _applied: set[str] = field(default_factory=set)
+    _heard_of: int = 0
 
     def look(self, record: SessionRecord) -> None:
         """Reports first, then the comparison of record and venue when it is due; what it adopted brings reports."""
@@ -83,6 +84,13 @@ class Cycle:
         if care.guard_protection(self.desk, self.times):
             dispatch_due(self.desk, sells_only=True)
             self.sync(record)
+
+    def is_news(self) -> bool:
+        """True when anybody has put something on record since this was last asked."""
+        with self.desk.ledger.read() as tx:
+            newest = max((number for number, _ in tx.audit_entries(after=self._heard_of)), default=self._heard_of)
+        is_new, self._heard_of = newest > self._heard_of, newest
+        return is_new
 
     def is_uneasy(self) -> bool:
         """True while an entry is filled in part: protection must look again in a few seconds."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
-from trading_pipeline.domain.errors import MissingResultError
+from trading_pipeline.domain.errors import MissingResultError, OrderRefused, OutcomeUnknown
 from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionRecord
@@ -14,6 +15,8 @@ from trading_pipeline.services.desk import Desk, Provenance, snapshots_of
 from trading_pipeline.services.entries import decide_on_snapshot
 from trading_pipeline.services.replay import TradingRoom
 from trading_pipeline.services.session_loop import Progress, SessionLoop
+
+log = logging.getLogger(__name__)
 
 
 def newest_snapshot(
@@ -66,4 +69,17 @@ def run_live_session(
     """Run the session's loop on the room's clock, to the close or until a stop is requested."""
     loop: SessionLoop = room.loop(session, on_step)
     loop.stop_requested = stop_requested
+    announce(loop.desk)
     return loop.run()
+
+
+def announce(desk: Desk) -> None:
+    """Show the venue the leader's fencing token before anything else: from then on it hears no earlier leader.
+
+    A cancel of an order that never was carries it there and does nothing else.
+    """
+    if desk.lease is not None:
+        try:
+            desk.broker.cancel(f"leader-{desk.lease.token}")
+        except (OrderRefused, OutcomeUnknown) as answer:
+            log.debug("announced fencing token %d: %s", desk.lease.token, answer)

@@ -161,8 +161,8 @@ class SessionLoop:
         return False
 
     def _attend(self, record: SessionRecord) -> None:
-        """A round between bars; nothing to do while nothing is held, ordered, or to be decided by others."""
-        if self.market is not None and self.desk.rules.decider == "loop" and not self._watched():
+        """A round between bars; at a market that only this loop moves, only when something new is on record."""
+        if self.market is not None and not self.cycle.is_news() and not self.cycle.is_uneasy():
             return
         try:
             self.cycle.attend(record, self._quotes)
@@ -226,9 +226,7 @@ class SessionLoop:
             self.cycle.guard(record)
         return self._record_step(record, instant)
 
-    def _care(
-        self, record: SessionRecord, before: care.Quotes, snapshot: ScanSnapshot | None, bars_left: int
-    ) -> None:
+    def _care(self, record: SessionRecord, before: care.Quotes, snapshot: ScanSnapshot | None, bars_left: int) -> None:
         """What is held and what works at the venue, before anything new is decided."""
         desk = self.desk
         positions = care.mark_positions(desk, self._quotes)
