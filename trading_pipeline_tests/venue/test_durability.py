@@ -170,6 +170,21 @@ def test_all_that_is_not_an_order_survives_too(path: Path) -> None:
     assert second.account().cash_usd == first.account().cash_usd
 
 
+def test_what_is_sent_again_after_a_restart_is_recognised_whatever_it_was(path: Path) -> None:
+    def send(venue: SimulatedVenue) -> list[str]:
+        buy = an_order("buy", Side.BUY, OrderType.LIMIT, limit=100)
+        ids = [venue.submit(buy, at(0))]
+        feed(venue, flat(0, 99))
+        stopped = replace(a_bracket("c"), target=None)
+        return [*ids, *(venue.submit(request, at(1)) for request in (a_bracket("b"), stopped, an_oco()))]
+
+    first = SimulatedVenue(path, RULES)
+    ids = send(first)
+    first.close()
+
+    assert send(SimulatedVenue(path, RULES)) == ids
+
+
 def test_another_account_name_is_refused(path: Path) -> None:
     SimulatedVenue(path, RULES).close()
 
