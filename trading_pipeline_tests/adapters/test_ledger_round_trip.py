@@ -20,6 +20,7 @@ from trading_pipeline.domain.orders import Side
 from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline_tests.adapters import ledger_samples as samples
 from trading_pipeline_tests.adapters.ledger_samples import ACCOUNT, NOW, SESSION
+from trading_pipeline_tests.adapters.ledger_strategies import variants
 
 Tx = LedgerTransaction
 Check = tuple[Any, int, Callable[[Tx, Any], object], Callable[[Tx, Any], Any]]
@@ -109,7 +110,7 @@ ROUND_TRIPS: dict[str, Check] = {
 @given(data=st.data())
 def test_what_is_written_is_read_back(ledger: SqlLedger, name: str, data: st.DataObject) -> None:
     sample, causes, write, read = ROUND_TRIPS[name]
-    record = data.draw(samples.variants(sample))
+    record = data.draw(variants(sample))
 
     with undone(ledger) as tx:
         samples.record_causes(tx, causes)
@@ -123,7 +124,7 @@ def test_what_is_written_is_read_back(ledger: SqlLedger, name: str, data: st.Dat
 @given(data=st.data())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_report_is_recorded_once_word_for_word(ledger: SqlLedger, data: st.DataObject) -> None:
-    report = data.draw(samples.variants(samples.REPORT))
+    report = data.draw(variants(samples.REPORT))
 
     with undone(ledger) as tx:
         samples.record_decision(tx)
