@@ -275,7 +275,7 @@ def test_a_gap_through_the_night_stop_sells_at_the_open(stage: Stage) -> None:
         assert [trade.exit_reason.value for trade in tx.trades("A")] == ["stop"]
 
 
-def test_marks_follow_quotes_and_keep_the_last_good_one(stage: Stage) -> None:
+def test_e13_marks_follow_quotes_and_keep_the_last_good_one(stage: Stage) -> None:
     scene = holding(stage.scene())
     care.mark_positions(scene.desk(at=25), quote("50.70", 25))
 
