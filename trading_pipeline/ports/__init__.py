@@ -1,0 +1,47 @@
+"""What the core asks of the world. Adapters implement these; services know nothing else."""
+
+from __future__ import annotations
+
+from trading_pipeline.ports.data import (
+    BarFeed,
+    BarStore,
+    Clock,
+    MarketFacts,
+    ResearchStore,
+    SignalProvider,
+    TradingCalendar,
+    WriteResult,
+)
+from trading_pipeline.ports.ledger import (
+    Ledger,
+    LedgerTransaction,
+)
+from trading_pipeline.ports.venue import (
+    Broker,
+    ClientIdScope,
+    SimulatedMarket,
+    VenueAccount,
+    VenueCapabilities,
+    VenueOrder,
+    VenuePosition,
+)
+
+__all__ = [
+    "BarFeed",
+    "BarStore",
+    "Broker",
+    "ClientIdScope",
+    "Clock",
+    "Ledger",
+    "LedgerTransaction",
+    "MarketFacts",
+    "ResearchStore",
+    "SignalProvider",
+    "SimulatedMarket",
+    "TradingCalendar",
+    "VenueAccount",
+    "VenueCapabilities",
+    "VenueOrder",
+    "VenuePosition",
+    "WriteResult",
+]
