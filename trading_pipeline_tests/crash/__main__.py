@@ -49,6 +49,8 @@ def sweep_day(name: str, folder: Path, make_url: MakeUrl, *, every: bool, worker
     def crash(at: int) -> Outcome:
         outcome = crash_day(name, at, calm, folder / f"{next(number)}", make_url)
         shown.advance(task)
+        if outcome.faults:
+            shown.console.print(f"{name} point {at} ({outcome.point}): {len(outcome.faults)} violations")
         return outcome
 
     with ThreadPoolExecutor(workers) as pool:
