@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,7 +20,10 @@ from trading_pipeline.services.dispatch import NOTHING, dispatch_due
 from trading_pipeline.services.order_sync import sync_orders
 from trading_pipeline.services.reconcile import Reconciler
 from trading_pipeline.services.reconciled import is_reconciled
+from trading_pipeline.services.runaway import reduce_in_silence
 from trading_pipeline.services.trading_state import current_state
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -32,6 +36,7 @@ class Cycle:
     _synced_to: datetime | None = None
     _applied: set[str] = field(default_factory=set)
     _heard_of: int = 0
+    _unheard: int = 0
 
     def look(self, record: SessionRecord) -> None:
         """Reports first, then the comparison of record and venue when it is due; what it adopted brings reports."""
@@ -40,10 +45,22 @@ class Cycle:
             self.sync(record)
 
     def sync(self, record: SessionRecord) -> None:
-        """Apply what the venue has reported since the last time."""
+        """Apply what the venue has reported since the last time; without an answer no entry leaves."""
         since = self._synced_to or record.cursor_at or record.started_at
         synced = sync_orders(self.desk, self.times.session, since, self._applied)
         self._synced_to = synced.last_at or self._synced_to
+        if synced.heard:
+            self._unheard = 0
+        else:
+            self.note_silence("it did not tell what became of orders")
+
+    def note_silence(self, silence: str) -> None:
+        """Count it, and after some in a row let only exits out; a first answer is followed by a reconciliation."""
+        self._unheard += 1
+        self.reconciler.reconnected()
+        log.warning("the venue does not answer (%d in a row): %s", self._unheard, silence)
+        if self._unheard >= self.desk.rules.risk.reject_streak_to_reduce:
+            reduce_in_silence(self.desk, self.times.session, self._unheard, silence)
 
     def attend(self, record: SessionRecord, quotes: care.Quotes) -> None:
         """A round between bars: exits that a person or the time asks for, protection, and what is due to leave."""
@@ -73,10 +90,10 @@ class Cycle:
             self.sync(record)
 
     def dispatch(self, record: SessionRecord, *, sells_only: bool = False) -> None:
-        """Send what is due; entries only while the record is known to agree with the venue."""
+        """Send what is due; entries only while the venue answers and the record agrees with it."""
         with self.desk.ledger.read() as tx:
             agrees = is_reconciled(tx, self.desk, self.times.session, self.desk.clock.now())
-        if dispatch_due(self.desk, sells_only=sells_only or not agrees) != NOTHING:
+        if dispatch_due(self.desk, sells_only=sells_only or not agrees or self._unheard > 0) != NOTHING:
             self.sync(record)
 
     def guard(self, record: SessionRecord) -> None:

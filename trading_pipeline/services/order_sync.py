@@ -39,6 +39,8 @@ class Synced:
     closed: int = 0
     last_at: datetime | None = None
     put_off: frozenset[str] = frozenset()
+    heard: bool = True
+    """False when the venue gave no answer: what is on record may be out of date."""
 
 
 def sync_orders(desk: Desk, session: date, since: datetime, applied: set[str] | None = None) -> Synced:
@@ -53,7 +55,7 @@ def sync_orders(desk: Desk, session: date, since: datetime, applied: set[str] | 
         reports = [report for report in desk.broker.execution_reports(since) if report.exec_id not in known]
     except OutcomeUnknown as error:
         _note_silence(desk, session, str(error))
-        return Synced()
+        return Synced(heard=False)
     if not reports:
         return Synced()
     with desk.ledger.transaction() as tx:

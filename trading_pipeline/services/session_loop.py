@@ -31,7 +31,6 @@ from trading_pipeline.services.entries import decide_on_snapshot
 from trading_pipeline.services.opening import opening_record, require_time_to_leave
 from trading_pipeline.services.rebalancer import Rebalancer
 from trading_pipeline.services.reconcile import Reconciler
-from trading_pipeline.services.runaway import reduce_in_silence
 
 log = logging.getLogger(__name__)
 Progress = Callable[[datetime, int, int], None]
@@ -61,7 +60,6 @@ class SessionLoop:
     _quotes: care.Quotes = field(default_factory=dict)
     _snapshots: tuple[ScanSnapshot, ...] = ()
     _decided: str = ""
-    _unheard: int = 0
 
     def run(self) -> SessionRecord:
         """Run to the close, or until stop is requested; returns the session's record. A closed session is returned
@@ -166,9 +164,8 @@ class SessionLoop:
             return
         try:
             self.cycle.attend(record, self._quotes)
-            self._unheard = 0
         except OutcomeUnknown as silence:
-            self._venue_is_silent(record, silence)
+            self.cycle.note_silence(str(silence))
 
     def _heard(self, record: SessionRecord, act: Callable[[SessionRecord], SessionRecord]) -> SessionRecord:
         """Act, and on the real clock act again while the venue does not answer; every act may be repeated."""
@@ -178,22 +175,13 @@ class SessionLoop:
             except OutcomeUnknown as silence:
                 if self.real_clock is None:
                     raise
-                self._venue_is_silent(record, silence)
+                self.cycle.note_silence(str(silence))
                 if self.stop_requested():
                     return record
                 pause = timedelta(seconds=self.desk.rules.cadence.cycle_seconds)
                 self.real_clock.sleep_until(self.real_clock.now() + pause)
             else:
-                self._unheard = 0
                 return done
-
-    def _venue_is_silent(self, record: SessionRecord, silence: OutcomeUnknown) -> None:
-        """Count, and after some in a row let only exits out; a first answer is followed by a reconciliation."""
-        self._unheard += 1
-        self.cycle.reconciler.reconnected()
-        log.warning("the venue does not answer (%d in a row): %s", self._unheard, silence)
-        if self._unheard >= self.desk.rules.risk.reject_streak_to_reduce:
-            reduce_in_silence(self.desk, record.session, self._unheard, str(silence))
 
     def _is_missed(self, instant: datetime, following: Sequence[datetime]) -> bool:
         """True for a bar end that a venue with a market of its own has left behind: nothing is decided on it now."""
