@@ -379,3 +379,29 @@ def test_a_rule_never_loosens_what_a_person_has_set(scene: Scene) -> None:
 def test_a_state_needs_a_reason_and_a_name(scene: Scene, reason: str, operator: str) -> None:
     with pytest.raises(InputError, match=r"--reason TEXT --operator NAME"):
         set_trading_state(scene.ledger, "A", TradingState.HALTED, reason=reason, operator=operator, at=minute(15))
+
+
+SYMBOLS = tuple(f"LOOP{number}" for number in range(12))
+
+
+@pytest.mark.parametrize("times", [pytest.param(8, id="8"), pytest.param(8_000, id="8,000", marks=pytest.mark.soak)])
+def test_e14_e15_a_strategy_that_loops_over_fresh_watchlists_fills_the_book_once(stage: Stage, times: int) -> None:
+    # given a strategy that makes twelve new setups again and again, faster than anything can fill
+    scene = stage.scene()
+    broker = losing_broker(scene.desk(at=15).broker)
+    scene.start(scene.desk(at=15))
+    quotes = {symbol: one for symbol in SYMBOLS for one in quote("50.00", 15, symbol).values()}
+
+    for number in range(times):
+        desk = scene.desk(at=15, broker=broker)
+        name = f"again-{number}"
+        snapshot = scene.watchlist(*SYMBOLS, at=15, made_under=name)
+        later = replace(snapshot, as_of=minute(15) + timedelta(microseconds=number))
+        decide_on_snapshot(desk, later, TIMES, quotes)
+        dispatch_due(desk)
+
+    # then each symbol was entered at most once, and no more than the limits hold
+    symbols = [order.symbol for order in scene.orders(Leg.ENTRY) if order.submitted_at]
+    assert 0 < len(symbols) <= 10
+    assert len(symbols) == len(set(symbols)) == len(broker.sent)
+    assert state_of(scene) is TradingState.ACTIVE
