@@ -14,6 +14,7 @@ from functools import lru_cache
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from trading_pipeline.adapters.brokers.remote import RemoteBroker
@@ -29,6 +30,7 @@ from trading_pipeline_tests.services.scripted import TIMES
 
 SECONDS_TO_COVER = 10.0
 PATIENCE_SECONDS = 120
+OPENING = Lock()
 PRELOADED = ["trading_pipeline_tests.crash.trader", "trading_pipeline.venue.door"]
 
 MakeUrl = Callable[[Path], str]
@@ -104,7 +106,8 @@ def one_of_each(points: Sequence[str]) -> list[int]:
 
 def _prepared(name: str, folder: Path, make_url: MakeUrl) -> str:
     url = make_url(folder)
-    ledger = SqlLedger.open(url)
+    with OPENING:  # migrations run one at a time in a process
+        ledger = SqlLedger.open(url)
     prepare(DAYS[name], ledger)
     ledger.close()
     return url
