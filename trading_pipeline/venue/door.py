@@ -134,8 +134,14 @@ def _abortable(app: ASGIApp) -> ASGIApp:
 
 
 def listen(port: int = 0) -> socket.socket:
-    """A loopback socket that already takes connections; port 0: a free one."""
-    return socket.create_server((LOOPBACK, port))
+    """A loopback socket that already takes connections; port 0: a free one.
+
+    Its connections inherit TCP_NODELAY: the event loop sets it only on sockets made with a protocol number, and
+    without it every answer waits 40 ms for an acknowledgement.
+    """
+    listening = socket.create_server((LOOPBACK, port))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def url_of(listening: socket.socket) -> str:
