@@ -32,12 +32,16 @@ def run(
     venue_url: Annotated[
         str | None, typer.Option("--venue-url", help="A venue process (venue serve). Default: the one of this home")
     ] = None,
-    accelerated: Annotated[bool, typer.Option("--accelerated", help="On stored bars, without waiting")] = False,
+    accelerated: Annotated[bool, typer.Option("--accelerated", help="On stored bars, without waiting; makes missing research first")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run one session's loop in this process, to the close or until SIGTERM or Ctrl-C; stops stay at the venue."""
     workspace = workspace_of(context)
     day = parse_day(session) if session else workspace.calendar.session_of(workspace.clock.now())
+    if accelerated:
+        require_bars(workspace, [day])
+        with workspace.exclusive("trading"):
+            research_missing(workspace, [day], dry_run=False)
     record = workspace.host(workspace.calendar.times(day).session, venue_url=venue_url, accelerated=accelerated)
     if as_json:
         print_json({"session": day.isoformat(), "phase": record.phase.value, "decision_hash": record.decision_hash})

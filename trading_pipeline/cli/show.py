@@ -20,7 +20,7 @@ from trading_pipeline.services.journal import current_positions
 from trading_pipeline.services.reporting import report_json, require_session
 from trading_pipeline.services.research import newest_as_of, score_session
 from trading_pipeline.services.session_rows import session_rows
-from trading_pipeline.services.status import read_status
+from trading_pipeline.services.status import read_alarms, read_status
 
 if TYPE_CHECKING:
     from trading_pipeline.wiring import Workspace
@@ -34,14 +34,18 @@ AsOfOption = Annotated[str | None, typer.Option("--as-of", help="Instant (ISO, o
 
 
 def status(context: typer.Context, as_json: JsonOption = False) -> None:
-    """What this home holds, and how the account stands."""
+    """What this home holds, how the account stands, and what its newest session had to tell a person."""
     workspace = workspace_of(context)
-    found = read_status(workspace.ledger, workspace.bars, workspace.settings.execution.account)
+    account = workspace.settings.execution.account
+    found, alarms = read_status(workspace.ledger, workspace.bars, account), read_alarms(workspace.ledger, account)
     if as_json:
-        print_json({"home": str(workspace.home), **found})
+        print_json({"home": str(workspace.home), **found, "alarms": alarms})
         return
     say(f"home {workspace.home}")
     print_table(("", ""), [(key.replace("_", " "), _words(value)) for key, value in found.items()])
+    if found["last_session"]:
+        heading(f"Alarms of session {found['last_session']}")
+        print_records(alarms)
 
 
 def _words(value: object) -> str:

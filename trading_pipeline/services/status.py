@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trading_pipeline.domain.control import TradingState
+from trading_pipeline.domain.control import AlertLevel, TradingState
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.trades import whole_trades
@@ -50,3 +50,14 @@ def _control(tx: LedgerTransaction, account: str) -> dict[str, object]:
         "led_by": f"{lease.holder} until {lease.expires_at:%Y-%m-%d %H:%M:%S} UTC" if lease else None,
         "blocked": ", ".join(blocks) or None,
     }
+
+
+def read_alarms(ledger: Ledger, account: str) -> list[dict[str, object]]:
+    """What the newest session had to tell a person, oldest first; what is only information is left out."""
+    with ledger.read() as tx:
+        records = tx.session_records(account)
+        told = tx.alerts(account, records[-1].session) if records else ()
+    return [
+        {"at": one.occurred_at.isoformat(), "level": one.level.value, "kind": one.kind, "message": one.message}
+        for one in told if one.level is not AlertLevel.INFO
+    ]  # fmt: skip
