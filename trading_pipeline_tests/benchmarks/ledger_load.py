@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, event
@@ -24,9 +22,14 @@ Statement = tuple[str, Any, bool]
 def prepared(url: str) -> SqlLedger:
     """A ledger with a plan and a decision that any number of intents may name."""
     ledger = SqlLedger.open(url)
+    prepare(ledger)
+    return ledger
+
+
+def prepare(ledger: SqlLedger) -> None:
+    """Record the plan and the decision."""
     with ledger.transaction() as tx:
         samples.record_causes(tx, 3)
-    return ledger
 
 
 def cause(number: int) -> tuple[Intent, Order]:
@@ -52,58 +55,30 @@ def one_round(ledger: SqlLedger, number: int) -> None:
         tx.save_order(replace(order, status=OrdStatus.NEW, venue_order_id=f"v-{number}"))
 
 
-def rounds_per_second(ledger: SqlLedger, rounds: int, first: int = 0) -> float:
-    """Protocol rounds per second, one after the other."""
-    one_round(ledger, first)  # statements are compiled once
-    started = time.perf_counter()
-    for number in range(first + 1, first + 1 + rounds):
-        one_round(ledger, number)
-    return rounds / (time.perf_counter() - started)
-
-
-def intents_per_second(ledger: SqlLedger, intents: int, per_decision: int, first: int = 0) -> float:
-    """Intents with their orders per second, `per_decision` of them in each transaction (one snapshot decided)."""
-    one_round(ledger, first)
-    started = time.perf_counter()
-    for begin in range(first + 1, first + 1 + intents, per_decision):
-        with ledger.transaction() as tx:
-            for number in range(begin, begin + per_decision):
-                intent, order = cause(number)
-                tx.add_intent(intent)
-                tx.add_order(order)
-    return intents / (time.perf_counter() - started)
-
-
-def commits_per_second(ledger: SqlLedger, commits: int) -> float:
-    """The database's own bound: one small row and one durable commit after the other, by the driver alone."""
+@contextmanager
+def bare_commits(ledger: SqlLedger, sizes: Sequence[int]) -> Iterator[Callable[[], None]]:
+    """The database's own bound: the driver alone, under the ledger's own settings, makes a durable commit of one row
+    of each of these sizes (bytes)."""
+    rows = ["x" * size for size in sizes]
+    is_sqlite = ledger._engine.dialect.name == "sqlite"
     with closing(ledger._engine.raw_connection()) as driver, closing(driver.cursor()) as cursor:
-        is_sqlite = ledger._engine.dialect.name == "sqlite"
-        cursor.execute("CREATE TABLE bound (number INTEGER)")
+        cursor.execute("CREATE TABLE bound (row_text TEXT)")
         driver.commit()
-        started = time.perf_counter()
-        for number in range(commits):
-            if is_sqlite:
-                cursor.execute("BEGIN IMMEDIATE")
-            cursor.execute(f"INSERT INTO bound VALUES ({number})")  # noqa: S608  a number of ours
-            driver.commit()
-        return commits / (time.perf_counter() - started)
+        insert = f"INSERT INTO bound VALUES ({'?' if is_sqlite else '%s'})"  # noqa: S608  nothing of a stranger's
+
+        def commit_all() -> None:
+            for row in rows:
+                if is_sqlite:
+                    cursor.execute("BEGIN IMMEDIATE")
+                cursor.execute(insert, (row,))
+                driver.commit()
+
+        yield commit_all
 
 
-def times_the_bare_driver(ledger: SqlLedger, bare: SqlLedger, rounds: int) -> float:
-    """Time of protocol rounds over that of the driver alone sending the same statements with the same values.
-
-    Two ledgers of the same database, both `prepared`; a round of each in turn, so that both meet the same disk.
-    """
-    one_round(ledger, 0)
-    one_round(bare, 0)
-    ours = theirs = 0.0
-    for number in range(1, rounds + 1):
-        started = time.perf_counter()
-        one_round(ledger, number)
-        ours += time.perf_counter() - started
-        statements = recorded_statements(ledger._engine, partial(one_round, ledger, rounds + number))
-        theirs += _send(bare._engine, statements)
-    return ours / theirs
+def bytes_of(transactions: list[list[Statement]]) -> list[int]:
+    """How much each transaction gives to the database to keep."""
+    return [sum(len(str(parameters)) for _, parameters, _ in transaction) for transaction in transactions]
 
 
 def recorded_statements(engine: Engine, work: Callable[[], None]) -> list[list[Statement]]:
@@ -127,14 +102,17 @@ def recorded_statements(engine: Engine, work: Callable[[], None]) -> list[list[S
     return found[:-1]
 
 
-def _send(engine: Engine, transactions: list[list[Statement]]) -> float:
-    """Seconds the driver takes for these transactions."""
+@contextmanager
+def bare_driver(engine: Engine) -> Iterator[Callable[[list[list[Statement]]], None]]:
+    """Sends recorded transactions as they are, on a connection with the ledger's own settings."""
     with closing(engine.raw_connection()) as driver, closing(driver.cursor()) as cursor:
-        started = time.perf_counter()
-        for transaction in transactions:
-            for sql, parameters, is_many in transaction:
-                (cursor.executemany if is_many and isinstance(parameters, list) else cursor.execute)(sql, parameters)
-                if cursor.description is not None:
-                    cursor.fetchall()
-            driver.commit()
-        return time.perf_counter() - started
+
+        def send(transactions: list[list[Statement]]) -> None:
+            for transaction in transactions:
+                for sql, parameters, is_many in transaction:
+                    (cursor.executemany if is_many and isinstance(parameters, list) else cursor.execute)(sql, parameters)
+                    if cursor.description is not None:
+                        cursor.fetchall()
+                driver.commit()
+
+        yield send

@@ -24,6 +24,15 @@ class Sizes:
     oracle_symbols: int
     rounds: int
     """Repeats of quick work inside one process."""
+    sustained_s: float
+    """How long intents come one after the other."""
+    block: int
+    """Intents measured together, and then the peer's."""
+    watchlists: int
+    """Of ten setups each, decided and dispatched in one account's day."""
+    decisions: int
+    positions: int
+    cycles: int
 
 
 FULL = Sizes(
@@ -37,6 +46,12 @@ FULL = Sizes(
     scored_symbols=500,
     oracle_symbols=20,
     rounds=5,
+    sustained_s=10.0,
+    block=50,
+    watchlists=3,
+    decisions=150,
+    positions=500,
+    cycles=100,
 )
 _SMALL = SyntheticMarketSpec(symbols=8, sessions=110, timeframe=Timeframe.MIN5)
 TINY = Sizes(
@@ -50,5 +65,11 @@ TINY = Sizes(
     scored_symbols=6,
     oracle_symbols=2,
     rounds=1,
+    sustained_s=0.05,
+    block=2,
+    watchlists=1,
+    decisions=2,
+    positions=4,
+    cycles=3,
 )
 SIZES = {"full": FULL, "tiny": TINY}

@@ -1,0 +1,196 @@
+"""Benchmarks of trading: intents, decisions, order writes, the loop's round over many positions, and a halt."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from trading_pipeline.adapters.clock import ReplayClock
+from trading_pipeline.adapters.ledger import SqlLedger, default_url
+from trading_pipeline.domain.control import Alert, AlertLevel, TradingState
+from trading_pipeline.domain.market import Quote
+from trading_pipeline.domain.setups import ScanSnapshot
+from trading_pipeline.ports import Ledger
+from trading_pipeline.services import care
+from trading_pipeline.services.cycle import Cycle
+from trading_pipeline.services.dispatch import dispatch_due
+from trading_pipeline.services.entries import decide_on_snapshot
+from trading_pipeline.services.reconcile import Reconciler
+from trading_pipeline.services.trading_state import set_trading_state
+from trading_pipeline_tests.benchmarks import ledger_load as load
+from trading_pipeline_tests.benchmarks import rooms
+from trading_pipeline_tests.benchmarks.harness import Timings
+from trading_pipeline_tests.benchmarks.sizes import Sizes
+from trading_pipeline_tests.postgres import OwnServer
+from trading_pipeline_tests.services.scripted import TIMES, minute, write_watchlist
+
+SETUPS = 10
+"""Of one watchlist: as many as one execution may enter."""
+
+
+@contextmanager
+def databases(folder: Path) -> Iterator[dict[str, SqlLedger]]:
+    """An empty ledger on SQLite and one on a durable PostgreSQL server."""
+    shutil.rmtree(folder, ignore_errors=True)
+    server = OwnServer(durable=True)
+    ledgers = {"sqlite": SqlLedger.open(default_url(folder)), "postgresql": SqlLedger.open(server.database())}
+    try:
+        yield ledgers
+    finally:
+        for ledger in ledgers.values():
+            ledger.close()
+        server.stop()
+
+
+def intents(sizes: Sizes, folder: Path, timings: Timings) -> None:
+    """The submission protocol's three commits for one intent after the other, beside a driver's three commits."""
+    with databases(folder / "intents") as ledgers:
+        for name, ledger in ledgers.items():
+            load.prepare(ledger)
+            numbers = count()
+            load.one_round(ledger, next(numbers))  # statements are compiled once
+            transactions = load.recorded_statements(ledger._engine, partial(load.one_round, ledger, next(numbers)))
+            with load.bare_commits(ledger, load.bytes_of(transactions)) as bare:
+                while sum(timings.wall_s.get(name, ())) < sizes.sustained_s:
+                    with timings.measure(name):
+                        for _ in range(sizes.block):
+                            load.one_round(ledger, next(numbers))
+                    with timings.measure(f"{name} bound"):
+                        for _ in range(sizes.block):
+                            bare()
+        timings.counts |= {"block": sizes.block}
+
+
+def submissions(sizes: Sizes, folder: Path, timings: Timings) -> None:
+    """Watchlists decided and dispatched through the services, one account's day after the other."""
+    with databases(folder / "submissions") as ledgers:
+        for name, ledger in ledgers.items():
+            rooms.with_regimes(ledger)
+            listed = [watchlist(ledger, SETUPS, at=15 + n, first=n * SETUPS) for n in range(sizes.watchlists)]
+            for number in count():
+                if sum(timings.wall_s.get(name, ())) >= sizes.sustained_s:
+                    break
+                _submit_a_day(ledger, f"{name}{number}", listed, timings, name)
+        timings.counts |= {"intents": SETUPS * sizes.watchlists}
+
+
+def _submit_a_day(ledger: Ledger, account: str, listed: list[ScanSnapshot], timings: Timings, name: str) -> None:
+    broker, clock = rooms.InstantBroker(), ReplayClock(minute(15))
+    desk = rooms.a_room(ledger, broker, account, clock).desk
+    with timings.measure(name):
+        for number, snapshot in enumerate(listed):
+            clock.sleep_until(snapshot.as_of)
+            decide_on_snapshot(desk, snapshot, TIMES, fresh(clock, SETUPS, number * SETUPS))
+            dispatch_due(desk)
+    _require(broker.taken, SETUPS * len(listed), "orders sent")
+
+
+def watchlist(ledger: Ledger, setups: int, *, at: int, first: int = 0) -> ScanSnapshot:
+    """A watchlist of so many setups."""
+    return write_watchlist(ledger, [rooms.symbol_of(number) for number in range(first, first + setups)], at=at)
+
+
+def fresh(clock: ReplayClock, symbols: int, first: int = 0) -> dict[str, Quote]:
+    """A quote of this instant for every symbol, at its setup's entry."""
+    names = [rooms.symbol_of(number) for number in range(first, first + symbols)]
+    return {name: Quote(name, rooms.ENTRY, clock.now()) for name in names}
+
+
+def decision(sizes: Sizes, folder: Path, timings: Timings) -> None:
+    """Deciding on a watchlist of 20 setups with 10 positions held and 99 orders on record: read, checked, committed."""
+    with databases(folder / "decision") as ledgers:
+        for name, ledger in ledgers.items():
+            rooms.with_regimes(ledger)
+            snapshot = watchlist(ledger, 20, at=15)
+            for number in range(sizes.decisions):
+                clock = ReplayClock(minute(15))
+                room = rooms.a_room(ledger, rooms.InstantBroker(), f"{name}{number}", clock)
+                with ledger.transaction() as tx:
+                    rooms.fill_the_book(tx, room, positions=10, orders=99)
+                with timings.measure(name):
+                    decided = decide_on_snapshot(room.desk, snapshot, TIMES, fresh(clock, 20))
+                _require(decided.planned, 20, "setups decided")
+                timings.counts["approved"] = decided.approved
+
+
+def writes(sizes: Sizes, folder: Path, timings: Timings) -> None:
+    """Rounds of the protocol's writes, and the driver alone sending the same statements with the same values."""
+    with databases(folder / "writes") as ledgers, databases(folder / "bare writes") as others:
+        for name, ledger in ledgers.items():
+            load.prepare(ledger)
+            load.prepare(others[name])
+            numbers, recorded = count(), count(10**6)
+            load.one_round(ledger, next(numbers))
+            for _ in range(sizes.rounds * 4):
+                work = [partial(load.one_round, ledger, next(recorded)) for _ in range(sizes.block)]
+                sent = [one for each in work for one in load.recorded_statements(ledger._engine, each)]
+                with timings.measure(name):
+                    for _ in range(sizes.block):
+                        load.one_round(ledger, next(numbers))
+                with load.bare_driver(others[name]._engine) as send, timings.measure(f"{name} driver"):
+                    send(sent)
+        timings.counts |= {"block": sizes.block}
+
+
+def cycle(sizes: Sizes, folder: Path, timings: Timings) -> None:
+    """The loop's round over many positions: reports, comparison, marks, trailing, exits, protection, dispatch."""
+    shutil.rmtree(folder / "cycle", ignore_errors=True)
+    ledger = rooms.empty_ledger(folder, "cycle")
+    room = rooms.holding(ledger, "A", sizes.positions)
+    dealings = Cycle(room.desk, TIMES, Reconciler(room.desk, TIMES.session))
+    dealings.look(room.record)
+    before, most, moved = rooms.quotes(room, sizes.positions), 0, 0
+    for number in range(sizes.cycles):
+        room.wait(5)
+        now = rooms.quotes(room, sizes.positions, range(number), number)
+        room.calls.clear()
+        with timings.measure("cycle"):
+            dealings.look(room.record)
+            held = care.mark_positions(room.desk, now)
+            care.cancel_stale_entries(room.desk, TIMES)
+            moved += care.trail_stops(room.desk, held, before, now)
+            dealings.attend(room.record, now)
+        before, most = now, max(most, room.calls.total())
+    _require(len(held), sizes.positions, "positions held")
+    timings.counts |= {"positions": len(held), "calls": most, "raised": moved}
+    ledger.close()
+
+
+def halt(sizes: Sizes, folder: Path, timings: Timings) -> None:
+    """A halt from the word to the last cancel of ten working entries; an alert put on record; an order acknowledged."""
+    shutil.rmtree(folder / "halt", ignore_errors=True)
+    ledger = rooms.empty_ledger(folder, "halt")
+    snapshot = watchlist(ledger, SETUPS, at=15)
+    for number in range(sizes.rounds * 10):
+        _halt_once(ledger, f"H{number}", snapshot, timings)
+    ledger.close()
+
+
+def _halt_once(ledger: Ledger, account: str, snapshot: ScanSnapshot, timings: Timings) -> None:
+    room, clock = rooms.venue_room(ledger, account)
+    with timings.measure("acknowledged"):
+        decide_on_snapshot(room.desk, snapshot, TIMES, fresh(clock, SETUPS))
+        sent = dispatch_due(room.desk).sent
+    dealings = Cycle(room.desk, TIMES, Reconciler(room.desk, TIMES.session))
+    dealings.look(room.record)
+    room.calls.clear()
+    with timings.measure("halt"):
+        set_trading_state(ledger, account, TradingState.HALTED, reason="test", operator="me", at=clock.now())
+        dealings.withdraw_entries()
+    _require(room.calls["cancel"], sent, "cancels sent")
+    alert = Alert(
+        alert_id=account, account=account, session=TIMES.session, occurred_at=clock.now(), level=AlertLevel.CRITICAL,
+        kind="halted", message="trading is halted", data={},
+    )  # fmt: skip
+    with timings.measure("alert"), ledger.transaction() as tx:
+        tx.add_alert(alert)
+    _require(sent, SETUPS, "entries working")
+
+
+def _require(found: float, expected: float, what: str) -> None:
+    if found != expected:
+        raise AssertionError(f"{found} {what}, {expected} expected")
