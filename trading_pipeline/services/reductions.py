@@ -14,7 +14,7 @@ from trading_pipeline.domain.setups import Setup
 from trading_pipeline.domain.trading_session import RiskEvent
 from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.care.asking import a_sell, ask_cancel, ask_replace, own_sells, read_cover, say_once
-from trading_pipeline.services.care.exits import start_exit
+from trading_pipeline.services.care.exits import is_leaving, start_exit
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import digest, leg_id
 
@@ -38,18 +38,34 @@ def reduce_position(
     if shares >= position.quantity:
         return int(start_exit(desk, times, position, quote, ExitReason.REVERSAL))
     with desk.ledger.transaction() as tx:
-        if tx.order(leg_id(desk, setup, Leg.EXIT)) is not None:
+        sale_id = leg_id(desk, setup, Leg.EXIT)
+        if tx.order(sale_id) is not None:
             return 0
         if tx.risk_event(_event_id(desk, tx, times, position)) is None:
-            say_once(tx, _event(desk, tx, times, position, shares))
+            say_once(tx, _event(desk, tx, times, position, shares, sale_id))
         cover = read_cover(desk, tx, position)
         if cover.free >= shares:
-            tx.add_order(_sale(desk, tx, times, position, setup, shares))
+            tx.add_order(_sale(desk, tx, times, position, sale_id, shares))
             return 0
     if not all(one.is_settled for one in cover.exits):
         return 0
     changes, _ = resizes(cover, max(cover.held - cover.leaving - shares, ZERO), may_grow=False)
     return sum(_make_room(desk, change) for change in changes)
+
+
+def write_reduction(desk: Desk, times: SessionTimes, position: Position) -> int:
+    """Write the sale of a decided reduction once stops have made room for it, whatever became of its execution.
+
+    Signals that overtake an execution must not leave the shares it set free without a stop and unsold.
+    """
+    with desk.ledger.transaction() as tx:
+        event, shares = (
+            tx.risk_event(_event_id(desk, tx, times, position)),
+            pending_reduction(desk, tx, times, position),
+        )
+        if event is None or is_leaving(tx, position) or read_cover(desk, tx, position).free < shares:
+            return 0
+        return int(tx.add_order(_sale(desk, tx, times, position, event.data["sale_id"], shares)))
 
 
 def _make_room(desk: Desk, change: Resize) -> int:
@@ -61,11 +77,10 @@ def _make_room(desk: Desk, change: Resize) -> int:
 
 
 def _sale(
-    desk: Desk, tx: LedgerTransaction, times: SessionTimes, position: Position, setup: Setup, shares: Decimal
+    desk: Desk, tx: LedgerTransaction, times: SessionTimes, position: Position, sale_id: str, shares: Decimal
 ) -> Order:
     """A market order whose id is a pure function of the signal: written once, whatever happens."""
-    sale = a_sell(desk, tx, times, position, Leg.EXIT, shares)
-    return replace(sale, client_order_id=leg_id(desk, setup, Leg.EXIT))
+    return replace(a_sell(desk, tx, times, position, Leg.EXIT, shares), client_order_id=sale_id)
 
 
 def _event_id(desk: Desk, tx: LedgerTransaction, times: SessionTimes, position: Position) -> str:
@@ -74,10 +89,13 @@ def _event_id(desk: Desk, tx: LedgerTransaction, times: SessionTimes, position: 
     return digest(KIND, position.trade_id, times.session.isoformat(), str(sold + 1))
 
 
-def _event(desk: Desk, tx: LedgerTransaction, times: SessionTimes, position: Position, shares: Decimal) -> RiskEvent:
+def _event(
+    desk: Desk, tx: LedgerTransaction, times: SessionTimes, position: Position, shares: Decimal, sale_id: str
+) -> RiskEvent:
     return RiskEvent(
         event_id=_event_id(desk, tx, times, position), account=desk.account, session=times.session,
         occurred_at=desk.clock.now(), kind=KIND, severity="INFO",
         message=f"{position.symbol}: {plain(shares)} of {plain(position.quantity)} shares are sold, its target fell",
-        data={"symbol": position.symbol, "trade_id": position.trade_id, "quantity": plain(shares)},
+        data={"symbol": position.symbol, "trade_id": position.trade_id, "quantity": plain(shares),
+              "sale_id": sale_id},
     )  # fmt: skip

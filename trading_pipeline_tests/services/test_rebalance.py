@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -11,9 +12,11 @@ import pytest
 from trading_pipeline.domain.orders import Leg, OrdStatus, Side
 from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionRecord
+from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.execution_summary import ExecutionSummary, summary_of
 from trading_pipeline_tests.builders import a_setup, dec
-from trading_pipeline_tests.fakes import Crashed, Fuse, FusedClock, FusedLedger, fused_broker
+from trading_pipeline_tests.fakes import Crashed, Fuse, FusedClock, FusedLedger, Wrapped, fused_broker
+from trading_pipeline_tests.services.guarded import Faults
 from trading_pipeline_tests.services.scripted import COSTLY, TIMES, Scene, Stage, flat_bars, minute
 
 SYMBOLS = ("AAA", "BBB", "CCC", "XYZ")
@@ -49,9 +52,9 @@ def signals(scene: Scene, strengths: Mapping[str, float], at: int = 15, atr: flo
     return snapshot
 
 
-def until(scene: Scene, at: int) -> SessionRecord:
+def until(scene: Scene, at: int, desk: Desk | None = None) -> SessionRecord:
     """Run the loop to the end of that minute's step."""
-    loop = scene.loop()
+    loop = scene.loop(desk=desk)
     loop.stop_requested = lambda: loop.desk.clock.now() > minute(at)
     return loop.run()
 
@@ -173,6 +176,24 @@ def test_a_denied_purchase_says_why(stage: Stage) -> None:
     found = summary(scene, snapshot)
     assert (found.denied, found.orders_filled) == (1, 1)
     assert "position_count" in found.rows[1].reason
+
+
+@pytest.mark.parametrize("newer", [{"BBB": 0.1}, {"AAA": 0.15, "BBB": 0.1}, {"AAA": 0.4}])
+def test_a_reduction_that_newer_signals_overtake_is_sold_and_leaves_nothing_bare(
+    stage: Stage, newer: Mapping[str, float]
+) -> None:
+    scene = a_scene(stage)
+    signals(scene, {"AAA": 0.4})
+    signals(scene, {"AAA": 0.15}, at=40)
+    signals(scene, newer, at=45)
+    until(scene, 35)
+    lost = Faults(["reply"], only="replace")  # the stop has made room at 40, and nobody knew before 45
+    desk = scene.desk()
+
+    until(scene, 80, desk=replace(desk, broker=Wrapped(desk.broker, lost.around)))
+
+    assert [int(order.cum_qty) for order in scene.orders(Leg.EXIT)] == [100]
+    assert sum(quantity for quantity, _ in stops(scene, "AAA")) == held(scene)["AAA"]
 
 
 def test_newer_signals_overtake_an_execution_that_waits(stage: Stage) -> None:

@@ -29,7 +29,7 @@ from trading_pipeline.services.care.exits import free_at_venue, is_leaving, star
 from trading_pipeline.services.care.partial_profit import still_to_sell
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import digest
-from trading_pipeline.services.reductions import pending_reduction
+from trading_pipeline.services.reductions import pending_reduction, write_reduction
 
 
 def guard_protection(desk: Desk, times: SessionTimes) -> int:
@@ -79,6 +79,7 @@ def _guard(desk: Desk, times: SessionTimes, position: Position) -> int:
     done = sum(_resize(desk, change) for change in changes if not (leaving and _is_sale_by_target(change.exits)))
     if missing and all(one.is_settled for one in cover.exits) and not changes:
         done += _cover_missing(desk, times, position, missing)
+    done += write_reduction(desk, times, position) if part else 0
     return done + _alarm_if_bare(desk, times, position, cover.bare - part)
 
 
