@@ -13,6 +13,9 @@ import pytest
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
+from trading_pipeline.adapters.ledger_engine import ledger_address
+from trading_pipeline.settings import load_settings
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCKER = ROOT / "docker"
 EXECUTABLES = Path(sys.executable).parent
@@ -127,6 +130,21 @@ def test_secrets_come_from_an_env_file_that_ships_without_a_password(compose: di
     assert ".env" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
 
 
+def test_the_ledger_is_in_a_database_of_its_own_and_its_password_in_no_file_here(compose: dict[str, Any]) -> None:
+    (variable,) = {name for service in PIPELINE for name in compose["services"][service]["environment"]}
+    written = compose["services"]["code"]["environment"][variable]
+    example = {**_env_example(), "POSTGRES_PASSWORD": "secret7"}
+    address = ledger_address(re.sub(r"\$\{(\w+)\}", lambda found: example[found[1]], written))
+    created = compose["configs"]["databases"]["file"]
+
+    assert load_settings(environ={variable: written}).storage.database_url.get_secret_value() == written
+    assert address.get_backend_name() == "postgresql"
+    assert (address.password, address.host) == ("secret7", example["POSTGRES_HOST"])
+    assert address.database != example["POSTGRES_DB"]
+    assert f"CREATE DATABASE {address.database};" in (DOCKER / created).read_text(encoding="utf-8")
+    assert compose["services"]["postgres"]["configs"][0]["target"].startswith("/docker-entrypoint-initdb.d/")
+
+
 def test_dagster_accepts_the_production_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in _env_example().items():
         monkeypatch.setenv(name, value or "secret")
@@ -151,7 +169,7 @@ def test_compose_itself_accepts_the_file(tmp_path: Path) -> None:
         or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode
     ):
         pytest.skip("no docker client with the compose plugin here")
-    for name in ("compose.yaml", "example.env"):
+    for name in ("compose.yaml", "example.env", "databases.sql"):
         shutil.copy(DOCKER / name, tmp_path / name.replace("example.env", ".env"))
 
     result = subprocess.run(
