@@ -56,6 +56,8 @@ def replay_sessions(context: dg.OpExecutionContext, config: ReplayConfig, worksp
     for replayed in opened.replay(first, last):
         session = replayed.record.session
         context.log.info("session %s: decision log %s", session, replayed.record.decision_hash)
+        if replayed.unverifiable:
+            context.log.warning("%s", replayed.unverifiable)
         if not replayed.verified:
             report_session(context, opened, session)
 

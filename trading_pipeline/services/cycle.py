@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from trading_pipeline.domain.control import TradingState
+from trading_pipeline.domain.control import TradingState, TradingStateRecord
 from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.orders import OrdStatus
 from trading_pipeline.domain.protection import SETTLED
@@ -21,6 +21,7 @@ from trading_pipeline.services.order_sync import sync_orders
 from trading_pipeline.services.reconcile import Reconciler
 from trading_pipeline.services.reconciled import is_reconciled
 from trading_pipeline.services.runaway import reduce_in_silence
+from trading_pipeline.services.session_acts import note_trading_state
 from trading_pipeline.services.trading_state import current_state
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Cycle:
     _synced_to: datetime | None = None
     _applied: set[str] = field(default_factory=set)
     _heard_of: int = 0
+    _state: TradingStateRecord | None = None
     _unheard: int = 0
 
     def look(self, record: SessionRecord) -> None:
@@ -46,13 +48,19 @@ class Cycle:
 
     def sync(self, record: SessionRecord) -> None:
         """Apply what the venue has reported since the last time; without an answer no entry leaves."""
-        since = self._synced_to or record.cursor_at or record.started_at
+        since = self._synced_to or self._unheard_since(record)
         synced = sync_orders(self.desk, self.times.session, since, self._applied)
         self._synced_to = synced.last_at or self._synced_to
         if synced.heard:
             self._unheard = 0
         else:
             self.note_silence("it did not tell what became of orders")
+
+    def _unheard_since(self, record: SessionRecord) -> datetime:
+        """Where a new process begins to ask: the process or the session before may have ended without hearing all."""
+        with self.desk.ledger.read() as tx:
+            past = [one.started_at for one in tx.session_records(record.account) if one.session < record.session]
+        return max(past, default=record.started_at)
 
     def note_silence(self, silence: str) -> None:
         """Count it, and after some in a row let only exits out; a first answer is followed by a reconciliation."""
@@ -61,6 +69,10 @@ class Cycle:
         log.warning("the venue does not answer (%d in a row): %s", self._unheard, silence)
         if self._unheard >= self.desk.rules.risk.reject_streak_to_reduce:
             reduce_in_silence(self.desk, self.times.session, self._unheard, silence)
+
+    def note_trading_state(self, record: SessionRecord) -> None:
+        """A state that others have set is noted before anything is done under it."""
+        self._state = note_trading_state(self.desk, record, self._state)
 
     def attend(self, record: SessionRecord, quotes: care.Quotes) -> None:
         """A round between bars: exits that a person or the time asks for, protection, and what is due to leave."""
@@ -82,12 +94,16 @@ class Cycle:
     def exit_what_is_due(
         self, record: SessionRecord, quotes: care.Quotes, snapshot: ScanSnapshot | None = None
     ) -> None:
-        """An exit whose orders made room at once sells in the same step; what exits leave alone is guarded."""
+        """An exit whose orders made room at once sells in the same step; what exits leave alone is guarded.
+
+        So does the sale of a part: no bar passes in which its shares are under no stop and not for sale.
+        """
         if care.exit_due(self.desk, self.times, quotes, snapshot):
             self.sync(record)
             care.exit_due(self.desk, self.times, quotes, snapshot)
         if care.guard_protection(self.desk, self.times):
             self.sync(record)
+        care.write_partial_sales(self.desk, self.times)
 
     def dispatch(self, record: SessionRecord, *, sells_only: bool = False) -> None:
         """Send what is due; entries only while the venue answers and the record agrees with it."""

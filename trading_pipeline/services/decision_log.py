@@ -37,6 +37,23 @@ def decision_log(tx: LedgerTransaction, account: str, session: date) -> list[str
     return [line for kind, records in kinds for line in sorted(_line(kind, record) for record in records)]
 
 
+def decided_before(tx: LedgerTransaction, account: str, session: date, until: datetime) -> list[str]:
+    """The lines of the log that are of before an instant. Orders change later and are left out: intents tell them."""
+    kinds: Sequence[tuple[str, str, Iterable[object]]] = (
+        ("plan", "planned_at", tx.plans(account, session)),
+        ("decision", "decided_at", tx.decisions(account, session)),
+        ("intent", "created_at", tx.intents(account, session)),
+        ("fill", "executed_at", tx.fills(account, session=session)),
+        ("event", "occurred_at", tx.risk_events(account, session)),
+        ("trade", "exit_at", tx.trades(account, session, session)),
+        ("equity", "at", tx.equity_points(account, session, session)),
+    )
+    return [
+        line for kind, instant, records in kinds
+        for line in sorted(_line(kind, record) for record in records if getattr(record, instant) < until)
+    ]  # fmt: skip
+
+
 def log_hash(lines: Sequence[str]) -> str:
     """SHA-256 over the lines, each ended by a newline."""
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()

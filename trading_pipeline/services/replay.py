@@ -14,12 +14,15 @@ from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.ports import Ledger, LedgerTransaction
 from trading_pipeline.services.care.requests import REQUESTED
+from trading_pipeline.services.decision_log import decided_before
 from trading_pipeline.services.desk import Provenance, regimes_of, snapshots_of
 from trading_pipeline.services.rebalance import PLANNED
 from trading_pipeline.services.research import is_researched
 from trading_pipeline.services.research_desk import ResearchDesk
+from trading_pipeline.services.session_acts import carry_over, recorded_acts
 from trading_pipeline.services.session_loop import Progress, SessionLoop
 from trading_pipeline.services.signals import signal_snapshots
+from trading_pipeline.services.unrepeatable import counted, first_of, unrepeatable
 
 MAX_BARS_SHORT = 3
 """Base bars that may be missing at the end of a session when nobody traded in its last minutes."""
@@ -41,10 +44,14 @@ class TradingRoom(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A session that was run. `verified` is True when it was on record already and decided the same again."""
+    """A session that was run. `verified` is True when it was on record already and decided the same again.
+
+    `unverifiable` says why nobody can know that: what happened cannot be done again, and up to then it was the same.
+    """
 
     record: SessionRecord
     verified: bool
+    unverifiable: str = ""
 
 
 def replay_session(
@@ -57,7 +64,8 @@ def replay_session(
     """Trade the session when it is not on record (or was interrupted); verify it when it is.
 
     scratch: makes a room of its own, in memory, with the given opening cash (USD).
-    Raises ReplayDivergence when a recorded session decides differently now.
+    Raises ReplayDivergence when a recorded session decides differently now, without or before anything that cannot be
+    repeated.
     """
     with room.ledger.read() as tx:
         records = tx.session_records(account)
@@ -66,12 +74,25 @@ def replay_session(
         return Replayed(room.loop(session, on_step).run(), verified=False)
     chain = _since_flat(records, session)
     trial = scratch(chain[0].opening_cash_usd)
-    for record in chain:
-        copy_decided_research(room.ledger, trial.ledger, record)
-        copy_requests(room.ledger, trial.ledger, record)
-        again = trial.loop(record.session, on_step if record is known else None).run()
-        _require_same(record, again)
+    for before, record in zip([None, *chain], chain, strict=False):
+        again = _run_again(room, trial, record, before, on_step if record is known else None)
+        if again.decision_hash != record.decision_hash:
+            return Replayed(
+                known, verified=False, unverifiable=_why_different(room.ledger, trial.ledger, record, again)
+            )
     return Replayed(known, verified=True)
+
+
+def _run_again(
+    room: TradingRoom, trial: TradingRoom, record: SessionRecord, before: SessionRecord | None, on_step: Progress | None
+) -> SessionRecord:
+    """Run a recorded session on what it was decided on, and with what people did in it."""
+    copy_decided_research(room.ledger, trial.ledger, record)
+    copy_requests(room.ledger, trial.ledger, record)
+    carry_over(room.ledger, trial.ledger, record, before)
+    loop = trial.loop(record.session, on_step)
+    loop.acts = recorded_acts(room.ledger, record)
+    return loop.run()
 
 
 def require_over(desk: ResearchDesk, session: date) -> None:
@@ -163,11 +184,25 @@ def _copy(
         write.add_snapshot(snapshot, read.setups(snapshot.snapshot_id))
 
 
-def _require_same(record: SessionRecord, again: SessionRecord) -> None:
-    if again.decision_hash == record.decision_hash:
-        return
-    raise ReplayDivergence(
-        f"session {record.session} decides differently now: recorded {record.decision_hash[:16]}…, "
+def _why_different(source: Ledger, trial: Ledger, record: SessionRecord, again: SessionRecord) -> str:
+    """In words, when something happened that a replay cannot repeat; raises ReplayDivergence when nothing did, or when
+    the session decided differently before it did."""
+    with source.read() as tx:
+        found = unrepeatable(tx, record)
+    if not found:
+        raise _divergence(record, again, "")
+    since = first_of(found, record)
+    with source.read() as recorded, trial.read() as replayed:
+        logs = [decided_before(tx, record.account, record.session, since) for tx in (recorded, replayed)]
+    words = f"session {record.session} had {counted(found)}"
+    if logs[0] != logs[1]:
+        raise _divergence(record, again, f" ({words}, the first at {since.isoformat()}; it differs before that)")
+    return f"{words}: not verifiable from {since.isoformat()} on; up to then it decides the same again"
+
+
+def _divergence(record: SessionRecord, again: SessionRecord, remark: str) -> ReplayDivergence:
+    return ReplayDivergence(
+        f"session {record.session} decides differently now{remark}: recorded {record.decision_hash[:16]}…, "
         f"replayed {again.decision_hash[:16]}…. Recorded by code {record.code_version}, configuration "
         f"{record.config_hash[:12]}; now code {again.code_version}, configuration {again.config_hash[:12]}. "
         f"Compare: trading-pipeline decisions --session {record.session}"

@@ -31,6 +31,7 @@ from trading_pipeline.services.entries import decide_on_snapshot
 from trading_pipeline.services.opening import opening_record, require_time_to_leave
 from trading_pipeline.services.rebalancer import Rebalancer
 from trading_pipeline.services.reconcile import Reconciler
+from trading_pipeline.services.session_acts import RecordedActs
 
 log = logging.getLogger(__name__)
 Progress = Callable[[datetime, int, int], None]
@@ -55,6 +56,8 @@ class SessionLoop:
     """Carries out external signals; None: those on record, with nobody looking for new ones."""
     real_clock: Clock | None = None
     """The clock that `live` sleeps on; between bars the loop acts every few seconds by it. None: at bar ends only."""
+    acts: RecordedActs | None = None
+    """What people did in the recorded session that is run again; None: they act now."""
     _cycle: Cycle | None = None
     _delivered: dict[str, datetime] = field(default_factory=dict)
     _quotes: care.Quotes = field(default_factory=dict)
@@ -121,6 +124,7 @@ class SessionLoop:
         if record.cursor_at is not None:
             self.cycle.look(record)
             return record
+        self._hear_people(record)
         splits, dividends = self.feed.actions(self.times)
         care.apply_splits(self.desk, self.times, splits)
         if self.market is not None:
@@ -133,17 +137,31 @@ class SessionLoop:
     def _wait(self, record: SessionRecord, instant: datetime, since: datetime | None) -> bool:
         """Sleep to the instant, attending to orders on the way from `since`; False when a stop was requested instead.
 
-        On an accelerated clock there is one round on the way, and only after a bar that filled an entry in part.
+        On an accelerated clock there are no rounds but those of the session that is run again, and one after a bar
+        that filled an entry in part.
         """
         if self.real_clock is not None:
             return self._wait_live(record, instant, since, self.real_clock)
-        rules = self.desk.rules
-        if since is not None and self.cycle.is_uneasy():
-            rounds = -(-rules.exits.protect_after_seconds // rules.cadence.cycle_seconds)
-            self.desk.clock.sleep_until(since + timedelta(seconds=rounds * rules.cadence.cycle_seconds))
+        for at in self._rounds(since, instant) if since is not None else ():
+            self.desk.clock.sleep_until(at)
+            self._hear_people(record)
             self.cycle.attend(record, self._quotes)
         self.desk.clock.sleep_until(instant)
         return not self.stop_requested()
+
+    def _rounds(self, since: datetime, until: datetime) -> list[datetime]:
+        rules = self.desk.rules
+        every = timedelta(seconds=rules.cadence.cycle_seconds)
+        rounds = set(self.acts.rounds_between(since, until, every)) if self.acts else set()
+        if self.cycle.is_uneasy():
+            rounds.add(since - (-rules.exits.protect_after_seconds // rules.cadence.cycle_seconds) * every)
+        return sorted(rounds)
+
+    def _hear_people(self, record: SessionRecord) -> None:
+        """What they have set since the last look is noted; in a session that is run again they do it again."""
+        if self.acts is not None:
+            self.acts.repeat(self.desk)
+        self.cycle.note_trading_state(record)
 
     def _wait_live(self, record: SessionRecord, instant: datetime, since: datetime | None, real_clock: Clock) -> bool:
         every = timedelta(seconds=self.desk.rules.cadence.cycle_seconds)
@@ -160,6 +178,7 @@ class SessionLoop:
 
     def _attend(self, record: SessionRecord) -> None:
         """A round between bars; at a market that only this loop moves, only when something new is on record."""
+        self._hear_people(record)
         if self.market is not None and not self.cycle.is_news() and not self.cycle.is_uneasy():
             return
         try:
@@ -201,6 +220,7 @@ class SessionLoop:
         if not wanted and snapshot is None and signals is None:
             return self._record_idle(record, instant)
         record = self._catch_up(record, done_before)
+        self._hear_people(record)
         before, self._quotes = self._quotes, self.feed.quotes(self.times, instant, self._watched(snapshot))
         care.flag_unannounced_splits(desk, self.times, self._quotes)
         if self.market is not None:
@@ -219,7 +239,8 @@ class SessionLoop:
         desk = self.desk
         positions = care.mark_positions(desk, self._quotes)
         self.cycle.withdraw_entries()
-        care.cancel_stale_entries(desk, self.times)
+        if care.cancel_stale_entries(desk, self.times):
+            self.cycle.sync(record)  # what has ended is known before anything is decided, after a restart as well
         care.take_partial_profits(desk, self.times, positions, before, self._quotes)
         care.trail_stops(desk, positions, before, self._quotes)
         if bars_left > 1:

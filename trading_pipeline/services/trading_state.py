@@ -48,10 +48,24 @@ def trip(
         TradingStateRecord(account=account, state=state, reason=reason, set_by=rule, changed_at=at)
     )  # fmt: skip
     event = RiskEvent(
-        event_id=f"{rule}-{account}-{at.isoformat()}", account=account, session=session, occurred_at=at, kind=rule,
+        event_id=_event_id(rule, account, at), account=account, session=session, occurred_at=at, kind=rule,
         severity="CRITICAL", message=f"{reason}. Trading is {state.value} until a person resumes it: "
         "trading-pipeline resume --reason TEXT --operator NAME", data=data or {},
     )  # fmt: skip
     if tx.risk_event(event.event_id) is None:
         tx.add_risk_event(event)
     return True
+
+
+def tripped_by(tx: LedgerTransaction, record: TradingStateRecord) -> RiskEvent | None:
+    """The risk event of the rule that set a state; None when a person did."""
+    return tx.risk_event(_event_id(record.set_by, record.account, record.changed_at))
+
+
+def is_of_a_rule(event: RiskEvent) -> bool:
+    """True for the risk event of a rule that tripped."""
+    return event.event_id == _event_id(event.kind, event.account, event.occurred_at)
+
+
+def _event_id(rule: str, account: str, at: datetime) -> str:
+    return f"{rule}-{account}-{at.isoformat()}"
