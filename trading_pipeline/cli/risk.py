@@ -191,12 +191,12 @@ def _show_judged(found: WhatIf) -> None:
 @app.command()
 def rearm(
     context: typer.Context,
-    symbol: Annotated[str, typer.Argument(help="Symbol blocked for repeated execution")],
+    symbol: Annotated[str, typer.Argument(help="Symbol blocked until a person ends it")],
     reason: Annotated[str, typer.Option(help="Why it may be entered again; kept in the audit")],
     operator: Annotated[str, typer.Option(help="Who decides that; kept in the audit")],
     as_json: JsonOption = False,
 ) -> None:
-    """Let a symbol be entered again that was blocked for repeated execution."""
+    """Let a symbol be entered again that was blocked for repeated execution or for a split nobody announced."""
     workspace = workspace_of(context)
     record = newest_record(workspace.ledger, workspace.settings.execution.account)
     desk = workspace.risk_desk(workspace.clock.now())

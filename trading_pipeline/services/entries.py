@@ -145,20 +145,20 @@ def _blocks_on(desk: Desk, tx: LedgerTransaction, symbol: str) -> list[Block]:
 
 
 def rearm(desk: Desk, symbol: str, session: date, *, reason: str, operator: str) -> int:
-    """Let a symbol be entered again that was blocked for repeated execution; returns how many blocks ended.
+    """Let a symbol be entered again whose block only a person ends (repeated execution, a split nobody announced).
 
-    Its entries are counted from now on. Both are audited with operator and reason. Raises InputError when the symbol is
-    not blocked for that, or operator or reason is empty.
+    Its entries are counted from now on. Both are audited with operator and reason. Returns how many blocks ended;
+    raises InputError when there is no such block, or operator or reason is empty.
     """
     if not operator.strip() or not reason.strip():
         raise InputError("a re-arm needs a name and a reason: --operator NAME --reason TEXT")
     now = desk.clock.now()
     with desk.ledger.transaction() as tx:
-        latched = [b for b in _blocks_on(desk, tx, symbol) if b.kind is BlockKind.REPEATED_EXECUTION]
+        latched = [b for b in _blocks_on(desk, tx, symbol) if b.kind.needs_person]
         if not latched:
             raise InputError(
-                f"{symbol} is not blocked for repeated execution in account {desk.account}: nothing to re-arm. "
-                "See what is blocked: trading-pipeline risk show"
+                f"{symbol} is not blocked for repeated execution or a split in account {desk.account}: nothing to "
+                "re-arm. Other blocks end by themselves; see them: trading-pipeline risk show"
             )
         cleared = sum(tx.clear_block(block.block_id, now, operator) for block in latched)
         tx.add_risk_event(

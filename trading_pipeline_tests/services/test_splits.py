@@ -6,6 +6,7 @@ import pytest
 
 from trading_pipeline.domain.control import BlockKind
 from trading_pipeline.domain.corporate import looks_like_split
+from trading_pipeline.services.entries import rearm
 from trading_pipeline.services.session_loop import SessionLoop
 from trading_pipeline_tests.builders import dec
 from trading_pipeline_tests.fakes import ScriptedFeed
@@ -82,6 +83,16 @@ def test_an_unannounced_split_blocks_the_symbol_and_alarms_once(stage: Stage) ->
     assert scene.events("unannounced_split") == [("unannounced_split", "CRITICAL")]
     with scene.ledger.read() as tx:
         assert [block.kind for block in tx.blocks("A", symbol="XYZ")].count(BlockKind.UNANNOUNCED_SPLIT) == 1
+
+
+def test_a_person_ends_the_block_of_an_unannounced_split(stage: Stage) -> None:
+    scene = night(stage, "25.00")
+    the_next_day(scene, None).run()
+
+    rearm(scene.desk(), "XYZ", NEXT.session, reason="it was a bad print", operator="ann")
+
+    with scene.ledger.read() as tx:
+        assert all(block.kind is not BlockKind.UNANNOUNCED_SPLIT for block in tx.blocks("A", symbol="XYZ"))
 
 
 @pytest.mark.parametrize(

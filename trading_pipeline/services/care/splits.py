@@ -58,7 +58,8 @@ def _flag(desk: Desk, times: SessionTimes, position: Position, ratio: str, price
     identity = digest("unannounced_split", desk.account, position.symbol, times.session.isoformat())
     reason = (
         f"{position.symbol} opened at {plain(price)} after {plain(position.mark or price)}: like a {ratio} split that "
-        "nobody announced. Look it up; import it: trading-pipeline data import; then clear the block"
+        "nobody announced. Look it up, compare with the venue (trading-pipeline reconcile), then: trading-pipeline "
+        f"risk rearm {position.symbol}"
     )
     with desk.ledger.transaction() as tx:
         tx.add_block(
