@@ -256,10 +256,9 @@ def exposures(holdings: Holdings, intents: Sequence[Intent]) -> tuple[Exposure, 
 
 def _working(order: Order, price: Decimal, intent: Intent | None) -> Exposure:
     full = order.leaves_qty * price
-    share = order.leaves_qty / order.quantity
     return Exposure(
         symbol=order.symbol, quantity=order.leaves_qty, price=price, average_entry=price, stop=None, is_working=True,
-        reserved_risk_usd=intent.reserved_risk_usd * share if intent else full,
+        reserved_risk_usd=intent.reserved_risk_usd * order.leaves_qty / order.quantity if intent else full,
     )  # fmt: skip
 
 

@@ -215,12 +215,14 @@ def _tell(
     desk: Desk, tx: LedgerTransaction, session: date, trip: RoundTrip, kind: str, message: str,
     level: AlertLevel = AlertLevel.INFO, subject: str = "",
 ) -> None:  # fmt: skip
-    """An alert whose identity is the round trip as it stood after its last fill."""
+    """An alert whose identity is the round trip as it stood after its last fill, and the session that heard of it: a
+    position that a bust opens again is told again."""
     position, last = trip.position, trip.fills[-1] if trip.fills else None
+    cause = (position.trade_id, subject, last.exec_id if last else "", session.isoformat(), message)
     tx.add_alert(
         Alert(
-            alert_id=digest(kind, position.trade_id, subject, last.exec_id if last else ""), account=desk.account,
-            session=session, occurred_at=last.executed_at if last else position.opened_at, level=level, kind=kind,
-            message=message, data={"symbol": position.symbol, "trade_id": position.trade_id},
+            alert_id=digest(kind, *cause), account=desk.account, session=session,
+            occurred_at=last.executed_at if last else position.opened_at, level=level, kind=kind, message=message,
+            data={"symbol": position.symbol, "trade_id": position.trade_id},
         )
     )  # fmt: skip

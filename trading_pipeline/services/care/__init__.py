@@ -9,6 +9,7 @@ from trading_pipeline.services.care.night import alarm_unprotected as alarm_unpr
 from trading_pipeline.services.care.night import protect_overnight as protect_overnight
 from trading_pipeline.services.care.night import release_day_legs as release_day_legs
 from trading_pipeline.services.care.partial_profit import take_partial_profits as take_partial_profits
+from trading_pipeline.services.care.partial_profit import write_partial_sales as write_partial_sales
 from trading_pipeline.services.care.protection import guard_protection as guard_protection
 from trading_pipeline.services.care.requests import request_exit as request_exit
 from trading_pipeline.services.care.splits import apply_splits as apply_splits

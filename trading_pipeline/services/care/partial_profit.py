@@ -35,6 +35,13 @@ def take_partial_profits(
         shares = partial_quantity(position, pair, desk.rules.exits) if pair else ZERO
         if shares > 0 and not _is_flatten(desk, times):
             _decide(desk, times, position, shares)
+    return write_partial_sales(desk, times)
+
+
+def write_partial_sales(desk: Desk, times: SessionTimes) -> int:
+    """Write the sale of parts that stops have made room for; returns how many."""
+    if not desk.rules.exits.partial_profit:
+        return 0
     return sum(_write_sale(desk, times, position) for position in held_positions(desk))
 
 
