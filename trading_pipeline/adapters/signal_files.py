@@ -78,14 +78,32 @@ def table_signals(url: str, name: str, *, max_rows: int) -> StoredSignals:
 def _file_rows(path: Path) -> list[SignalRow]:
     try:
         text = path.read_text(encoding="utf-8-sig")
-        records = _json_records(text) if path.suffix.lower() == ".json" else list(csv.DictReader(text.splitlines()))
+        records = _json_records(text) if path.suffix.lower() == ".json" else _csv_records(text, path)
     except OSError as error:
         raise DataFileError(f"cannot read {path}: {error.strerror}. Check the path and its permissions.") from error
     except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
         raise DataFileError(
             f"{path} cannot be read as signals: {error}. See: trading-pipeline execute --help"
         ) from error
+    if not records:
+        raise DataFileError(f"{path} holds no signals. {FORMATS}")
     return _rows(records, str(path))
+
+
+def _csv_records(text: str, path: Path) -> Sequence[Mapping[str, object]]:
+    """Rows by column; a column given twice or a cell too many is refused: a strength written 0,5 would read as 0."""
+    reader = csv.DictReader(text.splitlines())
+    names = list(reader.fieldnames or ())
+    if len(set(names)) < len(names):
+        raise DataFileError(f"{path}: a column is given twice: {', '.join(names)}. {FORMATS}")
+    records = list(reader)
+    wide = [number for number, record in enumerate(records, start=1) if None in record]
+    if wide:
+        raise DataFileError(
+            f"{path}: {len(wide)} of {len(records)} rows have more cells than the {len(names)} columns, the first is "
+            f"row {wide[0]}. Write decimals with a point: 0.5"
+        )
+    return records
 
 
 def _json_records(text: str) -> Sequence[Mapping[str, object]]:
@@ -136,4 +154,6 @@ def _instant(value: object, where: str, number: int) -> datetime | None:
         instant = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     except ValueError as error:
         raise DataFileError(f"{where}, row {number}: as_of {value!r} is no instant: 2025-06-10T14:30:00Z") from error
-    return require_aware(instant, f"as_of ({where}, row {number})").astimezone(UTC)
+    if instant.tzinfo is None:
+        raise DataFileError(f"{where}, row {number}: as_of {value!s} has no time zone: write 2025-06-10T14:30:00Z")
+    return instant.astimezone(UTC)

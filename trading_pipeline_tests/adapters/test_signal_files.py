@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from trading_pipeline.adapters.signal_files import file_signals, table_signals
-from trading_pipeline.domain.errors import DataFileError, MissingResultError, NaiveDatetimeError, TradingPipelineError
+from trading_pipeline.domain.errors import DataFileError, MissingResultError
 from trading_pipeline.domain.targets import SignalsError
 from trading_pipeline_tests.builders import AT, SESSION
 
@@ -66,9 +66,13 @@ def test_without_a_time_a_set_is_the_same_whenever_it_is_asked_for(tmp_path: Pat
         ("s.json", "3", DataFileError, "neither an object nor a list"),
         ("s.json", "{", DataFileError, "cannot be read"),
         ("s.csv", "as_of,symbol,strength\nyesterday,XYZ,0.5\n", DataFileError, "'yesterday' is no instant"),
-        ("s.csv", "as_of,symbol,strength\n2025-06-10 14:30,XYZ,0.5\n", NaiveDatetimeError, "row 1"),
+        ("s.csv", "as_of,symbol,strength\n2025-06-10 14:30,XYZ,0.5\n", DataFileError, "row 1: as_of .* no time zone"),
+        ("s.csv", "symbol,strength\nABC,1\nXYZ,0,5\n", DataFileError, "1 of 2 rows have more cells .* row 2"),
+        ("s.csv", "symbol,strength,strength\nXYZ,1,-1\n", DataFileError, "a column is given twice"),
         ("s.csv", "as_of,symbol,strength\n2025-06-10T14:30Z,XYZ,0.5\n,ABC,0.5\n", SignalsError, "give it to all"),
-        ("s.csv", "", TradingPipelineError, "no signals|0 rows"),
+        ("s.csv", "", DataFileError, r"s\.csv holds no signals"),
+        ("s.csv", "symbol,strength\n", DataFileError, r"s\.csv holds no signals"),
+        ("s.json", "{}", DataFileError, r"s\.json holds no signals"),
     ],
 )
 def test_a_broken_file_is_refused_with_what_is_wrong(
