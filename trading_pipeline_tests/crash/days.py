@@ -34,6 +34,15 @@ class Day:
     halt_at: int | None = None
     faults: FaultScript = NO_FAULTS
 
+    @property
+    def is_told_alike(self) -> bool:
+        """True when a crash may leave no trace in the decision log either.
+
+        Who dies before missing an answer never missed it; and on an accelerated clock a restarted loop resumes before
+        the minute of a halt that is on record already, and so obeys it sooner. The end is the same.
+        """
+        return not self.faults.rules and self.halt_at is None
+
 
 def _dip(ends: int = 20) -> list[MarketBar]:
     """Flat at 50.00, and one bar that trades through a limit of 50.00."""

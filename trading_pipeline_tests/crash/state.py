@@ -72,7 +72,7 @@ def read_end_state(ledger: Ledger, broker: Broker, account: str, session: date) 
 def violations(end: EndState, calm: EndState, venue_fills: set[tuple[str, ...]], *, same_log: bool = True) -> list[str]:
     """What differs from the uncrashed run, and which laws are broken; empty when all is well.
 
-    same_log: False where an answer is lost: who died before missing it tells another story with the same end.
+    same_log: False on days whose log a crash may change, but not their end.
     """
     found = [
         f"{name} differ from the uncrashed run: {_difference(getattr(end, name), getattr(calm, name))}"

@@ -89,7 +89,7 @@ def crash_day(name: str, number: int, calm: Calm, folder: Path, make_url: MakeUr
             return Outcome(name, number, calm.points[number - 1], (*faults, "the restarted process failed"))
         told = json.loads(run.result.read_text())
         end, fills = _look(url, venue_url)
-    faults += violations(end, calm.end, fills, same_log=not DAYS[name].faults.rules) + [
+    faults += violations(end, calm.end, fills, same_log=DAYS[name].is_told_alike) + [
         f"naked after the restart: {one}" for one in told["naked"]
     ]
     if told["covered_after_s"] > SECONDS_TO_COVER:
