@@ -16,6 +16,9 @@ from trading_pipeline.domain.positions import Position, Trade
 from trading_pipeline.domain.reconciliation import Reconciliation
 from trading_pipeline.domain.trading_session import RiskEvent, SessionRecord
 
+MOST_NAMED = 10_000
+"""Identities asked for in one statement; SQLite takes 32,766."""
+
 
 class PositionRows(Rows):
     """What is held, what was closed, and what changes an account without an order."""
@@ -90,6 +93,11 @@ class ResultRows(Rows):
 
     def risk_event(self, event_id: str) -> RiskEvent | None:
         return self._one(kinds.RISK_EVENTS, event_id)
+
+    def risk_events_named(self, event_ids: Sequence[str]) -> Sequence[RiskEvent]:
+        known = kinds.RISK_EVENTS.table.c.event_id
+        parts = (event_ids[first : first + MOST_NAMED] for first in range(0, len(event_ids), MOST_NAMED))
+        return [event for part in parts for event in self._all(kinds.RISK_EVENTS, known.in_(part))]
 
     def risk_events(self, account: str, session: date) -> Sequence[RiskEvent]:
         return self._of_session(kinds.RISK_EVENTS, account, session)

@@ -230,26 +230,32 @@ def insert_missing(connection: Connection, kind: Kind[R], records: Iterable[R]) 
     """Insert in one round the rows whose identity is new; the others stay as they are."""
     rows = [kind.values(record) for record in records]
     if rows:
-        connection.execute(_insert(connection, kind).on_conflict_do_nothing(), rows)
+        connection.execute(_insert(kind.table, connection.dialect.name).on_conflict_do_nothing(), rows)
 
 
 def upsert(connection: Connection, kind: Kind[R], record: R) -> None:
     """Insert the row, or replace the one with the same identity."""
-    values = kind.values(record)
-    insert = _insert(connection, kind)
-    changed = {name: insert.excluded[name] for name in values if name not in kind.identities[0]}
-    connection.execute(insert.on_conflict_do_update(index_elements=kind.identities[0], set_=changed), values)
+    statement = _upsert(kind.table, kind.identities[0], kind.names, connection.dialect.name)
+    connection.execute(statement, kind.values(record))
 
 
-def _insert(connection: Connection, kind: Kind[Any]) -> sqlite.Insert | postgresql.Insert:
-    return postgresql.insert(kind.table) if connection.dialect.name == "postgresql" else sqlite.insert(kind.table)
+@cache
+def _upsert(
+    table: Table, identity: tuple[str, ...], names: tuple[str, ...], dialect: str
+) -> sqlite.Insert | postgresql.Insert:
+    insert = _insert(table, dialect)
+    changed = {name: insert.excluded[name] for name in names if name not in identity}
+    return insert.on_conflict_do_update(index_elements=identity, set_=changed)
+
+
+def _insert(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 @cache
 def _insert_returning(table: Table, column: str, dialect: str) -> ReturningInsert[Any]:
     """Made once: building a statement costs more than sending it."""
-    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-    return insert.on_conflict_do_nothing().returning(table.c[column])
+    return _insert(table, dialect).on_conflict_do_nothing().returning(table.c[column])
 
 
 def _stored(column: Column[Any], value: object, dialect: Dialect) -> object:

@@ -40,6 +40,20 @@ def orders_of(desk: Desk, symbol: str) -> list[Order]:
         return [order for order in tx.open_orders(desk.account) if order.symbol == symbol]
 
 
+def open_orders_by_symbol(desk: Desk) -> dict[str, list[Order]]:
+    """Every open order, oldest first: one look for all positions."""
+    with desk.ledger.read() as tx:
+        return by_symbol(tx.open_orders(desk.account))
+
+
+def by_symbol(orders: Iterable[Order]) -> dict[str, list[Order]]:
+    """Orders of each symbol, in the order given."""
+    found: dict[str, list[Order]] = {}
+    for order in orders:
+        found.setdefault(order.symbol, []).append(order)
+    return found
+
+
 def read_cover(desk: Desk, tx: LedgerTransaction, position: Position) -> Cover:
     """How the position's open sells stand to its shares."""
     orders = [order for order in tx.open_orders(desk.account) if order.symbol == position.symbol]

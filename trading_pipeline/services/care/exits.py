@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -28,8 +29,7 @@ from trading_pipeline.services.care.asking import (
     seconds_since,
     settled_leg,
 )
-from trading_pipeline.services.care.reasons import exit_reason
-from trading_pipeline.services.care.requests import requested_exits
+from trading_pipeline.services.care.reasons import exit_reason, occasion_of
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.order_sync import exit_event_id
 
@@ -47,20 +47,21 @@ def exit_due(desk: Desk, times: SessionTimes, quotes: Quotes, snapshot: ScanSnap
         return 0
     with desk.ledger.read() as tx:
         held = tx.positions(desk.account)
-        asked = requested_exits(tx, desk.account, desk.clock.now()) if held else {}
-        reasons = {p.symbol: _started(tx, p) or exit_reason(desk, tx, times, p, asked, snapshot) for p in held}
+        started, occasion = started_exits(tx, held), occasion_of(desk, tx, held, snapshot)
+        reasons = {p.symbol: started.get(p.trade_id) or exit_reason(desk, tx, times, p, occasion) for p in held}
     due = [(position, reason) for position in held if (reason := reasons[position.symbol]) is not None]
     return sum(start_exit(desk, times, p, quotes.get(p.symbol), reason) for p, reason in due)
 
 
-def _started(tx: LedgerTransaction, position: Position) -> ExitReason | None:
-    event = tx.risk_event(exit_event_id(position.trade_id))
-    return ExitReason(event.data["reason"]) if event else None
+def started_exits(tx: LedgerTransaction, held: Sequence[Position]) -> dict[str, ExitReason]:
+    """Why the positions are being left, by trade id: an exit that was started goes on until the position is closed."""
+    trades = {exit_event_id(position.trade_id): position.trade_id for position in held}
+    return {trades[one.event_id]: ExitReason(one.data["reason"]) for one in tx.risk_events_named(tuple(trades))}
 
 
 def is_leaving(tx: LedgerTransaction, position: Position) -> bool:
-    """True once an exit was started: it goes on until the position is closed."""
-    return _started(tx, position) is not None
+    """True once an exit was started."""
+    return tx.risk_event(exit_event_id(position.trade_id)) is not None
 
 
 def start_exit(desk: Desk, times: SessionTimes, position: Position, quote: Quote | None, reason: ExitReason) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -17,6 +18,7 @@ from trading_pipeline.services.care.asking import (
     a_sell,
     ask_cancel,
     ask_replace,
+    by_symbol,
     is_external,
     its_target,
     orders_of,
@@ -25,11 +27,16 @@ from trading_pipeline.services.care.asking import (
     say_once,
     seconds_since,
 )
-from trading_pipeline.services.care.exits import free_at_venue, is_leaving, start_exit
+from trading_pipeline.services.care.exits import free_at_venue, is_leaving, start_exit, started_exits
+from trading_pipeline.services.care.partial_profit import KIND as PARTIAL
 from trading_pipeline.services.care.partial_profit import still_to_sell
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import digest
+from trading_pipeline.services.reductions import KIND as REDUCTION
 from trading_pipeline.services.reductions import pending_reduction, write_reduction
+
+PARTS = frozenset({PARTIAL, REDUCTION})
+"""Kinds of the events by which a part of a position is to be sold."""
 
 
 def guard_protection(desk: Desk, times: SessionTimes) -> int:
@@ -42,10 +49,31 @@ def guard_protection(desk: Desk, times: SessionTimes) -> int:
     with desk.ledger.read() as tx:
         held = {position.symbol: position for position in tx.positions(desk.account)}
         open_orders = tx.open_orders(desk.account)
+        planned = _planned(desk, tx, times, held.values())
+    orders = by_symbol(open_orders)
     done = sum([_end_partly_filled(desk, order) for order in open_orders if order.side is Side.BUY])
     for symbol in sorted({order.symbol for order in open_orders if order.side is Side.SELL} - set(held)):
-        done += _end_orphans(desk, [order for order in open_orders if order.symbol == symbol])
-    return done + sum(_guard(desk, times, position) for position in held.values())
+        done += _end_orphans(desk, orders[symbol])
+    return done + sum(_guard(desk, times, p, orders.get(p.symbol, []), planned) for p in held.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """What is to happen to positions, by trade id: those being left, and shares to be sold apart from their stops."""
+
+    leaving: frozenset[str]
+    parts: Mapping[str, Decimal]
+
+
+def _planned(desk: Desk, tx: LedgerTransaction, times: SessionTimes, held: Collection[Position]) -> _Planned:
+    """Parts are looked up only for trades of which the session has an event that asks for one."""
+    events = tx.risk_events(desk.account, times.session) if held else ()
+    named = {event.data["trade_id"] for event in events if event.kind in PARTS}
+    parts = {
+        p.trade_id: still_to_sell(desk, tx, times, p) + pending_reduction(desk, tx, times, p)
+        for p in held if p.trade_id in named
+    }  # fmt: skip
+    return _Planned(frozenset(started_exits(tx, tuple(held))), parts)
 
 
 def _end_partly_filled(desk: Desk, entry: Order) -> bool:
@@ -66,14 +94,11 @@ def _end_orphans(desk: Desk, orders: Sequence[Order]) -> int:
     return sum([ask_cancel(desk, order) for order in orders if order.status in SETTLED])
 
 
-def _guard(desk: Desk, times: SessionTimes, position: Position) -> int:
-    orders = orders_of(desk, position.symbol)
+def _guard(desk: Desk, times: SessionTimes, position: Position, orders: Sequence[Order], planned: _Planned) -> int:
     cover = cover_of(position.quantity, orders)
     if any(order.side is Side.BUY for order in orders):
         return _alarm_if_bare(desk, times, position, cover.bare)
-    with desk.ledger.read() as tx:
-        leaving, part = is_leaving(tx, position), still_to_sell(desk, tx, times, position)
-        part += pending_reduction(desk, tx, times, position)
+    leaving, part = position.trade_id in planned.leaving, planned.parts.get(position.trade_id, ZERO)
     wanted = max(cover.held - cover.leaving - part, ZERO)
     changes, missing = resizes(cover, wanted, may_grow=desk.broker.capabilities.replaces_quantity)
     done = sum(_resize(desk, change) for change in changes if not (leaving and _is_sale_by_target(change.exits)))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from trading_pipeline.domain.exits import trailing_stop
 from trading_pipeline.domain.market import Quote
 from trading_pipeline.domain.money import ZERO
-from trading_pipeline.domain.orders import Leg
+from trading_pipeline.domain.orders import Leg, Order
 from trading_pipeline.domain.positions import Position
 from trading_pipeline.domain.protection import SETTLED
-from trading_pipeline.services.care.asking import Quotes, ask_replace, orders_of
+from trading_pipeline.services.care.asking import Quotes, ask_replace, open_orders_by_symbol
 from trading_pipeline.services.desk import Desk
 
 
@@ -20,14 +20,15 @@ def trail_stops(desk: Desk, positions: Iterable[Position], before: Quotes, now: 
 
     The venue replaces each atomically: there is no moment without a stop.
     """
-    moved = 0
-    for position in positions:
-        pair = pair_of(position, before, now)
-        if pair is None:
-            continue
-        level = trailing_stop(position, pair, desk.rules.exits, entry_costs_per_share(position))
-        moved += 0 if level is None else _raise_stops(desk, position, level)
-    return moved
+    levels = {position.symbol: _level(desk, position, before, now) for position in positions}
+    rising = {symbol: level for symbol, level in levels.items() if level is not None}
+    orders = open_orders_by_symbol(desk) if rising else {}
+    return sum(_raise_stops(desk, orders.get(symbol, []), level) for symbol, level in rising.items())
+
+
+def _level(desk: Desk, position: Position, before: Quotes, now: Quotes) -> Decimal | None:
+    pair = pair_of(position, before, now)
+    return trailing_stop(position, pair, desk.rules.exits, entry_costs_per_share(position)) if pair else None
 
 
 def pair_of(position: Position, before: Quotes, now: Quotes) -> tuple[Quote, Quote] | None:
@@ -38,8 +39,8 @@ def pair_of(position: Position, before: Quotes, now: Quotes) -> tuple[Quote, Quo
     return first, second
 
 
-def _raise_stops(desk: Desk, position: Position, level: Decimal) -> int:
-    stops = [o for o in orders_of(desk, position.symbol) if o.leg is Leg.STOP and o.status in SETTLED]
+def _raise_stops(desk: Desk, orders: Sequence[Order], level: Decimal) -> int:
+    stops = [order for order in orders if order.leg is Leg.STOP and order.status in SETTLED]
     lower = [stop for stop in stops if stop.stop_price is None or stop.stop_price < level]
     return sum(ask_replace(desk, stop, stop_price=level) for stop in lower)
 
