@@ -48,7 +48,7 @@ from trading_pipeline.services.session_loop import Progress, SessionLoop
 from trading_pipeline.services.signals import record_session_signals, refresh_signals
 from trading_pipeline.settings import Settings, load_settings, resolve_home
 from trading_pipeline.venue.engine import SimulatedVenue
-from trading_pipeline.venue.rules import VenueRules, rules_from
+from trading_pipeline.venue.rules import rules_from
 
 VERSION = "0.1.0"
 SECTORS, EARNINGS = "sectors.csv", "earnings.csv"
@@ -161,12 +161,21 @@ class Workspace:
         InputError when the session is not over, is closed, or its bars stop early, and what the provider raises.
         """
         require_over(self.research, session)
-        with self.exclusive("trading"), self.leading() as lease, self.scratch_rooms() as scratch:
-            room = scratch(self.settings.execution.initial_cash_usd) if dry_run else self.room(lease)
-            with closing(room):
-                if dry_run:
-                    copy_research(self.ledger, room.ledger, session, self.provenance)
-                return run_execution(room.loop(session), replace(self.research, ledger=room.ledger), provider, at)
+        with self._dry_room(session) if dry_run else self._traded_room() as room:
+            return run_execution(room.loop(session), replace(self.research, ledger=room.ledger), provider, at)
+
+    @contextmanager
+    def _traded_room(self) -> Iterator[Room]:
+        """The account of this home while nobody else trades it."""
+        with self.exclusive("trading"), self.leading() as lease, closing(self.room(lease)) as room:
+            yield room
+
+    @contextmanager
+    def _dry_room(self, session: date) -> Iterator[Room]:
+        """A fresh account with the session's research; whoever trades in this home is not disturbed."""
+        with self.scratch_rooms() as scratch, closing(scratch(self.settings.execution.initial_cash_usd)) as room:
+            copy_research(self.ledger, room.ledger, session, self.provenance)
+            yield room
 
     def _look_for_signals(self, session: date, ledger: Ledger) -> None:
         """Put a stored session's external signals on record before it is traded."""
@@ -176,7 +185,7 @@ class Workspace:
 
     def room(self, lease: HeldLease | None = None) -> Room:
         """The simulated account of this home, on an accelerated clock."""
-        venue = SimulatedVenue(self.home / "venue.sqlite3", venue_rules(self.settings))
+        venue = SimulatedVenue(self.home / "venue.sqlite3", rules_from(self.settings))
         return Room(self, fenced(self.ledger, lease), venue, lease=lease)
 
     def leading(self) -> AbstractContextManager[HeldLease]:
@@ -196,7 +205,7 @@ class Workspace:
         clock = None if accelerated else self.clock
         with self.exclusive("trading"), self.leading() as lease, stop_signals() as stop_requested:
             venue = RemoteMarket(venue_url) if venue_url else SimulatedVenue(
-                self.home / "venue.sqlite3", venue_rules(self.settings)
+                self.home / "venue.sqlite3", rules_from(self.settings)
             )  # fmt: skip
             ledger = fenced(self.ledger, lease)
             with closing(Room(self, ledger, venue, clock=clock, lease=lease, venue_url=venue_url)) as room:
@@ -225,14 +234,13 @@ class Workspace:
         if not sessions:
             self.calendar.times(first)
         with self.exclusive("trading"), self.leading() as lease, self.scratch_rooms() as scratch:
-            account = self.settings.execution.account
             with closing(self.room(lease)) as room:
                 for session in sessions:
                     step = partial(on_step, session) if on_step else None
                     if not self._is_closed(session):
                         require_over(self.research, session)
                         self._look_for_signals(session, self.ledger)
-                    yield replay_session(room, scratch, account, session, step)
+                    yield replay_session(room, scratch, self.settings.execution.account, session, step)
 
     def _is_closed(self, session: date) -> bool:
         with self.ledger.read() as tx:
@@ -361,7 +369,7 @@ class ScratchRooms:
         self._made += 1
         settings = with_cash(self.workspace.settings, opening_cash_usd)
         ledger = SqlLedger.open(default_url(self.folder / str(self._made)))
-        venue = SimulatedVenue(None, venue_rules(settings))
+        venue = SimulatedVenue(None, rules_from(settings))
         return Room(self.workspace, ledger, venue, settings=settings, any_research=True)
 
 
@@ -369,11 +377,6 @@ def with_cash(settings: Settings, initial_cash_usd: Decimal) -> Settings:
     """The same settings with another opening cash (USD)."""
     execution = settings.execution.model_copy(update={"initial_cash_usd": initial_cash_usd})
     return settings.model_copy(update={"execution": execution})
-
-
-def venue_rules(settings: Settings) -> VenueRules:
-    """The simulated venue's rules as configured, for the configured account."""
-    return rules_from(settings)
 
 
 def open_workspace(

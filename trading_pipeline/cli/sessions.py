@@ -32,7 +32,9 @@ def run(
     venue_url: Annotated[
         str | None, typer.Option("--venue-url", help="A venue process (venue serve). Default: the one of this home")
     ] = None,
-    accelerated: Annotated[bool, typer.Option("--accelerated", help="On stored bars, without waiting; makes missing research first")] = False,
+    accelerated: Annotated[
+        bool, typer.Option("--accelerated", help="On stored bars, without waiting; makes missing research first")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run one session's loop in this process, to the close or until SIGTERM or Ctrl-C; stops stay at the venue."""
@@ -111,19 +113,29 @@ def _json(one: Replayed) -> dict[str, object]:
     record = one.record
     return {
         "session": record.session.isoformat(), "phase": record.phase.value, "verified": one.verified,
-        "decision_hash": record.decision_hash, "opening_equity_usd": str(record.opening_equity_usd),
+        "unverifiable": one.unverifiable, "decision_hash": record.decision_hash,
+        "opening_equity_usd": str(record.opening_equity_usd),
     }  # fmt: skip
+
+
+def _outcome(one: Replayed) -> str:
+    if one.unverifiable:
+        return "not verifiable"
+    return "verified: decides the same again" if one.verified else "traded"
 
 
 def _show(workspace: Workspace, done: Sequence[Replayed], *, dry_run: bool) -> None:
     account = workspace.settings.execution.account
     heading(f"{len(done)} sessions" + (" (dry run: nothing recorded)" if dry_run else ""))
     rows = [
-        (one.record.session, "verified: decides the same again" if one.verified else "traded",
+        (one.record.session, _outcome(one),
          one.record.decision_hash[:16], f"{one.record.opening_equity_usd:,.2f}")
         for one in done
     ]  # fmt: skip
     print_table(("session", "what", "decision log", "opening equity"), rows)
+    for one in done:
+        if one.unverifiable:
+            say(one.unverifiable)
     if dry_run:
         return
     with workspace.ledger.read() as tx:

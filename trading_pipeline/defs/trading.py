@@ -58,7 +58,7 @@ def replay_sessions(context: dg.OpExecutionContext, config: ReplayConfig, worksp
         context.log.info("session %s: decision log %s", session, replayed.record.decision_hash)
         if replayed.unverifiable:
             context.log.warning("%s", replayed.unverifiable)
-        if not replayed.verified:
+        elif not replayed.verified:
             report_session(context, opened, session)
 
 
