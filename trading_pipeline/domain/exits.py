@@ -27,7 +27,7 @@ class ExitRules(BaseModel):
 
     break_even_at_r: Decimal = Field(Decimal("1.5"), gt=0, description="from here the stop covers entry and costs")
     lock_at_r: Decimal = Field(Decimal("2.0"), gt=0, description="from here the stop is at entry + lock_r")
-    lock_r: Decimal = Field(Decimal("1.0"), gt=0)
+    lock_r: Decimal = Field(Decimal("1.0"), gt=0, description="R that the stop then keeps")
     ladder: bool = Field(False, description="beyond lock_at_r stay 1R behind each further full R")
     hold: Literal["intraday", "swing"] = Field("intraday", description="swing: positions may stay over night")
     flatten_before_close_minutes: int = Field(15, ge=1, le=120, description="before that session's own close")
@@ -35,13 +35,13 @@ class ExitRules(BaseModel):
     stalled_bars: int = Field(
         16, ge=0, le=1000, description="15-minute bars after which a swing that never reached stalled_r ends; 0: never"
     )
-    stalled_r: Decimal = Field(Decimal("1.0"), gt=0)
+    stalled_r: Decimal = Field(Decimal("1.0"), gt=0, description="R that a swing must have reached by then")
     momentum: bool = Field(False, description="leave when T1 StochRSI falls from overbought and the histogram falls")
     momentum_k_above: float = Field(80.0, gt=0, lt=100, description="overbought: K of T1 StochRSI was above")
     mid_band: bool = Field(False, description="leave when a T2 close falls back below its middle band")
     reversal: bool = Field(False, description="leave when the symbol drops off the watchlist past its bottom")
     partial_profit: bool = Field(False, description="sell a part at partial_profit_at_r; the stop keeps the rest")
-    partial_profit_at_r: Decimal = Field(Decimal("2.0"), gt=0)
+    partial_profit_at_r: Decimal = Field(Decimal("2.0"), gt=0, description="R from which a part is sold")
     partial_profit_fraction: Decimal = Field(Decimal("0.333333"), gt=0, lt=1, description="of the shares held")
     protect_after_seconds: int = Field(
         5, ge=1, le=60, description="longest that shares may be without a stop, or an entry partly filled"
