@@ -139,5 +139,9 @@ class LedgerConflict(LedgerError):
     """A row with the same identity and other content is already recorded."""
 
 
+class ContradictingReport(LedgerConflict):
+    """A venue says something else under an exec_id it has used before."""
+
+
 class ReplayDivergence(LedgerError):
     """A replay decided differently from what is on record."""

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from trading_pipeline.domain.orders import ExecType as E
 from trading_pipeline.domain.orders import ExecutionReport
 
+LARGEST_NUMBER = Decimal(10) ** 8
+"""Of shares, of USD per share, of USD: what is not below it is a broken message."""
 CORRECTIONS = frozenset({E.TRADE_CANCEL, E.TRADE_CORRECT})
 """What a venue says when a trade it reported was not so."""
 
@@ -35,6 +38,20 @@ def in_order(reports: Iterable[ExecutionReport]) -> tuple[ExecutionReport, ...]:
     for report in sorted(reports, key=_key):
         distinct.setdefault(report.exec_id, report)
     return tuple(distinct.values())
+
+
+def is_recordable(report: ExecutionReport) -> bool:
+    """True when its instant has a time zone and each number is finite, below the limit and of at most 8 decimals.
+
+    No venue means anything else by a report; shares it may tell of are found when both sides are compared.
+    """
+    optional = (report.limit_price, report.stop_price, report.quantity)
+    numbers = (report.last_qty, report.last_px, report.commission, *(one for one in optional if one is not None))
+    return report.occurred_at.tzinfo is not None and all(map(_is_recordable, numbers))
+
+
+def _is_recordable(number: Decimal) -> bool:
+    return number.is_finite() and abs(number) < LARGEST_NUMBER and number == round(number, 8)
 
 
 def is_traded(report: ExecutionReport) -> bool:

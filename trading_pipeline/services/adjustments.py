@@ -36,7 +36,7 @@ from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import digest
 from trading_pipeline.services.local_reports import settle_blocks
 from trading_pipeline.services.order_sync import apply_report
-from trading_pipeline.services.reconcile import ENDS, started
+from trading_pipeline.services.reconcile import ENDS, never_live, started
 from trading_pipeline.services.venue_sides import Look, look
 
 ADJUSTMENT = "adjustment"
@@ -221,8 +221,10 @@ def _plan_close(case: _Case) -> Adjustment:
         )
     exec_type = ENDS.get(view.status, ExecType.CANCELED) if view is not None else ExecType.CANCELED
     words = f"end {order.client_order_id} ({order.status}, {plain(order.leaves_qty)} open) as {exec_type.value}"
-    report = case.report(exec_type, order.client_order_id)
-    return Adjustment(words=words, found=case.found, request=case.request, reports=(report,))
+    legs = never_live(order, (one for one in case.seen.ours.orders if one.parent_id == order.client_order_id))
+    ended = [order, *legs] if order.leg is Leg.ENTRY else [order]
+    reports = tuple(case.report(exec_type, one.client_order_id, number) for number, one in enumerate(ended))
+    return Adjustment(words=words, found=case.found, request=case.request, reports=reports)
 
 
 def _plan_missing_fill(case: _Case) -> Adjustment:

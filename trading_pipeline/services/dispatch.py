@@ -180,6 +180,10 @@ def _send(desk: Desk, order: Order, *, is_first: bool) -> Dispatched:
     stopped = _barrier(desk, order)
     if stopped:
         return _not_sent(desk, order, stopped, is_first=is_first)
+    now = desk.clock.now()
+    if _has_expired(order, now):  # it had to wait for its turn
+        end_locally(desk, order, ExecType.EXPIRED, "expired before it was sent", now)
+        return EXPIRED
     if desk.lease is not None:
         desk.lease.require()
     return _cross(desk, order, request)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
-from trading_pipeline.domain.errors import OutcomeUnknown, PositionWouldCrossZero
-from trading_pipeline.domain.executions import CORRECTIONS
+from trading_pipeline.domain.errors import ContradictingReport, LedgerConflict, OutcomeUnknown, PositionWouldCrossZero
+from trading_pipeline.domain.executions import CORRECTIONS, is_recordable
 from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.order_states import Replay, illegal_message, overfill_message, replay
 from trading_pipeline.domain.orders import ExecType, ExecutionReport, Fill, Leg, Order, Side
@@ -26,6 +26,8 @@ EVENTS = {
     "is tried again with the next reports",
     "trade_corrected": "the venue took a fill back or corrected it; it is booked. Compare trading-pipeline positions "
     "with the venue",
+    "unusable_report": "the venue reports numbers or an instant nobody can use; it is passed over. If shares were "
+    "traded they show as a missing fill: trading-pipeline reconcile",
     "correction_waits": "the venue takes back or corrects a trade that it has not reported; it is kept until it does",
 }
 
@@ -78,8 +80,13 @@ def _note_silence(desk: Desk, session: date, message: str) -> None:
 
 def _apply_all(desk: Desk, tx: LedgerTransaction, session: date, reports: Sequence[ExecutionReport]) -> Synced:
     """Apply in order of occurrence, buys before sells; a sale that comes before its purchase waits for it."""
-    done = Synced(last_at=max(report.occurred_at for report in reports))
-    waiting = sorted(reports, key=lambda report: (report.occurred_at, _is_sale(tx, report)))
+    usable = [report for report in reports if is_recordable(report)]
+    for report in reports:
+        if not is_recordable(report):
+            _alarm_once(tx, _event(desk, session, replace(report, occurred_at=desk.clock.now()), "unusable_report"))
+    now = desk.clock.now()  # a report dated later must not hide those that come before its time
+    done = Synced(last_at=max((min(report.occurred_at, now) for report in usable), default=None))
+    waiting = sorted(usable, key=lambda report: (report.occurred_at, _is_sale(tx, report)))
     while waiting:
         early = []
         for report in waiting:
@@ -118,7 +125,11 @@ def _apply_new(desk: Desk, tx: LedgerTransaction, session: date, report: Executi
     if order is None:  # the event is its record: reports hang on orders
         _alarm_once(tx, _event(desk, session, report, "unknown_order"))
         return done
-    moved = apply_report(desk, tx, session, order, report)
+    try:
+        moved = apply_report(desk, tx, session, order, report)
+    except ContradictingReport as contradiction:
+        _alarm_once(tx, _event(desk, session, report, "contradicting_report", str(contradiction)))
+        return done
     if moved is None:
         return done
     return replace(done, reports=done.reports + 1, fills=done.fills + moved[0], closed=done.closed + moved[1])
@@ -133,16 +144,17 @@ def apply_report(
     nothing, but shares the venue says were traded are booked all the same: the position is what the venue has. An
     overfill leaves the order full, books every share, and is a CRITICAL risk event. broker: who says so, when it is not
     the desk's venue.
-    Raises PositionWouldCrossZero, having written nothing, when it sells what is not held (yet).
+    Having written nothing, raises PositionWouldCrossZero when it sells what is not held (yet), ContradictingReport when
+    its exec_id is on record with other content.
     """
     said_by, known = broker or desk.broker.name, tx.reports(order.client_order_id)
     if any(one.exec_id == report.exec_id for one in known):
-        tx.add_report(said_by, report)  # a conflict when it says something else now
+        _put_on_record(tx, said_by, report)
         return None
     said = [*known, report]
     new = _due(tx, said_by, session, order, said) if report.exec_type in TRADES else []
     booked = booking(desk, tx, order.symbol, new) if new else None
-    tx.add_report(said_by, report)
+    _put_on_record(tx, said_by, report)
     before, found = replay(order, known), replay(order, said)
     tx.save_order(found.order)
     for event in _events(desk, session, report, before, found, new):
@@ -150,6 +162,13 @@ def apply_report(
     if report.exec_type is ExecType.REPLACED:
         _follow_stop(desk, tx, found.order)
     return len(new), book(desk, tx, session, booked) if booked else 0
+
+
+def _put_on_record(tx: LedgerTransaction, broker: str, report: ExecutionReport) -> None:
+    try:
+        tx.add_report(broker, report)
+    except LedgerConflict as conflict:
+        raise ContradictingReport(f"{conflict} What was said first holds. Compare with the venue.") from conflict
 
 
 def _due(

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from trading_pipeline.domain.control import Block, BlockKind
 from trading_pipeline.domain.errors import MissingResultError, OutcomeUnknown
-from trading_pipeline.domain.orders import EXTERNAL, ExecType, OrdStatus
+from trading_pipeline.domain.orders import EXTERNAL, ExecType, Order, OrdStatus
 from trading_pipeline.domain.reconciliation import Break, BreakKind, Reconciliation, judged
 from trading_pipeline.domain.trading_session import RiskEvent, SessionRecord
 from trading_pipeline.ports import ClientIdScope, LedgerTransaction, VenueOrder
@@ -198,6 +198,13 @@ def _take_over_ends(desk: Desk, tx: LedgerTransaction, seen: Look, confirmed: Se
             continue
         text = "the venue says so when asked; its report was lost"
         report_locally(tx, order, ENDS[view.status], text, at, venue_order_id=view.venue_order_id)
+        for leg in never_live(order, tx.children(order.client_order_id)):
+            report_locally(tx, leg, ENDS[view.status], "its entry ended without a fill", at)
+
+
+def never_live(entry: Order, legs: Iterable[Order]) -> list[Order]:
+    """Legs that end with an entry of which nothing was filled, and which no report will ever name."""
+    return [leg for leg in legs if leg.status is OrdStatus.PENDING_NEW and not entry.cum_qty]
 
 
 def _strangers(passed: Reconciliation, seen: Look) -> list[VenueOrder]:

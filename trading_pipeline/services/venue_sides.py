@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from trading_pipeline.domain.comparison import compare
+from trading_pipeline.domain.errors import OutcomeUnknown
+from trading_pipeline.domain.executions import is_recordable
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.orders import ExecType, Order
 from trading_pipeline.domain.reconciliation import Break, BreakKind, OurSide, TheirSide
@@ -79,11 +81,23 @@ def _look(desk: Desk, record: SessionRecord, asked: Sequence[VenueOrder]) -> Loo
         orders=orders,
         positions=tuple(desk.broker.positions()),
         cash_usd=desk.broker.account().cash_usd,
-        executions=tuple(desk.broker.execution_reports(record.started_at)),
+        executions=tuple(filter(is_recordable, desk.broker.execution_reports(record.started_at))),
     )
+    _require_numbers(theirs)
     with desk.ledger.read() as tx:
         ours = _ours(desk, tx, record, theirs)
     return Look(compare(ours, theirs, desk.rules.reconcile), ours, theirs, orders)
+
+
+def _require_numbers(theirs: TheirSide) -> None:
+    """Raise OutcomeUnknown when the venue's figures cannot be compared: that is no answer, and no difference either."""
+    figures = [("cash", theirs.cash_usd)]
+    figures += [(f"shares of {held.symbol}", held.quantity) for held in theirs.positions]
+    figures += [(f"price of {held.symbol}", held.avg_px) for held in theirs.positions]
+    figures += [(order.client_order_id, n) for order in theirs.orders for n in (order.quantity, order.cum_qty)]
+    bad = [f"{name} {number}" for name, number in figures if not number.is_finite()]
+    if bad:
+        raise OutcomeUnknown(f"the venue's answer has {len(bad)} figures nobody can use (first: {bad[0]}); asked again")
 
 
 def _ours(desk: Desk, tx: LedgerTransaction, record: SessionRecord, theirs: TheirSide) -> OurSide:
