@@ -114,6 +114,16 @@ class ExecutionSettings(_Frozen):
         return self
 
     @model_validator(mode="after")
+    def _leverage_is_asked_for(self) -> ExecutionSettings:
+        for name in ("max_total_exposure_fraction", "buying_power_multiple"):
+            if getattr(self.risk, name) > 1 >= self.rebalance.capital_scaling:
+                raise ValueError(
+                    f"risk.{name} ({getattr(self.risk, name)}) is leverage, and rebalance.capital_scaling is "
+                    f"{self.rebalance.capital_scaling}: set it above 1 as well, or the limit to 1 or less"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _external_signals_have_a_source(self) -> ExecutionSettings:
         source = self.external_signals
         if self.signals == "external" and self.decider != "loop":

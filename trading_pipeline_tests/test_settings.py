@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from trading_pipeline.domain.errors import SettingsError
 from trading_pipeline.settings import SHIPPED_CONFIG, Settings, load_settings, resolve_home
+from trading_pipeline.venue.rules import rules_from
 
 
 def written(folder: Path, text: str, name: str = "mine.yaml") -> Path:
@@ -67,6 +68,27 @@ def test_the_digest_does_not_hang_on_how_a_number_is_written() -> None:
     written = ({"venue": {"participation_fraction": one}} for one in ("0.1", "0.10", 0.1, Decimal("1E-1")))
 
     assert len({Settings.model_validate(tree).digest() for tree in written}) == 1
+
+
+@pytest.mark.parametrize("limit", ["max_total_exposure_fraction", "buying_power_multiple"])
+def test_leverage_needs_a_capital_scaling_above_one(limit: str) -> None:
+    risk = {limit: "2.0"}
+
+    with pytest.raises(ValidationError, match=rf"risk.{limit} \(2.0\) is leverage, and rebalance.capital_scaling is 1"):
+        Settings.model_validate({"execution": {"risk": risk}})
+    scaled = Settings.model_validate({"execution": {"risk": risk, "rebalance": {"capital_scaling": "2.0"}}})
+    assert getattr(scaled.execution.risk, limit) == 2
+    with pytest.raises(ValidationError, match="less than or equal to 2"):
+        Settings.model_validate({"execution": {"risk": {limit: "2.1"}, "rebalance": {"capital_scaling": "2.0"}}})
+
+
+def test_the_venue_lends_what_the_limits_count_on_and_a_cash_account_borrows_nothing() -> None:
+    execution = {"risk": {"buying_power_multiple": "2.0"}, "rebalance": {"capital_scaling": "2.0"}}
+    assert rules_from(Settings.model_validate({"execution": execution})).buying_power_multiple == 2
+
+    execution["risk"]["account_type"] = "cash"
+    with pytest.raises(ValidationError, match="a cash account borrows nothing"):
+        Settings.model_validate({"execution": execution})
 
 
 def test_settings_cannot_be_changed_in_place() -> None:

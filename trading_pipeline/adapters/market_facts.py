@@ -7,6 +7,7 @@ used makes every fact unusable, which denies entries and leaves exits alone.
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -132,37 +133,41 @@ class StoredMarketFacts:
 
 @dataclass(frozen=True)
 class _SectorMap:
-    """Sector by symbol; `problem` tells why a named file cannot be used."""
+    """Sector by symbol; `problem` tells why a named file cannot be used, `digest` which content it had."""
 
     path: Path | None = None
     rows: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
     problem: str = ""
 
     @classmethod
     def read(cls, path: Path | None) -> _SectorMap:
         try:
-            return cls(path, read_sectors(path) if path else {})
+            return cls(path, read_sectors(path), _digest(path)) if path else cls()
         except DataFileError as error:
             return cls(path, problem=str(error))
 
     def source(self, symbol: str) -> str:
         if self.path is None:
             return "no sector map (execution.filters.sector_file)"
-        return f"sector map {self.path.name}" + ("" if symbol in self.rows else f": no row for {symbol}")
+        return f"sector map {self.path.name} ({self.digest})" + (
+            "" if symbol in self.rows else f": no row for {symbol}"
+        )
 
 
 @dataclass(frozen=True)
 class _EarningsCalendar:
-    """Dates by symbol, ascending; `problem` tells why a named file cannot be used."""
+    """Dates by symbol, ascending; `problem` tells why a named file cannot be used, `digest` which content it had."""
 
     path: Path | None = None
     rows: Mapping[str, Sequence[date]] = field(default_factory=dict)
+    digest: str = ""
     problem: str = ""
 
     @classmethod
     def read(cls, path: Path | None) -> _EarningsCalendar:
         try:
-            return cls(path, read_earnings(path) if path else {})
+            return cls(path, read_earnings(path), _digest(path)) if path else cls()
         except DataFileError as error:
             return cls(path, problem=str(error))
 
@@ -170,8 +175,13 @@ class _EarningsCalendar:
         if self.path is None:
             return "no earnings calendar (execution.filters.earnings_file)"
         last = max((days[-1] for days in self.rows.values()), default=None)
-        name = f"earnings calendar {self.path.name}, which reaches to {last}"
+        name = f"earnings calendar {self.path.name} ({self.digest}), which reaches to {last}"
         return name if is_found else f"{name}: no coming row for {symbol}"
+
+
+def _digest(path: Path) -> str:
+    """The beginning of the file's SHA-256: which content it was, for who looks it up later."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def read_sectors(path: Path) -> dict[str, str]:

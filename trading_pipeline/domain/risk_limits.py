@@ -20,7 +20,12 @@ class RiskLimits(BaseModel):
     max_position_risk_fraction: Decimal = Field(_D("0.05"), gt=0, le=1, description="loss at the stop, per position")
     max_position_notional_fraction: Decimal = Field(_D("0.10"), gt=0, le=1)
     max_order_notional_usd: Decimal = Field(_D(10_000), gt=0)
-    max_total_exposure_fraction: Decimal = Field(_D("0.80"), gt=0, le=1)
+    max_total_exposure_fraction: Decimal = Field(
+        _D("0.80"), gt=0, le=2, description="above 1 only with rebalance.capital_scaling above 1"
+    )
+    buying_power_multiple: Decimal = Field(
+        _D(1), ge=1, le=2, description="of equity; above 1 is borrowed: only with rebalance.capital_scaling above 1"
+    )
     buying_power_reserve_fraction: Decimal = Field(
         _D("0.20"), ge=0, lt=1, description="part of equity that stays free as buying power"
     )
@@ -64,6 +69,12 @@ class RiskLimits(BaseModel):
     hostile_regime: Literal["block", "scale"] = Field("block", description="scale: only the size multiplier acts")
     hostile_regime_score: float = Field(30.0, ge=0, le=100, description="below it the regime is hostile")
     only_a_plus_below_score: float = Field(40.0, ge=0, le=100)
+
+    @model_validator(mode="after")
+    def _only_margin_borrows(self) -> Self:
+        if self.account_type == "cash" and self.buying_power_multiple > 1:
+            raise ValueError(f"buying_power_multiple ({self.buying_power_multiple}): a cash account borrows nothing")
+        return self
 
     @model_validator(mode="after")
     def _limits_agree(self) -> Self:

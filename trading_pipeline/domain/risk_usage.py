@@ -42,8 +42,9 @@ def _amounts(book: RiskBook, limits: RiskLimits) -> Iterator[Usage]:
     risk = sum((open_risk_of(held) for held in book.exposures), ZERO)
     yield Usage("max_open_risk_fraction", equity * limits.max_open_risk_fraction, risk)
     yield Usage("max_total_exposure_fraction", equity * limits.max_total_exposure_fraction, value_of(book.exposures))
-    spendable = equity * (1 - limits.buying_power_reserve_fraction)
-    yield Usage("buying_power_reserve_fraction", spendable, equity - book.buying_power_usd)
+    power = equity * limits.buying_power_multiple
+    spendable = power - equity * limits.buying_power_reserve_fraction
+    yield Usage("buying_power_reserve_fraction", spendable, power - book.buying_power_usd)
     loss = book.prior_close_equity_usd + book.cash_flows_today_usd - equity
     blocks_at = book.prior_close_equity_usd * limits.daily_loss_fraction * limits.daily_loss_block_share
     yield Usage("daily_loss_fraction", blocks_at, max(ZERO, loss))

@@ -146,7 +146,7 @@ def read_book(
         equity_usd=holdings.equity_usd,
         prior_close_equity_usd=record.opening_equity_usd,
         cash_flows_today_usd=_flows(tx.cash_activities(desk.account, session=session)),
-        buying_power_usd=holdings.buying_power_usd,
+        buying_power_usd=holdings.buying_power_usd + (desk.rules.risk.buying_power_multiple - 1) * holdings.equity_usd,
         settled_cash_usd=holdings.settled_cash_usd,
         exposures=exposures(holdings, intents),
         orders_this_execution=sum(intent.snapshot_id == snapshot.snapshot_id for intent in intents),
@@ -207,7 +207,11 @@ def _regime(regime: RegimeSnapshot | None) -> dict[str, Any]:
 
 
 def _with_permissions(desk: Desk, tx: LedgerTransaction, book: RiskBook, session: date) -> RiskBook:
-    """Trading state, blocks and the newest reconciliation; an account never reconciled is its loop's business."""
+    """Trading state, blocks and the newest reconciliation.
+
+    An account that was never reconciled is not denied: a denial is for good, while the dispatcher holds every entry
+    until its loop's first pass, seconds later, is clean.
+    """
     state, passed = tx.trading_state(desk.account), tx.last_reconciliation(desk.account)
     differing = [one.symbol for one in passed.differing] if passed else []
     return replace(

@@ -19,6 +19,7 @@ from trading_pipeline.domain.orders import ExecutionReport, Fill, Leg, Order
 from trading_pipeline.domain.positions import Trade
 from trading_pipeline.domain.risk import Finding, RiskDecision
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
+from trading_pipeline.domain.targets import SOURCES
 from trading_pipeline.domain.trades import round_trip_id, whole_trades
 from trading_pipeline.domain.trading_session import Intent
 from trading_pipeline.ports import LedgerTransaction
@@ -27,6 +28,7 @@ from trading_pipeline.services.book import regime_at
 from trading_pipeline.services.booking import trade_rows
 from trading_pipeline.services.decision_log import Json, as_json
 from trading_pipeline.services.research_desk import ResearchDesk
+from trading_pipeline.services.signals import is_reproduced
 
 NEAREST = 3
 T = TypeVar("T")
@@ -37,8 +39,8 @@ class DecidedOn:
     """The trigger bars of the symbol that were known: how many, which, and their content.
 
     Bars in the units of the session; sha256 over `snapshots.content` of the rows. inputs: "unchanged" when the
-    snapshot's input hash is reproduced from the bars stored now, "changed since" when it is not, "not checked" when it
-    was not asked for.
+    snapshot's input hash is reproduced from the bars stored now (of target signals: from the set on record and its
+    daily bars), "changed since" when it is not, "not checked" when it was not asked for.
     """
 
     timeframe: str
@@ -172,6 +174,8 @@ def decided_on(desk: ResearchDesk, setup: Setup, snapshot: ScanSnapshot, *, repr
 
 
 def _inputs_now(desk: ResearchDesk, snapshot: ScanSnapshot) -> str:
+    if snapshot.source in SOURCES:
+        return "unchanged" if is_reproduced(desk, snapshot) else "changed since"
     known = snapshots.input_hashes(desk, snapshot.session, desk.instants(snapshot.session))
     return "unchanged" if known.get(pd.Timestamp(snapshot.as_of)) == snapshot.input_hash else "changed since"
 

@@ -26,7 +26,7 @@ from trading_pipeline.services.book import quote_or_none, read_book
 from trading_pipeline.services.care.asking import ask_cancel, is_external
 from trading_pipeline.services.care.exits import is_leaving
 from trading_pipeline.services.desk import Desk
-from trading_pipeline.services.entries import decide_plan, digest, refusal_event
+from trading_pipeline.services.entries import decide_plan, digest, refusal_event, with_quote
 from trading_pipeline.services.reductions import pending_reduction, reduce_position
 
 PLANNED, FINISHED = "rebalance_planned", "rebalance_finished"
@@ -272,8 +272,7 @@ def _decide(
     book = replace(book, orders_this_execution=len(execution.of(Move.SELL)))
     for target in execution.of(Move.BUY):
         have = sum((held.quantity for held in book.exposures if held.symbol == target.symbol), ZERO)
-        price, quoted_at = quote_or_none(dict(prices), target.symbol)
-        book = replace(book, quote=price, quoted_at=quoted_at)
+        book = with_quote(book, prices, target.symbol)
         book = _decide_one(desk, tx, setups[target.symbol], target.target - have, book)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -142,19 +142,38 @@ def daily_figures(desk: ResearchDesk, session: date, symbols: list[str]) -> dict
 def _snapshot(
     desk: ResearchDesk, session: date, instant: datetime, found: SignalSet, daily: Mapping[str, Daily]
 ) -> ScanSnapshot:
-    origin = desk.provenance
-    inputs = hashlib.sha256(f"{found.input_hash}|{sorted((s, d.close, d.atr) for s, d in daily.items())}".encode())
+    origin, inputs = desk.provenance, _input_hash(found.input_hash, daily)
     parts = (
         found.source, session.isoformat(), instant.isoformat(), origin.code_version, origin.config_hash,
-        inputs.hexdigest(),
+        inputs,
     )  # fmt: skip
     digest = hashlib.sha256("|".join(parts).encode()).hexdigest()
     return ScanSnapshot(
         snapshot_id=f"signals-{instant:%Y%m%dT%H%MZ}-{digest[:16]}", session=session, as_of=instant,
-        code_version=origin.code_version, config_hash=origin.config_hash, input_hash=inputs.hexdigest(),
+        code_version=origin.code_version, config_hash=origin.config_hash, input_hash=inputs,
         scored=len(found.strengths), selected=len(_selected(desk, found)), created_at=desk.clock.now(),
         run_id=origin.run_id, source=found.source,
     )  # fmt: skip
+
+
+def _input_hash(signals_hash: str, daily: Mapping[str, Daily]) -> str:
+    figures = sorted((symbol, one.close, one.atr) for symbol, one in daily.items())
+    return hashlib.sha256(f"{signals_hash}|{figures}".encode()).hexdigest()
+
+
+def is_reproduced(desk: ResearchDesk, snapshot: ScanSnapshot) -> bool:
+    """True when the set of signals on record and the daily bars stored now give the snapshot's input hash again.
+
+    The set's own hash is on record with it: its file or table may be gone, and is not asked.
+    """
+    with desk.ledger.read() as tx:
+        setups = tx.setups(snapshot.snapshot_id)
+    daily = daily_figures(desk, snapshot.session, sorted(setup.symbol for setup in setups))
+    return snapshot.input_hash in {_input_hash(one, daily) for one in _signals_hashes(setups)}
+
+
+def _signals_hashes(setups: Sequence[Setup]) -> set[str]:
+    return {str(setup.details["signals_hash"]) for setup in setups}
 
 
 def _selected(desk: ResearchDesk, found: SignalSet) -> set[str]:

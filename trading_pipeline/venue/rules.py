@@ -71,5 +71,6 @@ def rules_from(settings: Settings) -> VenueRules:
     return VenueRules(
         account=settings.execution.account,
         initial_cash_usd=settings.execution.initial_cash_usd,
+        buying_power_multiple=settings.execution.risk.buying_power_multiple,
         **settings.venue.model_dump(),
     )

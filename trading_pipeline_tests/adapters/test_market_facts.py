@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -49,6 +50,11 @@ def written(folder: Path, text: str, name: str = "facts.csv") -> Path:
     return path
 
 
+def digest_of(path: Path) -> str:
+    """The first twelve hex digits of the file's SHA-256, as `sha256sum` shows them."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
 def test_without_files_sector_and_earnings_are_unknown_and_say_which_setting_is_missing(bars: ParquetBarStore) -> None:
     found = of(bars)
 
@@ -61,7 +67,9 @@ def test_a_sector_is_read_in_any_case_and_a_missing_row_is_told(bars: ParquetBar
     path = written(tmp_path, "\ufeffsymbol,sector,industry\nspy , health CARE,Drugs\nSPY,Health Care,\n\n")
 
     assert of(bars, sector_file=path).sector == "Health Care"
-    assert of(bars, "QQQ", sector_file=path).sector_source == "sector map facts.csv: no row for QQQ"
+    assert (
+        of(bars, "QQQ", sector_file=path).sector_source == f"sector map facts.csv ({digest_of(path)}): no row for QQQ"
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,7 +109,7 @@ def test_earnings_are_counted_in_sessions_from_the_session_on(tmp_path: Path, da
     assert found["A"].sessions_to_earnings == ahead
     assert (found["B"].sessions_to_earnings or 0) > 60
     if ahead is None:
-        expected = "earnings calendar facts.csv, which reaches to 2025-12-01: no coming row for A"
+        expected = f"earnings calendar facts.csv ({digest_of(path)}), which reaches to 2025-12-01: no coming row for A"
         assert found["A"].earnings_source == expected
 
 

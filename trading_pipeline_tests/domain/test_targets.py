@@ -147,6 +147,47 @@ def test_ten_orders_at_most_and_sells_come_first() -> None:
     assert [t.symbol for t in found.values() if t.move is Move.BUY] == [f"B{n:02}" for n in range(6)]
 
 
+def test_the_risk_of_a_trade_is_capped_at_one_percent_of_equity_to_the_share() -> None:
+    target = only(a_signal(1.0, atr="5.00", price="20.00"))  # 1,000 USD at 10 USD a share; 10,000 USD would buy 500
+
+    assert (target.target, target.bound_by) == (dec(100), "max_trade_risk_fraction")
+
+
+def test_each_target_leaves_less_room_for_the_weaker_ones() -> None:
+    signals = [a_signal(1 - n / 100, symbol=f"S{n:02}", atr="0.50") for n in range(10)]  # 200 shares each: 10,000 USD
+
+    found = targets_of(*signals, other_usd=5_000)
+
+    bought = [int(found[f"S{n:02}"].target) for n in range(10)]
+    assert bought == [200] * 7 + [100, 0, 0]  # 80,000 USD less 5,000 in others
+
+
+def test_one_execution_sells_before_it_buys_and_no_more_than_its_limit() -> None:
+    sells = [a_signal(-0.5, symbol=f"S{n:02}", held=100) for n in range(9)]
+    buys = [a_signal(0.4, symbol=f"B{n}") for n in range(4)]
+
+    found = targets_of(*buys, *sells)
+
+    assert [t.symbol for t in found.values() if t.move is Move.BUY] == ["B0"]
+    assert sum(t.move is Move.SELL for t in found.values()) == 9
+    late = [t for t in found.values() if t.move is Move.SKIPPED]
+    assert [(t.symbol, t.change) for t in late] == [("B1", dec(0)), ("B2", dec(0)), ("B3", dec(0))]
+    assert all("max_orders_per_execution" in t.reason for t in late)
+
+
+def test_with_leverage_asked_for_twice_the_equity_is_bought() -> None:
+    limits = RiskLimits(
+        max_total_exposure_fraction=dec(2), buying_power_multiple=dec(2), max_position_notional_fraction=dec("0.25")
+    )
+    signals = [a_signal(0.5, symbol=f"S{n}", atr="0.50") for n in range(9)]  # 1,000 shares wanted, scaled 2,000
+
+    found = targets(signals, equity_usd=EQUITY, other_usd=dec(0), limits=limits, rules=RebalanceRules(
+        capital_scaling=dec(2)
+    ))  # fmt: skip
+
+    assert sum(target.target * 50 for target in found) == 2 * EQUITY
+
+
 strengths = st.floats(-1, 1, allow_nan=False)
 shares = st.integers(0, 3000)
 prices = st.integers(1, 90_000).map(lambda cents: Decimal(cents) / 100)

@@ -9,15 +9,18 @@ from decimal import Decimal
 
 import pytest
 
+from trading_pipeline.domain.market import Quote
 from trading_pipeline.domain.orders import Leg, OrdStatus, Side
+from trading_pipeline.domain.risk import Code
 from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.execution_summary import ExecutionSummary, summary_of
+from trading_pipeline.services.rebalance import advance
 from trading_pipeline_tests.builders import a_setup, dec
 from trading_pipeline_tests.fakes import Crashed, Fuse, FusedClock, FusedLedger, Wrapped, fused_broker
 from trading_pipeline_tests.services.guarded import Faults
-from trading_pipeline_tests.services.scripted import COSTLY, TIMES, Scene, Stage, flat_bars, minute
+from trading_pipeline_tests.services.scripted import COSTLY, FREE, TIMES, Scene, Stage, flat_bars, minute
 
 SYMBOLS = ("AAA", "BBB", "CCC", "XYZ")
 
@@ -242,6 +245,35 @@ def test_an_execution_killed_anywhere_and_resumed_ends_as_it_would_have(stage: S
     assert deaths > 3
     assert sorted(whole.shares()) == sorted(broken.shares())
     assert [o.client_order_id for o in whole.orders()] == [o.client_order_id for o in broken.orders()]
+
+
+def test_with_leverage_asked_for_more_than_the_equity_is_bought(stage: Stage) -> None:
+    limits = {
+        "max_open_risk_fraction": "0.2", "max_position_notional_fraction": "0.5", "max_order_notional_usd": 50_000,
+        "max_total_exposure_fraction": "2.0", "buying_power_multiple": "2.0",
+    }  # fmt: skip
+    risk = {**limits, "max_sector_exposure_fraction": None, "max_correlated_exposure_fraction": None}
+    lent = FREE.model_copy(update={"buying_power_multiple": dec(2)})
+    scene = a_scene(stage, venue=lent, risk=risk, rebalance={"capital_scaling": "2.0"})
+    signals(scene, dict.fromkeys(SYMBOLS, 0.5), atr=0.5)
+
+    until(scene, 40)
+
+    assert held(scene) == {"AAA": 1000, "BBB": 1000, "CCC": 1000, "XYZ": 600}  # 180,000 USD: 20,000 stay free
+    assert sum(held(scene).values()) * 50 > 100_000
+
+
+def test_a_purchase_across_a_wide_spread_is_denied(stage: Stage) -> None:
+    scene = a_scene(stage)
+    scene.start(scene.desk(at=15))
+    snapshot = signals(scene, {"AAA": 0.4})
+    wide = Quote("AAA", dec("50.00"), minute(15), bid=dec("49.50"), ask=dec("50.50"))
+
+    advance(scene.desk(at=15), snapshot, TIMES, lambda _symbols: {"AAA": wide})
+
+    with scene.ledger.read() as tx:
+        (decision,) = tx.decisions("A", TIMES.session)
+    assert Code.SPREAD in {finding.code for finding in decision.findings}
 
 
 def test_money_and_shares_are_conserved(stage: Stage) -> None:

@@ -18,6 +18,7 @@ from trading_pipeline.services.research_desk import ResearchDesk
 from trading_pipeline.services.signals import (
     GivenSignals,
     daily_figures,
+    is_reproduced,
     record_session_signals,
     record_signals,
     refresh_signals,
@@ -50,6 +51,20 @@ def research(market: TradedMarket, ledger: SqlLedger) -> ResearchDesk:
 
 def symbol_of(research: ResearchDesk, session: date) -> str:
     return str(research.view(session, Timeframe.DAY1)["symbol"].iloc[0])
+
+
+def test_a_set_on_record_is_reproduced_from_its_own_hash_and_the_daily_bars(
+    research: ResearchDesk, market: TradedMarket
+) -> None:
+    session = market.sessions[0]
+    at = research.calendar.times(session).opens_at + timedelta(minutes=15)
+    strengths = {symbol_of(research, session): 0.5, "NOSUCH": 0.3}
+
+    snapshot = record_signals(research, GivenSignals(strengths, 9), session, at)
+
+    assert is_reproduced(research, snapshot)
+    assert not is_reproduced(research, replace(snapshot, input_hash="0" * 64))
+    assert not is_reproduced(replace(research, bars=research.bars), replace(snapshot, session=market.sessions[-1]))
 
 
 def test_the_daily_atr_is_wilders_over_the_sessions_before(research: ResearchDesk, market: TradedMarket) -> None:
