@@ -110,7 +110,9 @@ def bare_driver(engine: Engine) -> Iterator[Callable[[list[list[Statement]]], No
         def send(transactions: list[list[Statement]]) -> None:
             for transaction in transactions:
                 for sql, parameters, is_many in transaction:
-                    (cursor.executemany if is_many and isinstance(parameters, list) else cursor.execute)(sql, parameters)
+                    (cursor.executemany if is_many and isinstance(parameters, list) else cursor.execute)(
+                        sql, parameters
+                    )
                     if cursor.description is not None:
                         cursor.fetchall()
                 driver.commit()

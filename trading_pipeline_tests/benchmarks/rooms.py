@@ -30,7 +30,7 @@ from trading_pipeline_tests.services.scripted import FREE, OPENS, TIMES, a_bar, 
 SHARES, ENTRY, STOP, TARGET = dec(10), dec("50.00"), dec("48.00"), dec("56.00")
 RICH = FREE.model_copy(update={"initial_cash_usd": dec(10_000_000)})
 WIDE: dict[str, Any] = {
-    "max_open_positions": 1000, "max_orders_per_day": 10_000, "max_orders_per_execution": 100,
+    "max_open_positions": 1000, "max_orders_per_day": 10_000,
     "max_open_risk_fraction": "1",
 }  # fmt: skip
 """Limits that let a busy day through: what is measured is the work, not its refusal."""
@@ -48,7 +48,7 @@ class InstantBroker:
     def __init__(self) -> None:
         self.taken = 0
 
-    def submit(self, request: AnyRequest) -> str:
+    def submit(self, _request: AnyRequest) -> str:
         self.taken += 1
         return f"v-{self.taken}"
 
@@ -99,7 +99,8 @@ def a_room(ledger: Ledger, broker: object, account: str, clock: ReplayClock) -> 
     counting = CountingBroker(cast("Broker", broker))
     desk = Desk(
         ledger=ledger, broker=cast("Broker", counting), clock=clock,
-        rules=rules(account=account, risk=WIDE, initial_cash_usd=RICH.initial_cash_usd), provenance=Provenance(code_version="1", config_hash="c"),
+        rules=rules(account=account, risk=WIDE, initial_cash_usd=RICH.initial_cash_usd),
+        provenance=Provenance(code_version="1", config_hash="c"),
         base_bar_minutes=5,
     )  # fmt: skip
     with ledger.transaction() as tx:

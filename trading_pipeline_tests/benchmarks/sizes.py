@@ -49,7 +49,7 @@ FULL = Sizes(
     sustained_s=10.0,
     block=50,
     watchlists=3,
-    decisions=150,
+    decisions=100,
     positions=500,
     cycles=100,
 )

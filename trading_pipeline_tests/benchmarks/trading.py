@@ -33,22 +33,25 @@ SETUPS = 10
 
 
 @contextmanager
-def databases(folder: Path) -> Iterator[dict[str, SqlLedger]]:
-    """An empty ledger on SQLite and one on a durable PostgreSQL server."""
+def databases(folder: Path, *sets: str) -> Iterator[tuple[dict[str, SqlLedger], ...]]:
+    """For each set of that name an empty ledger on SQLite and one on a durable PostgreSQL server."""
     shutil.rmtree(folder, ignore_errors=True)
     server = OwnServer(durable=True)
-    ledgers = {"sqlite": SqlLedger.open(default_url(folder)), "postgresql": SqlLedger.open(server.database())}
+    made = tuple(
+        {"sqlite": SqlLedger.open(default_url(folder / name)), "postgresql": SqlLedger.open(server.database())}
+        for name in sets
+    )
     try:
-        yield ledgers
+        yield made
     finally:
-        for ledger in ledgers.values():
+        for ledger in (ledger for one in made for ledger in one.values()):
             ledger.close()
         server.stop()
 
 
 def intents(sizes: Sizes, folder: Path, timings: Timings) -> None:
     """The submission protocol's three commits for one intent after the other, beside a driver's three commits."""
-    with databases(folder / "intents") as ledgers:
+    with databases(folder / "intents", "ours") as (ledgers,):
         for name, ledger in ledgers.items():
             load.prepare(ledger)
             numbers = count()
@@ -67,7 +70,7 @@ def intents(sizes: Sizes, folder: Path, timings: Timings) -> None:
 
 def submissions(sizes: Sizes, folder: Path, timings: Timings) -> None:
     """Watchlists decided and dispatched through the services, one account's day after the other."""
-    with databases(folder / "submissions") as ledgers:
+    with databases(folder / "submissions", "ours") as (ledgers,):
         for name, ledger in ledgers.items():
             rooms.with_regimes(ledger)
             listed = [watchlist(ledger, SETUPS, at=15 + n, first=n * SETUPS) for n in range(sizes.watchlists)]
@@ -102,7 +105,7 @@ def fresh(clock: ReplayClock, symbols: int, first: int = 0) -> dict[str, Quote]:
 
 def decision(sizes: Sizes, folder: Path, timings: Timings) -> None:
     """Deciding on a watchlist of 20 setups with 10 positions held and 99 orders on record: read, checked, committed."""
-    with databases(folder / "decision") as ledgers:
+    with databases(folder / "decision", "ours") as (ledgers,):
         for name, ledger in ledgers.items():
             rooms.with_regimes(ledger)
             snapshot = watchlist(ledger, 20, at=15)
@@ -119,7 +122,7 @@ def decision(sizes: Sizes, folder: Path, timings: Timings) -> None:
 
 def writes(sizes: Sizes, folder: Path, timings: Timings) -> None:
     """Rounds of the protocol's writes, and the driver alone sending the same statements with the same values."""
-    with databases(folder / "writes") as ledgers, databases(folder / "bare writes") as others:
+    with databases(folder / "writes", "ours", "bare") as (ledgers, others):
         for name, ledger in ledgers.items():
             load.prepare(ledger)
             load.prepare(others[name])

@@ -1,0 +1,170 @@
+"""What the benchmarks measured as lines of a table, each with its target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from trading_pipeline_tests.benchmarks.harness import Result
+from trading_pipeline_tests.benchmarks.sizes import Sizes
+from trading_pipeline_tests.benchmarks.stored import home_name
+
+NO_TARGET = "none yet"
+NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table. met None: there is no target."""
+
+    what: str
+    cpu_s: Sequence[float]
+    median_s: float
+    peak_mb: float
+    figure: str
+    target: str = NO_TARGET
+    met: bool | None = None
+
+    def cells(self, measured: str) -> tuple[str, ...]:
+        """The line's text by column."""
+        spread = f"{min(self.cpu_s):.3g} to {max(self.cpu_s):.3g}"
+        met = {None: "", True: "yes", False: "**no**"}[self.met]
+        first = (self.what, f"{self.median_s:.3g}", spread, f"{self.peak_mb:,.0f}", self.figure)
+        return (*first, self.target, met, measured)
+
+
+def rows_of(name: str, result: Result, sizes: Sizes) -> list[Row]:
+    """The lines of one benchmark."""
+    return ROWS[name](result, sizes)
+
+
+def _row(result: Result, name: str, what: str, figure: str, target: str = NO_TARGET, met: bool | None = None) -> Row:
+    return Row(what, result.cpu_s[name], result.median(name), result.peak_mb, figure, target, met)
+
+
+def _filled(fill: Result, sizes: Sizes) -> list[Row]:
+    name = home_name(sizes.scan_market)
+    bars, seconds = fill.counts[name], fill.median(name)
+    return [_row(fill, name, f"make and store {bars:,.0f} base bars", f"{bars / seconds:,.0f} bars/s")]
+
+
+def _scan(scan: Result, sizes: Sizes) -> list[Row]:
+    market, target = sizes.scan_market, "≤ 30 s for 1,000 symbols; ≤ 2 GB"
+    work = f"store → watchlist, {market.symbols:,} symbols × 3 timeframes × 60 sessions of 1h history, from 5min bars"
+    figure = f"{scan.counts['snapshots']:.0f} snapshots, {scan.counts['setups']:,.0f} setups"
+    return [
+        _row(scan, state, f"{work}, {note}", figure, target, scan.median(state) <= 30 and scan.peak_mb <= 2048)
+        for state, note in (("cold", "new process"), ("warm", "only the newest session changed"))
+    ]
+
+
+def _indicators(one: Result, _sizes: Sizes) -> list[Row]:
+    size = f"{one.counts['symbols']:,.0f} × {one.counts['bars']:,.0f} bars, 19 outputs"
+    against_talib = one.median("talib") / one.median("ours")
+    return [
+        _row(one, "talib", f"bare TA-Lib loop, {size}", "1×"),
+        _row(one, "ours", f"indicator pass, {size}", f"{against_talib:.2f}× TA-Lib", "≥ 1×", against_talib >= 1),
+    ]
+
+
+def _sabr20(two: Result, _sizes: Sizes) -> list[Row]:
+    ours_s = two.median("ours") / two.counts["candidates"]
+    oracle_s = two.median("oracle") / two.counts["oracle_candidates"]
+    return [
+        _row(two, "oracle", f"literal SABR20, {two.counts['oracle_candidates']:,.0f} candidates",
+             f"{oracle_s * 1e6:,.0f} µs a candidate"),
+        _row(two, "ours", f"vectorised SABR20, {two.counts['candidates']:,.0f} candidates, same numbers",
+             f"{ours_s * 1e6:,.1f} µs a candidate, {oracle_s / ours_s:,.0f}× literal", "≥ 100×",
+             oracle_s / ours_s >= 100),
+    ]  # fmt: skip
+
+
+def _replay(replay: Result, sizes: Sizes) -> list[Row]:
+    counts, seconds = replay.counts, replay.median("replay")
+    faster = counts["session_s"] / seconds
+    figure = (
+        f"{counts['steps'] / seconds:,.0f} steps/s, {faster:,.0f}× real time, "
+        f"{counts['ledger_rows']:.0f} ledger rows, {counts['fills']:.0f} fills"
+    )
+    market = sizes.demo_market
+    what = f"replay one session, {market.symbols} symbols, {market.timeframe} bars, full ledger"
+    return [_row(replay, "replay", what, figure, "≥ 50× real time", faster >= 50)]
+
+
+def _read(read: Result, sizes: Sizes) -> list[Row]:
+    symbols = sizes.read_market.symbols + 4  # and the index funds
+    work = f"view {sizes.read_sessions} sessions × {symbols} symbols of 1min bars as 15min, 1h, 4h and 1d"
+    figure = f"{read.counts['rows']:,.0f} rows"
+    return [_row(read, "cold", f"{work}, cold", figure), _row(read, "warm", f"{work}, again", figure)]
+
+
+def _intents(found: Result, _sizes: Sizes) -> list[Row]:
+    rows = []
+    for name, label in NAMES.items():
+        rate = found.counts["block"] * len(found.wall_s[name]) / sum(found.wall_s[name])
+        share = 1 / found.times(name, f"{name} bound")
+        target, met = ("≥ 80 % of the bound", share >= 0.8) if name == "sqlite" else ("≥ 500 a second", rate >= 500)
+        what = f"{found.counts['block']:.0f} intents on {label}, three commits each, {sum(found.wall_s[name]):.0f} s"
+        rows.append(_row(found, name, what, f"{rate:,.0f} intents/s, {share:.0%} of the bound", target, met))
+    return rows
+
+
+def _submissions(found: Result, _sizes: Sizes) -> list[Row]:
+    rows = []
+    for name, label in NAMES.items():
+        rate = found.counts["intents"] * len(found.wall_s[name]) / sum(found.wall_s[name])
+        what = f"{found.counts['intents']:.0f} intents decided and dispatched through the services on {label}"
+        rows.append(_row(found, name, what, f"{rate:,.0f} intents/s"))
+    return rows
+
+
+def _decision(found: Result, _sizes: Sizes) -> list[Row]:
+    work = f"decide on 20 setups ({found.counts['approved']:.0f} approved) with 10 positions and 99 orders on record"
+    return [_latency(found, name, 0.050, f"{work}, {label}") for name, label in NAMES.items()]
+
+
+def _writes(found: Result, _sizes: Sizes) -> list[Row]:
+    rows = []
+    for name, label in NAMES.items():
+        times = found.times(name, f"{name} driver")
+        what = f"{found.counts['block']:.0f} orders written and moved on {label}"
+        rows.append(_row(found, name, what, f"{times:.2f}× the bare driver", "≤ 1.3×", times <= 1.3))
+    return rows
+
+
+def _cycle(found: Result, _sizes: Sizes) -> list[Row]:
+    calls, what = found.counts["calls"], f"round of the session loop, {found.counts['positions']:.0f} open positions"
+    row = _latency(found, "cycle", 1.0, what)
+    figure, target = f"{row.figure}, at most {calls:.0f} venue calls", f"{row.target}, ≤ 10 calls"
+    return [_row(found, "cycle", what, figure, target, bool(row.met) and calls <= 10)]
+
+
+def _halt(found: Result, _sizes: Sizes) -> list[Row]:
+    return [
+        _latency(found, "halt", 0.5, "halt: state on record and 10 working entries asked to cancel"),
+        _latency(found, "alert", 0.05, "an alert on record"),
+        _latency(found, "acknowledged", 5.0, "watchlist of 10 to the last order's acknowledgement"),
+    ]
+
+
+def _latency(found: Result, name: str, most_s: float, what: str) -> Row:
+    """A line whose target is the p99 of elapsed time."""
+    p99, median = found.slowest(name), found.wall(name)
+    figure = f"p50 {median * 1000:,.1f} ms, p99 {p99 * 1000:,.1f} ms of {len(found.wall_s[name])}"
+    return _row(found, name, what, figure, f"p99 < {most_s * 1000:,.0f} ms", p99 < most_s)
+
+
+ROWS: Mapping[str, Callable[[Result, Sizes], list[Row]]] = {
+    "fill": _filled,
+    "scan": _scan,
+    "indicators": _indicators,
+    "sabr20": _sabr20,
+    "replay": _replay,
+    "read": _read,
+    "intents": _intents,
+    "submissions": _submissions,
+    "decision": _decision,
+    "writes": _writes,
+    "cycle": _cycle,
+    "halt": _halt,
+}
