@@ -1,57 +1,64 @@
-"""The ledger in plain dictionaries: what the SQL one must equal, and quick enough for a million steps of a machine."""
+"""The ledger in plain dictionaries: what the SQL one must equal, and quick enough for a million steps of a machine.
+
+Same answers, conflicts, audit entries and alerts; what only a database has (types, bounds, causes that must be on
+record) it does not check.
+"""
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
-from typing import Any, TypeVar
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
+from trading_pipeline.adapters import ledger_outbox as outbox
+from trading_pipeline.adapters import ledger_records as kinds
+from trading_pipeline.adapters.ledger_records import Kind
 from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingStateRecord
 from trading_pipeline.domain.corporate import CashActivity, Split
-from trading_pipeline.domain.errors import LeaseLost, LedgerConflict, LedgerError
-from trading_pipeline.domain.orders import TERMINAL, ExecutionReport, Fill, Order, OrdStatus
+from trading_pipeline.domain.errors import LeaseLost, LedgerConflict
 from trading_pipeline.domain.performance import DailyPerformance, EquityPoint
 from trading_pipeline.domain.positions import Position, Trade
 from trading_pipeline.domain.reconciliation import Reconciliation
-from trading_pipeline.domain.risk import RiskDecision
-from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
-from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
+from trading_pipeline.domain.trading_session import RiskEvent, SessionRecord
 from trading_pipeline.ports import Ledger
+from trading_pipeline_tests.memory_rows import GONE, INDEXES, TABLES, Journal, OrderRows, Rows
 
-T = TypeVar("T")
-Rows = dict[str, dict[Any, Any]]
-TABLES = (
-    "snapshots", "setups", "regimes", "plans", "decisions", "intents", "orders", "asked", "claims", "reports", "fills",
-    "positions", "trades", "equity", "daily", "risk_events", "cash", "splits", "leases", "states", "blocks", "audit",
-    "alerts", "reconciliations", "sessions",
-)  # fmt: skip
+
+def _real_now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass
 class MemoryLedger:
-    """Implements Ledger. A transaction's writes are laid over the rows, and merged into them when it commits."""
+    """Implements Ledger. What a transaction wrote is taken back when it does not commit. One thread."""
 
-    rows: Rows = field(default_factory=lambda: {name: {} for name in TABLES})
+    rows: Rows = field(default_factory=lambda: {name: {} for name in (*TABLES, *INDEXES)})
     lease: Lease | None = None
+    now: Callable[[], datetime] = _real_now
 
     @contextmanager
     def transaction(self) -> Iterator[MemoryTransaction]:
-        layers = {name: ChainMap({}, rows) for name, rows in self.rows.items()}
-        tx = MemoryTransaction(layers)
+        journal: Journal = []
+        tx = MemoryTransaction(self.rows, journal)
         self._require_lease(tx)
-        yield tx
-        for name, layer in layers.items():
-            self.rows[name].update(layer.maps[0])
+        try:
+            yield tx
+        except BaseException:
+            for table, key, before in reversed(journal):
+                if before is GONE:
+                    del table[key]
+                else:
+                    table[key] = before
+            raise
 
     @contextmanager
     def read(self) -> Iterator[MemoryTransaction]:
-        yield MemoryTransaction({name: ChainMap(rows) for name, rows in self.rows.items()})
+        yield MemoryTransaction(self.rows, None)
 
     def fenced(self, lease: Lease) -> Ledger:
-        return MemoryLedger(self.rows, lease)
+        return MemoryLedger(self.rows, lease, self.now)
 
     def _require_lease(self, tx: MemoryTransaction) -> None:
         if self.lease is None:
@@ -59,192 +66,60 @@ class MemoryLedger:
         held = tx.lease(self.lease.name)
         if held is None or (held.holder, held.token) != (self.lease.holder, self.lease.token):
             raise LeaseLost(f"{self.lease.holder} holds {self.lease.name} no more: {held} does")
+        if not held.is_live(self.now()):
+            raise LeaseLost(f"the lease {held.name} of {held.holder} expired at {held.expires_at:%H:%M:%S} UTC")
 
 
-class MemoryTransaction:
+class MemoryTransaction(OrderRows):
     """Implements LedgerTransaction over dictionaries, whose order is the order of recording."""
-
-    def __init__(self, rows: dict[str, ChainMap[Any, Any]]) -> None:
-        self._rows = rows
-
-    def _add(self, table: str, key: Any, row: Any) -> bool:
-        known = self._rows[table].get(key)
-        if known is None:
-            self._rows[table][key] = row
-            return True
-        if known != row:
-            raise LedgerConflict(f"{table} already has {key} with other content: {known} instead of {row}")
-        return False
-
-    def _find(self, table: str, wanted: Callable[[Any], bool] = lambda _: True) -> list[Any]:
-        layers = self._rows[table].maps
-        if len(layers) == 1 or not layers[0]:
-            return [row for row in layers[-1].values() if wanted(row)]
-        merged = {**layers[1], **layers[0]}
-        return [row for row in merged.values() if wanted(row)]
-
-    # scans
-
-    def add_snapshot(self, snapshot: ScanSnapshot, setups: Sequence[Setup]) -> bool:
-        for setup in setups:
-            self._add("setups", setup.setup_id, setup)
-        return self._add("snapshots", snapshot.snapshot_id, snapshot)
-
-    def add_regime(self, regime: RegimeSnapshot) -> bool:
-        return self._add("regimes", regime.regime_id, regime)
-
-    def snapshots(
-        self,
-        session: date,
-        *,
-        config_hash: str | None = None,
-        code_version: str | None = None,
-        source: str = "sabr20",
-    ) -> Sequence[ScanSnapshot]:
-        found = self._find("snapshots", lambda s: s.session == session and s.source == source)
-        return _newest_by_instant(found, config_hash, code_version)
-
-    def snapshot_by_id(self, snapshot_id: str) -> ScanSnapshot | None:
-        return self._rows["snapshots"].get(snapshot_id)
-
-    def setups(self, snapshot_id: str) -> Sequence[Setup]:
-        found = self._find("setups", lambda setup: setup.snapshot_id == snapshot_id)
-        return sorted(found, key=lambda setup: (setup.rank, setup.setup_id))
-
-    def setup(self, setup_id: str) -> Setup | None:
-        return self._rows["setups"].get(setup_id)
-
-    def regimes(
-        self, session: date, *, config_hash: str | None = None, code_version: str | None = None
-    ) -> Sequence[RegimeSnapshot]:
-        return _newest_by_instant(self._find("regimes", lambda r: r.session == session), config_hash, code_version)
-
-    # decisions
-
-    def add_plan(self, plan: TradePlan) -> bool:
-        return self._add("plans", plan.plan_id, plan)
-
-    def plan(self, plan_id: str) -> TradePlan | None:
-        return self._rows["plans"].get(plan_id)
-
-    def plans(self, account: str, session: date) -> Sequence[TradePlan]:
-        return self._find("plans", lambda p: (p.account, p.session) == (account, session))
-
-    def add_decision(self, decision: RiskDecision) -> bool:
-        return self._add("decisions", decision.decision_id, decision)
-
-    def decisions(self, account: str, session: date) -> Sequence[RiskDecision]:
-        plans = {plan.plan_id for plan in self.plans(account, session)}
-        return self._find("decisions", lambda d: d.plan_id in plans)
-
-    def add_intent(self, intent: Intent) -> bool:
-        for known in self._find("intents", lambda i: i.session == intent.session):
-            same = (known.account, known.strategy, known.snapshot_id, known.symbol)
-            if known.intent_id != intent.intent_id and same == (
-                intent.account, intent.strategy, intent.snapshot_id, intent.symbol
-            ):  # fmt: skip
-                raise LedgerConflict(f"{known.intent_id} already is the intent of {same}, not {intent.intent_id}")
-        return self._add("intents", intent.intent_id, intent)
-
-    def intent(self, intent_id: str) -> Intent | None:
-        return self._rows["intents"].get(intent_id)
-
-    def intents(self, account: str, session: date) -> Sequence[Intent]:
-        return self._find("intents", lambda i: (i.account, i.session) == (account, session))
-
-    # orders and executions
-
-    def add_order(self, order: Order) -> bool:
-        if not self._add("asked", order.client_order_id, _asked(order)):
-            return False
-        return self._add("orders", order.client_order_id, order)
-
-    def order(self, client_order_id: str) -> Order | None:
-        return self._rows["orders"].get(client_order_id)
-
-    def children(self, client_order_id: str) -> Sequence[Order]:
-        found = self._find("orders", lambda order: order.parent_id == client_order_id)
-        return sorted(found, key=lambda order: str(order.leg.value))
-
-    def save_order(self, order: Order) -> None:
-        if order.client_order_id not in self._rows["orders"]:
-            raise LedgerError(f"order {order.client_order_id} was never added to the ledger: add_order comes first.")
-        self._rows["orders"][order.client_order_id] = order
-
-    def claim_order(self, client_order_id: str, owner: str, fence: int) -> bool:
-        order = self.order(client_order_id)
-        if client_order_id in self._rows["claims"] or order is None or order.status is not OrdStatus.PENDING_NEW:
-            return False
-        self._rows["claims"][client_order_id] = (owner, fence)
-        return True
-
-    def unsent_orders(self, account: str) -> Sequence[Order]:
-        return self._orders(lambda o: o.account == account and o.status is OrdStatus.PENDING_NEW)
-
-    def open_orders(self, account: str) -> Sequence[Order]:
-        return self._orders(lambda o: o.account == account and o.status not in TERMINAL)
-
-    def orders(self, account: str, session: date) -> Sequence[Order]:
-        return self._orders(lambda o: (o.account, o.session) == (account, session))
-
-    def _orders(self, wanted: Callable[[Order], bool]) -> list[Order]:
-        return sorted(self._find("orders", wanted), key=lambda order: order.created_at)
-
-    def add_report(self, broker: str, report: ExecutionReport) -> bool:
-        return self._add("reports", (broker, report.exec_id), report)
-
-    def reports(self, client_order_id: str) -> Sequence[ExecutionReport]:
-        found = self._find("reports", lambda report: report.client_order_id == client_order_id)
-        return sorted(found, key=lambda report: report.occurred_at)
-
-    def add_fill(self, fill: Fill) -> bool:
-        return self._add("fills", (fill.broker, fill.exec_id), fill)
-
-    def fills(self, account: str, *, session: date | None = None, symbol: str | None = None) -> Sequence[Fill]:
-        found = self._find(
-            "fills",
-            lambda f: f.account == account and session in (None, f.session) and symbol in (None, f.symbol),
-        )
-        return sorted(found, key=lambda fill: fill.executed_at)
 
     # positions, trades, results
 
     def positions(self, account: str) -> Sequence[Position]:
-        found = self._find("positions", lambda p: p.account == account and p.quantity > 0)
+        held = [self._rows["positions"][name] for name in self._rows["open positions"].values() if name]
+        found = [position for position in held if position.account == account]
         return sorted(found, key=lambda position: (position.symbol, position.trade_id))
 
     def save_position(self, position: Position) -> None:
-        self._rows["positions"][position.trade_id] = position
+        place = (position.account, position.symbol)
+        other = self._rows["open positions"].get(place)
+        if position.quantity > 0 and other not in {None, position.trade_id}:
+            raise LedgerConflict(f"positions: another row has the same identity, {place} is open in {other}")
+        self._put("positions", position.trade_id, position)
+        if position.quantity > 0 or other == position.trade_id:
+            self._put("open positions", place, position.trade_id if position.quantity > 0 else None)
 
     def add_trade(self, trade: Trade) -> bool:
-        return self._add("trades", trade.trade_id, trade)
+        return self._add(kinds.TRADES, trade)
 
     def trades(self, account: str, first: date | None = None, last: date | None = None) -> Sequence[Trade]:
-        return sorted(self._between("trades", account, first, last), key=lambda t: (t.exit_at, t.entry_at))
+        return sorted(self._between(kinds.TRADES, account, first, last), key=lambda t: (t.exit_at, t.entry_at))
 
     def trade(self, trade_id: str) -> Trade | None:
-        return self._rows["trades"].get(trade_id)
+        return self._one(kinds.TRADES, trade_id)  # type: ignore[no-any-return]
 
     def add_equity_point(self, point: EquityPoint) -> bool:
-        return self._add("equity", (point.account, point.at), point)
+        return self._add(kinds.EQUITY, point, (point.account, point.at))
 
     def equity_points(self, account: str, first: date | None = None, last: date | None = None) -> Sequence[EquityPoint]:
-        return sorted(self._between("equity", account, first, last), key=lambda point: point.at)
+        return sorted(self._between(kinds.EQUITY, account, first, last), key=lambda point: point.at)
 
     def put_daily_performance(self, daily: DailyPerformance) -> bool:
         key = (daily.account, daily.session)
-        changed = self._rows["daily"].get(key) != daily
-        self._rows["daily"][key] = daily
-        return changed
+        known = self._one(kinds.DAILY, key)
+        if known is not None and replace(daily, computed_at=known.computed_at) == known:
+            return False
+        self._put(kinds.DAILY.table.name, key, daily)
+        return True
 
     def daily_performance(
         self, account: str, first: date | None = None, last: date | None = None
     ) -> Sequence[DailyPerformance]:
-        return sorted(self._between("daily", account, first, last), key=lambda daily: daily.session)
+        return sorted(self._between(kinds.DAILY, account, first, last), key=lambda daily: daily.session)
 
-    def _between(self, table: str, account: str, first: date | None, last: date | None) -> list[Any]:
+    def _between(self, kind: Kind[Any], account: str, first: date | None, last: date | None) -> list[Any]:
         return self._find(
-            table,
+            kind,
             lambda row: (
                 row.account == account
                 and (first is None or row.session >= first)
@@ -253,129 +128,133 @@ class MemoryTransaction:
         )
 
     def add_risk_event(self, event: RiskEvent) -> bool:
-        return self._add("risk_events", event.event_id, event)
+        if not self._add(kinds.RISK_EVENTS, event):
+            return False
+        self._append("events of", (event.account, event.session), event)
+        if event.severity in outbox.LOUD and event.event_id not in self._rows["alerts"]:
+            self._put("alerts", event.event_id, outbox._alert(event))
+        return True
 
     def risk_event(self, event_id: str) -> RiskEvent | None:
-        return self._rows["risk_events"].get(event_id)
+        return self._one(kinds.RISK_EVENTS, event_id)  # type: ignore[no-any-return]
+
+    def risk_events_named(self, event_ids: Sequence[str]) -> Sequence[RiskEvent]:
+        return [event for event_id in event_ids if (event := self.risk_event(event_id)) is not None]
 
     def risk_events(self, account: str, session: date) -> Sequence[RiskEvent]:
-        return self._find("risk_events", lambda e: (e.account, e.session) == (account, session))
+        return self._of("events of", (account, session))
 
     # what changes an account without an order
 
     def add_cash_activity(self, activity: CashActivity) -> bool:
-        return self._add("cash", (activity.broker, activity.activity_id), activity)
+        return self._add(kinds.CASH, activity, (activity.broker, activity.activity_id))
 
     def cash_activities(self, account: str, *, session: date | None = None) -> Sequence[CashActivity]:
-        found = self._find("cash", lambda a: a.account == account and session in (None, a.session))
+        found = self._find(kinds.CASH, lambda a: a.account == account and session in (None, a.session))
         return sorted(found, key=lambda activity: activity.occurred_at)
 
     def add_split(self, split: Split) -> bool:
-        return self._add("splits", (split.account, split.symbol, split.ex_date), split)
+        return self._add(kinds.SPLITS, split, (split.account, split.symbol, split.ex_date))
 
     def splits(self, account: str, *, symbol: str | None = None) -> Sequence[Split]:
-        found = self._find("splits", lambda s: s.account == account and symbol in (None, s.symbol))
+        found = self._find(kinds.SPLITS, lambda s: s.account == account and symbol in (None, s.symbol))
         return sorted(found, key=lambda split: split.effective_at)
 
     # who may act, and whether at all
 
     def lease(self, name: str) -> Lease | None:
-        return self._rows["leases"].get(name)
+        return self._one(kinds.LEASES, name)  # type: ignore[no-any-return]
 
     def take_lease(self, name: str, holder: str, now: datetime, seconds: int) -> Lease | None:
         held = self.lease(name)
         if held is not None and held.is_live(now):
             return self.renew_lease(held, now, seconds) if held.holder == holder else None
-        self._rows["leases"][name] = Lease(
+        taken = Lease(
             name=name, holder=holder, token=held.token + 1 if held else 1, acquired_at=now, heartbeat_at=now,
             expires_at=now + timedelta(seconds=seconds),
         )  # fmt: skip
-        return self.lease(name)
+        self._put(kinds.LEASES.table.name, name, taken)
+        self._tell(lambda: outbox.lease_entry("lease_taken", taken, now))
+        return taken
 
     def renew_lease(self, lease: Lease, now: datetime, seconds: int) -> Lease | None:
-        return self._change_lease(lease, now, now, now + timedelta(seconds=seconds))
+        if not self._change_lease(lease, now, heartbeat_at=now, expires_at=now + timedelta(seconds=seconds)):
+            return None
+        return replace(lease, heartbeat_at=now, expires_at=now + timedelta(seconds=seconds))
 
     def release_lease(self, lease: Lease, now: datetime) -> None:
-        self._change_lease(lease, now, lease.heartbeat_at, now)
+        if self._change_lease(lease, now, expires_at=now):
+            self._tell(lambda: outbox.lease_entry("lease_released", lease, now))
 
-    def _change_lease(self, lease: Lease, now: datetime, heartbeat_at: datetime, expires_at: datetime) -> Lease | None:
+    def _change_lease(self, lease: Lease, now: datetime, **times: Any) -> bool:
         held = self.lease(lease.name)
         if held is None or (held.holder, held.token) != (lease.holder, lease.token) or not held.is_live(now):
-            return None
-        self._rows["leases"][lease.name] = replace(held, heartbeat_at=heartbeat_at, expires_at=expires_at)
-        return self.lease(lease.name)
+            return False
+        self._put(kinds.LEASES.table.name, lease.name, replace(held, **times))
+        return True
 
     def trading_state(self, account: str) -> TradingStateRecord | None:
-        return self._rows["states"].get(account)
+        return self._one(kinds.STATES, account)  # type: ignore[no-any-return]
 
     def set_trading_state(self, record: TradingStateRecord) -> None:
-        self._rows["states"][record.account] = record
+        before = self.trading_state(record.account)
+        if before != record:
+            self._put(kinds.STATES.table.name, record.account, record)
+            self._tell(lambda: outbox.state_entry(before, record))
 
     def add_block(self, block: Block) -> bool:
-        return self._add("blocks", block.block_id, block)
+        return self._add(kinds.BLOCKS, block)
 
     def blocks(self, account: str, *, symbol: str | None = None) -> Sequence[Block]:
         found = self._find(
-            "blocks",
-            lambda b: b.account == account and b.cleared_at is None and (not symbol or b.symbol in ("", symbol)),
+            kinds.BLOCKS,
+            lambda b: b.account == account and b.cleared_at is None and (symbol is None or b.symbol in ("", symbol)),
         )
         return sorted(found, key=lambda block: block.since)
 
     def clear_block(self, block_id: str, at: datetime, by: str) -> bool:
-        block = self._rows["blocks"].get(block_id)
+        block = self._one(kinds.BLOCKS, block_id)
         if block is None or block.cleared_at is not None:
             return False
-        self._rows["blocks"][block_id] = replace(block, cleared_at=at, cleared_by=by)
+        cleared = replace(block, cleared_at=at, cleared_by=by)
+        self._put("blocks", block_id, cleared)
+        self._tell(lambda: outbox.cleared_entry(cleared, at, by))
         return True
 
     # told to others later, written now
 
     def add_audit(self, entry: AuditEntry) -> None:
-        self._rows["audit"][len(self._rows["audit"]) + 1] = entry
+        self._tell(lambda: entry)
 
     def audit_entries(self, *, after: int = 0, limit: int = 1000) -> Sequence[tuple[int, AuditEntry]]:
-        found = sorted((number, entry) for number, entry in self._rows["audit"].items() if number > after)
-        return found[:limit]
+        told = self._rows[kinds.AUDIT.table.name]
+        return [(number, told[number]()) for number in range(after + 1, min(len(told), after + limit) + 1)]
 
     def add_alert(self, alert: Alert) -> bool:
-        return self._add("alerts", alert.alert_id, alert)
+        return self._add(kinds.ALERTS, alert)
 
     def alerts(self, account: str, session: date | None = None) -> Sequence[Alert]:
-        return self._find("alerts", lambda a: a.account == account and session in (None, a.session))
+        return self._find(kinds.ALERTS, lambda a: a.account == account and session in (None, a.session))
 
     # reconciliation
 
     def add_reconciliation(self, passed: Reconciliation) -> bool:
-        return self._add("reconciliations", (passed.account, passed.at), passed)
+        return self._add(kinds.RECONCILIATIONS, passed, (passed.account, passed.at))
 
     def last_reconciliation(self, account: str) -> Reconciliation | None:
-        found = self._find("reconciliations", lambda r: r.account == account)
-        return max(found, key=lambda passed: passed.at, default=None)
+        newest = reversed(self._rows[kinds.RECONCILIATIONS.table.name].values())
+        return max((r for r in newest if r.account == account), key=lambda passed: passed.at, default=None)
 
     # sessions
 
     def session_record(self, account: str, session: date) -> SessionRecord | None:
-        return self._rows["sessions"].get((account, session))
+        return self._one(kinds.SESSIONS, (account, session))  # type: ignore[no-any-return]
 
     def save_session_record(self, record: SessionRecord) -> None:
-        self._rows["sessions"][(record.account, record.session)] = record
+        self._put(kinds.SESSIONS.table.name, (record.account, record.session), record)
 
     def session_records(self, account: str) -> Sequence[SessionRecord]:
-        return sorted(self._find("sessions", lambda r: r.account == account), key=lambda record: record.session)
+        return sorted(self._find(kinds.SESSIONS, lambda r: r.account == account), key=lambda record: record.session)
 
     def row_counts(self) -> dict[str, int]:
-        return {name: len(rows) for name, rows in self._rows.items()}
-
-
-def _newest_by_instant(found: Sequence[Any], config_hash: str | None, code_version: str | None) -> list[Any]:
-    made_so = [
-        one for one in found if config_hash in (None, one.config_hash) and code_version in (None, one.code_version)
-    ]
-    return list({one.as_of: one for one in sorted(made_so, key=lambda one: one.as_of)}.values())
-
-
-def _asked(order: Order) -> tuple[Any, ...]:
-    return (
-        order.symbol, order.side, order.order_type, order.quantity, order.leg, order.time_in_force, order.limit_price,
-        order.stop_price, order.trail_amount, order.parent_id, order.intent_id,
-    )  # fmt: skip
+        return {name: len(self._rows[name]) for name in sorted(TABLES)}
