@@ -52,6 +52,14 @@ class Desk:
         """Regimes of the session made by the desk's own code and configuration, ascending by as_of."""
         return regimes_of(None if self.any_research else self.provenance, tx, session)
 
+    def require_lead(self) -> None:
+        """Return when this process certainly leads, or nobody needs to; right before anything is asked of the venue.
+
+        Raises LeaseLost: another process may lead, and a change of ours could undo its own.
+        """
+        if self.lease is not None:
+            self.lease.require()
+
     @property
     def account(self) -> str:
         """Account the desk trades."""

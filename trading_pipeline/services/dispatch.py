@@ -63,8 +63,7 @@ def dispatch_due(desk: Desk, *, sells_only: bool = False) -> Dispatched:
     sent under the same id only when it never arrived and has not outlived its time. Buys stay when `sells_only`.
     Raises LeaseLost, having sent nothing more, once this process no longer leads.
     """
-    if desk.lease is not None:
-        desk.lease.require()
+    desk.require_lead()
     due = _due(desk)
     outcome = NOTHING
     for order in [order for order in due if not grows_exposure(order)]:
@@ -184,8 +183,7 @@ def _send(desk: Desk, order: Order, *, is_first: bool) -> Dispatched:
     if _has_expired(order, now):  # it had to wait for its turn
         end_locally(desk, order, ExecType.EXPIRED, "expired before it was sent", now)
         return EXPIRED
-    if desk.lease is not None:
-        desk.lease.require()
+    desk.require_lead()
     return _cross(desk, order, request)
 
 

@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ import pytest
 from trading_pipeline.adapters.ledger import SqlLedger
 from trading_pipeline.domain.control import Block, BlockKind, TradingState
 from trading_pipeline.domain.errors import LeaseLost, OutcomeUnknown
-from trading_pipeline.domain.orders import Leg, OrdStatus, Side
+from trading_pipeline.domain.orders import Leg, Order, OrdStatus, Side
 from trading_pipeline.ports import ClientIdScope, VenueOrder
 from trading_pipeline.services.border import Border
+from trading_pipeline.services.care.asking import ask_cancel, ask_replace
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.dispatch import Dispatched, dispatch_due
 from trading_pipeline.services.entries import decide_on_snapshot
@@ -197,6 +199,22 @@ def test_a_leader_whose_lease_ran_out_sends_nothing_and_its_follower_does(scene:
     assert broker.sent == []
 
     assert dispatch_due(scene.desk(at=15)) == Dispatched(sent=1)
+
+
+@pytest.mark.parametrize("ask", [ask_cancel, partial(ask_replace, limit_price=dec("49.00"))])
+def test_a_leader_whose_lease_ran_out_changes_nothing_at_the_venue(
+    scene: Scene, ask: Callable[[Desk, Order], bool]
+) -> None:
+    def lost(_: int) -> None:
+        raise LeaseLost("over")
+
+    dispatch_due(scene.desk(at=15))
+    before = scene.venue.open_orders()
+
+    with pytest.raises(LeaseLost):
+        ask(scene.desk(at=16, lease=LeaseThat(lost)), scene.order())
+
+    assert scene.venue.open_orders() == before
 
 
 # doubts

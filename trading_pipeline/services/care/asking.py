@@ -79,7 +79,11 @@ def ask_replace(
     limit_price: Decimal | None = None,
     quantity: Decimal | None = None,
 ) -> bool:
-    """Ask the venue to change an order. False when it would not or did not answer: the next step asks again."""
+    """Ask the venue to change an order. False when it would not or did not answer: the next step asks again.
+
+    Raises LeaseLost, having asked nothing, once this process no longer leads.
+    """
+    desk.require_lead()
     try:
         desk.broker.replace(order.client_order_id, stop_price=stop_price, limit_price=limit_price, quantity=quantity)
     except (OrderRefused, OutcomeUnknown) as error:
@@ -89,7 +93,11 @@ def ask_replace(
 
 
 def ask_cancel(desk: Desk, order: Order) -> bool:
-    """Ask the venue to cancel. False when it would not or did not answer: the next step asks again."""
+    """Ask the venue to cancel. False when it would not or did not answer: the next step asks again.
+
+    Raises LeaseLost, having asked nothing, once this process no longer leads.
+    """
+    desk.require_lead()
     try:
         desk.broker.cancel(order.client_order_id)
     except (OrderRefused, OutcomeUnknown) as error:
