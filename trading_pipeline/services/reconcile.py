@@ -1,7 +1,8 @@
 """Comparing our record with the venue's, and what a difference leads to: an alarm, and a lock on its symbol.
 
 A lock clears itself when its break clears. No pass invents anything: orders found at the venue are adopted with the
-fills the venue reports, and an end the venue confirms is taken over; everything else is for a person to adjust.
+fills the venue reports, an end the venue confirms is taken over, and an entry of ours that works there after its end
+here is cancelled; everything else is for a person to adjust.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from itertools import groupby
 
 from trading_pipeline.domain.control import Block, BlockKind
 from trading_pipeline.domain.errors import MissingResultError, OutcomeUnknown
-from trading_pipeline.domain.orders import EXTERNAL, ExecType, Order, OrdStatus
+from trading_pipeline.domain.orders import EXTERNAL, TERMINAL, ExecType, Order, OrdStatus
 from trading_pipeline.domain.reconciliation import Break, BreakKind, Reconciliation, judged
+from trading_pipeline.domain.submission import grows_exposure
 from trading_pipeline.domain.trading_session import RiskEvent, SessionRecord
 from trading_pipeline.ports import ClientIdScope, LedgerTransaction, VenueOrder
 from trading_pipeline.services.adoption import adopt_orders
+from trading_pipeline.services.care.asking import ask_cancel
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import digest
 from trading_pipeline.services.local_reports import report_locally, settle_blocks
@@ -78,6 +81,7 @@ def reconcile(desk: Desk, session: date, *, importing: bool = True) -> Reconcili
         seen = look(desk, record)
         passed = _settle(desk, record, seen)
         adopt_orders(desk, record, _strangers(passed, seen))
+        _withdraw(desk, passed, seen)
     except OutcomeUnknown:
         return None
     return passed
@@ -205,6 +209,16 @@ def _take_over_ends(desk: Desk, tx: LedgerTransaction, seen: Look, confirmed: Se
 def never_live(entry: Order, legs: Iterable[Order]) -> list[Order]:
     """Legs that end with an entry of which nothing was filled, and which no report will ever name."""
     return [leg for leg in legs if leg.status is OrdStatus.PENDING_NEW and not entry.cum_qty]
+
+
+def _withdraw(desk: Desk, passed: Reconciliation, seen: Look) -> None:
+    """Cancel entries of ours that work at the venue though they have ended here: a request that arrived too late."""
+    differing = {one.subject for one in passed.breaks if one.kind is BreakKind.STATE_DIFFERS}
+    working = {view.client_order_id for view in seen.orders if view.status not in TERMINAL}
+    for order in seen.ours.orders:
+        is_over = grows_exposure(order) and not order.is_open and order.strategy != EXTERNAL
+        if is_over and order.client_order_id in differing & working:
+            ask_cancel(desk, order)
 
 
 def _strangers(passed: Reconciliation, seen: Look) -> list[VenueOrder]:

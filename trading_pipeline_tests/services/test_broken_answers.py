@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from trading_pipeline.domain.errors import OutcomeUnknown
 from trading_pipeline.domain.orders import ExecType, ExecutionReport, Leg, OrdStatus
 from trading_pipeline.ports import VenueAccount
 from trading_pipeline.services.adjustments import Fix, FixRequest, book_fix, plan_fix
@@ -152,6 +153,32 @@ def test_an_entry_that_outlives_its_time_while_it_waits_for_its_turn_never_leave
     assert desk.clock.now() > minute(30)
     assert len(broker.sent) == len(losses)
     assert set(scene.statuses().values()) == {OrdStatus.EXPIRED}
+
+
+def test_an_entry_that_arrives_after_its_time_is_cancelled(stage: Stage) -> None:
+    scene, desk = decided(stage)
+    on_its_way: list[Callable[[], object]] = []
+
+    def slow(name: str, call: Callable[[], object]) -> object:
+        if name != "submit":
+            return call()
+        on_its_way.append(call)
+        raise OutcomeUnknown("no answer within 10 s")
+
+    desk = replace(desk, broker=Wrapped(desk.broker, slow))
+    dispatch_due(desk)
+    desk.clock.sleep_until(minute(30))
+    dispatch_due(desk)
+    assert scene.order().status is OrdStatus.EXPIRED
+
+    on_its_way[0]()
+    for _ in range(3):
+        desk.clock.sleep_until(desk.clock.now() + timedelta(seconds=10))
+        passed = reconcile(desk, TIMES.session)
+
+    assert desk.broker.open_orders() == ()
+    assert passed is not None
+    assert passed.is_clean
 
 
 def only_trades(desk: Desk) -> Desk:
