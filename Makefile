@@ -19,8 +19,12 @@ demo: install  ## build a synthetic market, trade five sessions of it through Da
 test: install-dev  ## run the tests
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-soak: install-dev  ## run the long tests: crashes at every point, many rounds, many steps
-	@$(BIN)/pytest -n $(WORKERS) --dist worksteal -m soak $(ARGS)
+soak: install-dev  ## run the long tests: shuffles, crashes at every kind of point, a million steps of the machine
+	@SOAK=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal -m soak $(ARGS)
+	@SOAK=1 $(BIN)/pytest trading_pipeline_tests/domain/test_order_permutations.py
+	@$(BIN)/python -m trading_pipeline_tests.crash --workers $(WORKERS)
+	@$(BIN)/python -m trading_pipeline_tests.machine --workers $(WORKERS) --steps 1000000
+	@$(BIN)/python -m trading_pipeline_tests.machine --workers $(WORKERS) --steps 10000 --ledger sqlite
 
 check: install-dev  ## lint, format, types, layers
 	@$(BIN)/ruff check .

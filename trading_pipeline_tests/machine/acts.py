@@ -223,6 +223,7 @@ def watchlist(world: World, chosen: int, stop: int, target: int, at_once: int) -
 
     def decide(record: SessionRecord) -> None:
         desk = world.loop.desk
+        world.loop.cycle.look(record)
         decide_on_snapshot(desk, snapshot, world.times, world.tape.quotes(world.times, world.clock.now(), SYMBOLS))
         world.loop.cycle.dispatch(record)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -18,17 +17,14 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from rich.console import Console
 
-from trading_pipeline_tests.machine.__main__ import ledgers, run
+from trading_pipeline_tests.machine.__main__ import ledgers
 from trading_pipeline_tests.machine.acts import ACTS, Act
 from trading_pipeline_tests.machine.bugs import BUGS, Break
 from trading_pipeline_tests.machine.drive import a_world, play_all, play_world, replay
 from trading_pipeline_tests.machine.peace import settle
-from trading_pipeline_tests.machine.tally import missing
 from trading_pipeline_tests.memory_ledger import MemoryLedger
 
-SOAK = bool(os.environ.get("SOAK"))
 SEED = 20_250_609
 
 
@@ -118,21 +114,6 @@ def test_both_ledgers_play_one_world_alike() -> None:
         real = play_world(SEED + 1, make_ledger, 50)
     assert real.failure is None, real.failure.message
     assert real.what == play_world(SEED + 1, MemoryLedger, 50).what
-
-
-@pytest.mark.soak
-def test_a_million_steps() -> None:
-    played = run(1_000_000, SEED, "memory", int(os.environ.get("WORKERS", "2")), Console())
-
-    assert played.failure is None, f"world {played.failure.seed}: {played.failure.message}"
-    assert played.steps >= 1_000_000
-    assert missing(played.what) == []
-
-
-@pytest.mark.soak
-def test_ten_thousand_steps_on_the_real_ledger() -> None:
-    played = run(10_000, SEED, "sqlite", 2, Console())
-    assert played.failure is None, f"world {played.failure.seed}: {played.failure.message}"
 
 
 @pytest.mark.soak
