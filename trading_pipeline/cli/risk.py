@@ -28,6 +28,7 @@ app = typer.Typer(
     add_completion=False,
 )
 CENT = Decimal("0.01")
+MOST_SHARES = 1_000_000_000
 
 
 @app.command()
@@ -124,7 +125,7 @@ def what_if(
     stop: Annotated[str, typer.Argument(help="Stop, USD per share, below the entry")],
     target: Annotated[str, typer.Argument(help="Target, USD per share, above the entry")],
     shares: Annotated[
-        int | None, typer.Option(help="Shares to order. Default: what the risk per trade buys", min=1)
+        int | None, typer.Option(help="Shares to order. Default: what the risk per trade buys", min=1, max=MOST_SHARES)
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

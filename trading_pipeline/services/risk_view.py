@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from trading_pipeline.domain.errors import InputError, MissingResultError, UnknownSymbolError
 from trading_pipeline.domain.market import Quote, SessionTimes
-from trading_pipeline.domain.money import ZERO, tick_size
+from trading_pipeline.domain.money import LARGEST_PRICE, ZERO, tick_size
 from trading_pipeline.domain.risk import Finding, RiskBook, RiskDecision, decide, each_check
 from trading_pipeline.domain.setups import ScanSnapshot, Setup, TradePlan
 from trading_pipeline.domain.sizing import shares_for_risk
@@ -86,6 +86,8 @@ def _checked(prices: Mapping[str, Decimal | None]) -> tuple[Decimal, Decimal, De
             continue
         if not price.is_finite() or price <= 0:
             raise InputError(f"{name} {price} is no price: write a number above zero, in USD per share")
+        if price >= LARGEST_PRICE:
+            raise InputError(f"{name} {price} is no price: it must be below {LARGEST_PRICE:,.0f} USD per share")
         if price % tick_size(price):
             raise InputError(f"{name} {price} is not on the tick of {tick_size(price)} USD: no exchange takes it")
     entry, stop, target = prices["entry"], prices["stop"], prices["target"]

@@ -141,6 +141,8 @@ def test_what_if_writes_nothing(home: Home) -> None:
         (("50", "0", "56"), "stop 0 is no price"),
         (("50", "48", "Infinity"), "target Infinity is no price"),
         (("fifty", "48", "56"), "entry 'fifty' is no price: write it as 12.34"),
+        (("1e400", "48", "56"), "entry 1E+400 is no price: it must be below 1,000,000,000 USD"),
+        (("50", "48", "1e30"), "target 1E+30 is no price: it must be below"),
         (("50.001", "48", "56"), "entry 50.001 is not on the tick of 0.01 USD"),
         (("50", "50", "56"), "stop 50 must be below entry 50"),
         (("50", "48", "49"), "target 49 must be above entry 50"),
@@ -148,6 +150,12 @@ def test_what_if_writes_nothing(home: Home) -> None:
 )
 def test_what_if_refuses_prices_that_no_plan_could_have(home: Home, prices: tuple[str, ...], words: str) -> None:
     assert words in refused("risk", "what-if", home.other, *prices, home=home.path)
+
+
+def test_what_if_refuses_more_shares_than_there_can_be(home: Home) -> None:
+    said = run("risk", "what-if", home.other, *home.levels(), "--shares", 10**26, home=home.path)
+
+    assert (said.code, "less than or equal to 1000000000" in said.err) == (2, True)
 
 
 def test_what_if_of_an_unknown_symbol_says_what_to_do(home: Home) -> None:
