@@ -12,7 +12,9 @@ from trading_pipeline.cli.context import LATEST, JsonOption, chosen_session, wor
 from trading_pipeline.cli.output import print_json, print_table, say
 from trading_pipeline.cli.sessions import require_bars, research_missing
 from trading_pipeline.cli.show import parse_instant
+from trading_pipeline.domain.errors import InputError
 from trading_pipeline.domain.money import plain
+from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.services.decision_log import as_json as json_of
 from trading_pipeline.services.execution_summary import ExecutionRow, ExecutionSummary
 from trading_pipeline.services.executions import tell_running_session
@@ -40,9 +42,9 @@ def execute(
     day = chosen_session(workspace, session)
     provider = workspace.signals_in(signals)
     if not dry_run and _is_running(workspace, day):
-        told = tell_running_session(workspace.research, provider, day)
-        say(f"{told.scored} signals are on record as {told.snapshot_id}; the session's loop executes them next.")
-        say(f"Next: trading-pipeline orders --session {day}")
+        if at:
+            raise InputError(f"session {day} runs now: signals are executed at once. Leave --at out, or try --dry-run.")
+        _tell_running(tell_running_session(workspace.research, provider, day), day, as_json=as_json)
         return
     require_bars(workspace, [day])
     with workspace.exclusive("trading"):
@@ -53,6 +55,14 @@ def execute(
         print_json({"session": day.isoformat(), "dry_run": dry_run, **json_of(done)})
     else:
         _show(workspace, day, done, dry_run=dry_run)
+
+
+def _tell_running(told: ScanSnapshot, day: date, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"session": day.isoformat(), "on_record": told.snapshot_id, "signals": told.scored})
+        return
+    say(f"{told.scored} signals are on record as {told.snapshot_id}; the session's loop executes them next.")
+    say(f"Next: trading-pipeline orders --session {day}")
 
 
 def _is_running(workspace: Workspace, day: date) -> bool:
@@ -67,7 +77,7 @@ def _show(workspace: Workspace, day: date, done: ExecutionSummary, *, dry_run: b
     if done.left_out:
         say(f"  and {done.left_out} more without an order")
     if done.holding:
-        say("holding: positions already match their targets, no orders")
+        say(_holding(done))
         return
     say(
         f"{done.orders_submitted} orders submitted, {done.orders_filled} filled, {done.rejected} rejected, "
@@ -75,6 +85,14 @@ def _show(workspace: Workspace, day: date, done: ExecutionSummary, *, dry_run: b
     )
     if not dry_run:
         say(f"\nThe session stays open. Go on: trading-pipeline session replay --session {day}")
+
+
+def _holding(done: ExecutionSummary) -> str:
+    """Why there are no orders; a refused signal does not match its target, and is not told as if it did."""
+    others = len(done.rows) + done.left_out - done.refused
+    if not done.refused:
+        return "holding: positions already match their targets, no orders"
+    return f"no orders: {done.refused} refused, as stands above; {others} positions already match their targets"
 
 
 def _row(row: ExecutionRow) -> tuple[object, ...]:

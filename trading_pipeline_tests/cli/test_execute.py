@@ -38,7 +38,7 @@ def test_signals_become_orders_and_the_same_again_holds(home: TradedHome, tmp_pa
     assert rows["NOSUCH"]["status"] == "refused"
     assert (rows[first]["phase"], rows[first]["status"], done["orders_filled"]) == ("buy", "filled", 1)
     again = executed(home, tmp_path, strengths).out
-    assert "no orders: 2 refused, 0 skipped (why stands above), 1 already match their targets" in again
+    assert "no orders: 2 refused, as stands above; 1 positions already match their targets" in again
     assert "holding: positions already match" in executed(home, tmp_path, {first: 0.4}).out
 
 
