@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import date, datetime
 from typing import Annotated
 
 import typer
 
+from trading_pipeline.adapters.brokers.remote import RemoteMarket
 from trading_pipeline.cli.context import JsonOption, parse_day, workspace_of
 from trading_pipeline.cli.output import heading, print_json, print_table, progress, say
-from trading_pipeline.domain.errors import MissingBarsError
+from trading_pipeline.cli.show import NEW_YORK
+from trading_pipeline.domain.errors import InputError, MissingBarsError, OutcomeUnknown
 from trading_pipeline.domain.trading_session import SessionPhase
 from trading_pipeline.services.replay import Replayed
 from trading_pipeline.services.research import STEPS, is_researched, run_research
@@ -40,10 +43,14 @@ def run(
     """Run one session's loop in this process, to the close or until SIGTERM or Ctrl-C; stops stay at the venue."""
     workspace = workspace_of(context)
     day = parse_day(session) if session else workspace.calendar.session_of(workspace.clock.now())
+    if venue_url:
+        require_venue(venue_url)
     if accelerated:
         require_bars(workspace, [day])
         with workspace.exclusive("trading"):
             research_missing(workspace, [day], dry_run=False)
+    else:
+        require_today(workspace, day)
     record = workspace.host(workspace.calendar.times(day).session, venue_url=venue_url, accelerated=accelerated)
     if as_json:
         print_json({"session": day.isoformat(), "phase": record.phase.value, "decision_hash": record.decision_hash})
@@ -73,6 +80,33 @@ def replay(
         print_json([_json(one) for one in done])
     else:
         _show(workspace, done, dry_run=dry_run)
+
+
+def require_today(workspace: Workspace, day: date) -> None:
+    """Raise InputError unless the session is of today in New York, or was begun: it may always be finished.
+
+    At once over, or days away, it would trade nothing and bar every earlier session from being traded.
+    """
+    times, now = workspace.calendar.times(day), workspace.clock.now()
+    with workspace.ledger.read() as tx:
+        is_begun = tx.session_record(workspace.settings.execution.account, times.session) is not None
+    if not is_begun and now.astimezone(NEW_YORK).date() != day:
+        raise InputError(
+            f"session {day} runs from {times.opens_at:%Y-%m-%d %H:%M} to {times.closes_at:%H:%M} UTC, and it is "
+            f"{now:%Y-%m-%d %H:%M}: run it on its day, or a stored one on its bars: --session DATE --accelerated"
+        )
+
+
+def require_venue(url: str) -> None:
+    """Raise InputError when no venue process answers at `url`, before anything is begun."""
+    with closing(RemoteMarket(url)) as market:
+        try:
+            market.symbols_of_interest()
+        except OutcomeUnknown as error:
+            raise InputError(
+                f"no venue answers at {url!r}: nothing was begun. Start one with trading-pipeline venue serve, and "
+                "give the URL it prints, as http://127.0.0.1:PORT"
+            ) from error
 
 
 def require_bars(workspace: Workspace, sessions: Sequence[date]) -> None:

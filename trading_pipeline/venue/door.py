@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable
 from datetime import timedelta
@@ -137,9 +138,15 @@ def listen(port: int = 0) -> socket.socket:
     """A loopback socket that already takes connections; port 0: a free one.
 
     Its connections inherit TCP_NODELAY: the event loop sets it only on sockets made with a protocol number, and
-    without it every answer waits 40 ms for an acknowledgement.
+    without it every answer waits 40 ms for an acknowledgement. Raises InputError when the port cannot be had.
     """
-    listening = socket.create_server((LOOPBACK, port))
+    try:
+        listening = socket.create_server((LOOPBACK, port))
+    except OSError as error:
+        raise InputError(
+            f"port {port} of {LOOPBACK} cannot be had ({os.strerror(error.errno or 0)}): choose another one, or 0 for "
+            "any free one"
+        ) from error
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -270,3 +271,28 @@ def test_a_second_demo_at_the_same_time_is_refused(traded_home: TradedHome, tmp_
 def test_what_the_disk_refuses_is_told_in_words(capsys: pytest.CaptureFixture[str], number: int, words: str) -> None:
     assert _out_of_luck(OSError(number, "nope", "ledger.sqlite3")) == 1
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ftp://x", "http://127.0.0.1:1", "https://127.0.0.1:1/"])
+def test_a_venue_that_does_not_answer_is_told_before_anything_is_begun(tmp_path: Path, url: str) -> None:
+    said = refused("session", "run", "--session", "2025-06-10", "--venue-url", url, home=tmp_path)
+
+    assert f"no venue answers at '{url}': nothing was begun" in said
+    assert "trading-pipeline venue serve" in said
+
+
+def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        said = refused("venue", "serve", "--port", port, home=tmp_path)
+
+    assert f"port {port} of 127.0.0.1 cannot be had (Address already in use)" in said
+
+
+def test_a_session_of_another_day_is_not_run_on_the_clock(tmp_path: Path) -> None:
+    said = refused("session", "run", "--session", "2025-06-10", home=tmp_path)
+
+    assert "session 2025-06-10 runs from 2025-06-10 13:30 to 20:00 UTC, and it is 20" in said
+    assert "--accelerated" in said
+    assert run("status", "--json", home=tmp_path).json()["sessions_run"] == 0
