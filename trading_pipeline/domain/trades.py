@@ -61,7 +61,6 @@ def close_trade(
     return Trade(
         trade_id=position.trade_id,
         account=position.account,
-        strategy=plan.strategy if plan else strategy,
         symbol=position.symbol,
         session=max(fill.session for fill in fills),
         entry_at=min(fill.executed_at for fill in held),
@@ -80,13 +79,21 @@ def close_trade(
         mae_usd=adverse,
         mfe_usd=favourable,
         exit_reason=exit_reason,
-        score=setup.score if setup else None,
-        state=setup.state if setup else "",
-        grade=setup.grade if setup else "",
-        entry_reason=plan.entry_reason if plan else "",
-        snapshot_id=plan.snapshot_id if plan else None,
-        setup_id=plan.setup_id if plan else None,
+        **_origin(plan, setup, strategy),
     )
+
+
+def _origin(plan: TradePlan | None, setup: Setup | None, strategy: str) -> dict[str, Any]:
+    """What the trade was decided on; empty where others decided."""
+    return {
+        "strategy": plan.strategy if plan else strategy,
+        "score": setup.score if setup else None,
+        "state": setup.state if setup else "",
+        "grade": setup.grade if setup else "",
+        "entry_reason": plan.entry_reason if plan else "",
+        "snapshot_id": plan.snapshot_id if plan else None,
+        "setup_id": plan.setup_id if plan else None,
+    }
 
 
 def _value(fills: Sequence[Fill], side: Side) -> Decimal:

@@ -7,6 +7,7 @@ import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> ParquetBarStore:
     return store
 
 
-def of(store: ParquetBarStore, symbol: str = "SPY", held: tuple[str, ...] = (), **files: Path) -> SymbolFacts:
+def of(store: ParquetBarStore, symbol: str = "SPY", held: tuple[str, ...] = (), **files: Any) -> SymbolFacts:
     session = market_sessions(SPEC, CALENDAR)[-1]
     return StoredMarketFacts(store, CALENDAR, **files).facts([symbol], held, session, NOW)[symbol]
 
