@@ -116,5 +116,10 @@ def read_script(path: Path) -> FaultScript:
     """A script from a JSON file; raises DataFileError naming what is wrong with it."""
     try:
         return FaultScript.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        raise DataFileError(f"{path} is no fault script: {error}") from error
+    except OSError as error:
+        raise DataFileError(f"cannot read {path}: {error.strerror}. Check the path and its permissions.") from error
+    except UnicodeDecodeError as error:
+        raise DataFileError(f"{path} is no fault script: it is not text. Write JSON in UTF-8.") from error
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, one['loc'])) or 'the script'}: {one['msg']}" for one in error.errors()]
+        raise DataFileError(f"{path} is no fault script: {'; '.join(faults)}") from error

@@ -296,3 +296,22 @@ def test_a_session_of_another_day_is_not_run_on_the_clock(tmp_path: Path) -> Non
     assert "session 2025-06-10 runs from 2025-06-10 13:30 to 20:00 UTC, and it is 20" in said
     assert "--accelerated" in said
     assert run("status", "--json", home=tmp_path).json()["sessions_run"] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{bad", "is no fault script: the script: Invalid JSON"),
+        ('{"no_such_key": 1}', "is no fault script: no_such_key: Extra inputs are not permitted"),
+        (None, "No such file or directory. Check the path"),
+    ],
+)
+def test_a_broken_fault_script_is_told_in_one_line(tmp_path: Path, content: str | None, words: str) -> None:
+    path = tmp_path / "faults.json"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+
+    said = refused("venue", "serve", "--faults", path, home=tmp_path)
+
+    assert words in said
+    assert "pydantic" not in said
