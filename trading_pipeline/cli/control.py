@@ -11,7 +11,8 @@ from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.cli.context import JsonOption, workspace_of
 from trading_pipeline.cli.output import print_json, say
 from trading_pipeline.domain.control import TradingState, TradingStateRecord
-from trading_pipeline.services.trading_state import set_trading_state
+from trading_pipeline.domain.errors import InputError
+from trading_pipeline.services.trading_state import current_state, set_trading_state
 
 OperatorOption = Annotated[str, typer.Option("--operator", help="Who says so. Default: the user of this machine")]
 
@@ -25,6 +26,8 @@ def halt(
 ) -> None:
     """Let no entry leave from now on. The session loop cancels working entries; stops and exits stay."""
     state = TradingState.REDUCING if reducing else TradingState.HALTED
+    if reducing:
+        _refuse_to_loosen(context)
     _tell(_set(context, state, reason, operator), as_json)
 
 
@@ -36,6 +39,19 @@ def resume(
 ) -> None:
     """Let entries leave again."""
     _tell(_set(context, TradingState.ACTIVE, reason, operator), as_json)
+
+
+def _refuse_to_loosen(context: typer.Context) -> None:
+    """Only a resume loosens a halt: raise InputError when the account is halted already."""
+    workspace = workspace_of(context)
+    account = workspace.settings.execution.account
+    with workspace.ledger.read() as tx:
+        known = current_state(tx, account)
+    if known is TradingState.HALTED:
+        raise InputError(
+            f"account {account} is HALTED, which is stricter than REDUCING: it stays so. Loosen it with "
+            "trading-pipeline resume --reason TEXT --operator NAME"
+        )
 
 
 def _set(context: typer.Context, state: TradingState, reason: str, operator: str) -> TradingStateRecord:

@@ -48,3 +48,13 @@ def test_resuming_needs_a_reason_and_a_name(tmp_path: Path) -> None:
     assert run(tmp_path, "resume")[0] == 2
     assert run(tmp_path, "resume", "--reason", "all clear", "--operator", "Kim")[0] == 0
     assert status(tmp_path)["trading"] == "ACTIVE"
+
+
+def test_a_halt_is_not_loosened_without_a_resume(tmp_path: Path) -> None:
+    run(tmp_path, "halt")
+
+    code, output = run(tmp_path, "halt", "--reducing")
+
+    assert code == 1
+    assert "is HALTED, which is stricter than REDUCING: it stays so" in " ".join(output.split())
+    assert status(tmp_path)["trading"] == "HALTED"
