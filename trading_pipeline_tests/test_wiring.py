@@ -67,7 +67,8 @@ def untraded(market: TradedMarket, home: Path) -> Workspace:
 
 def fills_and_cash(workspace: Workspace, session: date) -> tuple[object, object]:
     with workspace.ledger.read() as tx, closing(workspace.room()) as room:
-        return tx.fills("SIM", session=session), room.venue.account().cash_usd
+        broker = room.desk(workspace.calendar.times(session).closes_at, 5).broker
+        return tx.fills("SIM", session=session), broker.account().cash_usd
 
 
 def wait_until(happened: Callable[[], bool], seconds: float = 60) -> None:
