@@ -15,7 +15,7 @@ from trading_pipeline_tests.machine.laws import Laws
 from trading_pipeline_tests.machine.world import ACCOUNT, World
 from trading_pipeline_tests.memory_ledger import MemoryLedger
 
-FLAT, DIP, RISE, FALL = 0, 1, 6, 9
+FLAT, DIP, RISE, SLIDE, FALL = 0, 1, 6, 7, 9
 """Shapes of bars."""
 
 
@@ -100,3 +100,21 @@ def test_what_the_venue_said_last_thing_in_a_session_is_heard_in_the_next() -> N
     laws.check()
     with world.ledger.read() as tx:
         assert not laws.unheard(tx)
+
+
+def test_a_raised_stop_whose_report_is_late_is_not_taken_back() -> None:
+    world, laws = holding(1)
+    (stop,) = [order.client_order_id for order in world.venue.open_orders() if order.stop_price is not None]
+    world.socket.held_back = frozenset(f"{stop}-{number}" for number in range(2, 9))
+    bars(world, RISE, RISE, RISE, RISE)
+    raised = stops_at_venue(world)
+
+    bars(world, SLIDE, SLIDE, SLIDE, SLIDE)
+
+    assert raised[0] > Decimal(51)
+    assert not world.venue.positions()  # it was hit where it stood
+    laws.check()
+
+
+def stops_at_venue(world: World) -> list[Decimal]:
+    return [order.stop_price for order in world.venue.open_orders() if order.stop_price is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+from trading_pipeline.domain.errors import OutcomeUnknown
 from trading_pipeline.domain.exits import trailing_stop
 from trading_pipeline.domain.market import Quote
 from trading_pipeline.domain.money import ZERO
@@ -18,12 +19,25 @@ from trading_pipeline.services.desk import Desk
 def trail_stops(desk: Desk, positions: Iterable[Position], before: Quotes, now: Quotes) -> int:
     """Raise stops by the ladder where two distinct consecutive quotes allow it; returns how many moved.
 
-    The venue replaces each atomically: there is no moment without a stop.
+    The venue replaces each atomically: there is no moment without a stop. Its own word on the stops counts, in one
+    request for all: an earlier raise whose report is late would else be taken back. Without an answer none moves.
     """
     levels = {position.symbol: _level(desk, position, before, now) for position in positions}
     rising = {symbol: level for symbol, level in levels.items() if level is not None}
     orders = open_orders_by_symbol(desk) if rising else {}
-    return sum(_raise_stops(desk, orders.get(symbol, []), level) for symbol, level in rising.items())
+    lower = [(stop, level) for symbol, level in rising.items() for stop in _below(orders.get(symbol, []), level)]
+    at_venue = _stops_at_venue(desk) if lower else {}
+    still_lower = [(stop, level) for stop, level in lower if at_venue.get(stop.client_order_id, level) < level]
+    return sum(ask_replace(desk, stop, stop_price=level) for stop, level in still_lower)
+
+
+def _stops_at_venue(desk: Desk) -> dict[str, Decimal]:
+    """Stop prices (USD per share) of the orders the venue works, by id; nothing when it does not answer."""
+    try:
+        working = desk.broker.open_orders()
+    except OutcomeUnknown:
+        return {}
+    return {order.client_order_id: order.stop_price for order in working if order.stop_price is not None}
 
 
 def _level(desk: Desk, position: Position, before: Quotes, now: Quotes) -> Decimal | None:
@@ -39,10 +53,10 @@ def pair_of(position: Position, before: Quotes, now: Quotes) -> tuple[Quote, Quo
     return first, second
 
 
-def _raise_stops(desk: Desk, orders: Sequence[Order], level: Decimal) -> int:
+def _below(orders: Sequence[Order], level: Decimal) -> list[Order]:
+    """Stops that by our record lie below a level."""
     stops = [order for order in orders if order.leg is Leg.STOP and order.status in SETTLED]
-    lower = [stop for stop in stops if stop.stop_price is None or stop.stop_price < level]
-    return sum(ask_replace(desk, stop, stop_price=level) for stop in lower)
+    return [stop for stop in stops if stop.stop_price is None or stop.stop_price < level]
 
 
 def entry_costs_per_share(position: Position) -> Decimal:
