@@ -142,13 +142,17 @@ class Laws:
         }
 
 
-TRADES = frozenset({ExecType.TRADE, ExecType.TRADE_CANCEL, ExecType.TRADE_CORRECT})
+SHARES = frozenset({ExecType.TRADE, ExecType.TRADE_CANCEL})
 
 
 def unheard_trades(tx: LedgerTransaction, world: World) -> dict[str, str]:
-    """Symbols by order of which the venue has reported shares, or taken some back, that are not on record."""
+    """Symbols by order of which the venue has reported shares, or taken some back, that are not on record.
+
+    A corrected price that comes later than younger reports shows in the cash alone, which is told and does not block
+    when it is small.
+    """
     state = world.venue._state
-    traded = [report for report in state.reports if report.exec_type in TRADES]
+    traded = [report for report in state.reports if report.exec_type in SHARES]
     names = {report.client_order_id for report in traded}
     heard = {report.exec_id for name in names for report in tx.reports(name)}
     return {
