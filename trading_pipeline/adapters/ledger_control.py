@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, select, update
 
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_outbox import cleared_entry, lease_entry, state_entry
@@ -16,6 +16,15 @@ from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, Tra
 from trading_pipeline.domain.errors import LeaseLost
 
 LEASES = kinds.LEASES.table
+BLOCKS = kinds.BLOCKS.table.c
+
+# Made once: building a statement costs more than sending it.
+IN_FORCE = (
+    kinds.BLOCKS.select()
+    .where(BLOCKS.account == bindparam("account"), BLOCKS.cleared_at.is_(None))
+    .order_by(BLOCKS.since, BLOCKS.record_no)
+)
+IN_FORCE_FOR = IN_FORCE.where(BLOCKS.symbol.in_((bindparam("symbol"), "")))
 
 
 class LeaseRows(Rows):
@@ -88,10 +97,9 @@ class ControlRows(Rows):
 
     def blocks(self, account: str, *, symbol: str | None = None) -> Sequence[Block]:
         """Blocks in force, oldest first; with a symbol also those of the whole account."""
-        columns = kinds.BLOCKS.table.c
-        wanted = [columns.account == account, columns.cleared_at.is_(None)]
-        wanted += [columns.symbol.in_((symbol, ""))] if symbol is not None else []
-        return self._all(kinds.BLOCKS, *wanted, order=(columns.since, columns.record_no))
+        if symbol is None:
+            return kinds.BLOCKS.records(self._connection, IN_FORCE, {"account": account})
+        return kinds.BLOCKS.records(self._connection, IN_FORCE_FOR, {"account": account, "symbol": symbol})
 
     def clear_block(self, block_id: str, at: datetime, by: str) -> bool:
         """True when it was in force and is not any more."""

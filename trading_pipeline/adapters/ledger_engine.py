@@ -113,7 +113,7 @@ def _watch_file(engine: Engine, address: URL) -> None:
     """SQLite would go on in a deleted file, or begin an empty one in its place: look before each transaction."""
     if not _is_file(address):
         return
-    path, opened = str(address.database), list[tuple[int, int]]()
+    path, opened = Path(str(address.database)), list[tuple[int, int]]()
 
     def require_same(*_: object) -> None:
         if opened and _file_number(path) != opened[0]:
@@ -131,10 +131,10 @@ def _watch_file(engine: Engine, address: URL) -> None:
     event.listen(engine, "begin", require_same)
 
 
-def _file_number(path: str) -> tuple[int, int] | None:
+def _file_number(path: Path) -> tuple[int, int] | None:
     """What tells a file from another one of the same name; None when there is none."""
     try:
-        found = Path(path).stat()
+        found = path.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -27,6 +27,17 @@ CLAIM = (
 )
 SAVE = update(ORDERS).where(_ONE).values({name: bindparam(f"new_{name}") for name in kinds.ORDER_STATE})
 END = SAVE.values(is_working_entry=False)
+LEGS_OF = (
+    kinds.ORDERS.select()
+    .where(ORDERS.c.parent_id == bindparam("identity"))
+    .order_by(ORDERS.c.created_at, ORDERS.c.record_no)
+)
+REPORTS = kinds.REPORTS.table.c
+REPORTS_OF = (
+    kinds.REPORTS.select()
+    .where(REPORTS.client_order_id == bindparam("identity"))
+    .order_by(REPORTS.occurred_at, REPORTS.record_no)
+)
 
 
 class OrderRows(Rows):
@@ -42,7 +53,7 @@ class OrderRows(Rows):
 
     def children(self, client_order_id: str) -> Sequence[Order]:
         """Legs whose parent the order is, by leg."""
-        legs = self._orders(kinds.ORDERS.table.c.parent_id == client_order_id)
+        legs = kinds.ORDERS.records(self._connection, LEGS_OF, {"identity": client_order_id})
         return sorted(legs, key=lambda order: order.leg.value)
 
     def save_order(self, order: Order) -> None:
@@ -82,9 +93,7 @@ class OrderRows(Rows):
 
     def reports(self, client_order_id: str) -> Sequence[ExecutionReport]:
         """What was said about one order, oldest first."""
-        columns = kinds.REPORTS.table.c
-        where = columns.client_order_id == client_order_id
-        return self._all(kinds.REPORTS, where, order=(columns.occurred_at, columns.record_no))
+        return kinds.REPORTS.records(self._connection, REPORTS_OF, {"identity": client_order_id})
 
     def add_fill(self, fill: Fill) -> bool:
         return self._add(kinds.FILLS, fill)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Dialect, Select, Table, and_, bindparam, select
+from sqlalchemy import Column, ColumnElement, Connection, Dialect, Insert, Select, Table, and_, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.types import JSON
@@ -90,6 +90,10 @@ class Kind(Generic[R]):
 
     def select(self) -> Select[Any]:
         """A query of whole records."""
+        return self._select
+
+    @cached_property
+    def _select(self) -> Select[Any]:
         return select(*(self.table.c[name] for name in self.names))
 
     @cached_property
@@ -97,6 +101,11 @@ class Kind(Generic[R]):
         """A query of the record with one identity, given as `identity`; made once."""
         (name,) = self.identities[0]
         return self.select().where(self.table.c[name] == bindparam("identity"))
+
+    @cached_property
+    def insert(self) -> Insert:
+        """A plain insertion of records; made once."""
+        return self.table.insert()
 
     def records(self, connection: Connection, query: Select[Any], values: Values | None = None) -> list[R]:
         """The records a query of `select` finds."""
@@ -198,7 +207,8 @@ def _require_only_one(connection: Connection, kind: Kind[Any], values: Values) -
 
 def verify(kind: Kind[Any], recorded: Values, values: Values, dialect: Dialect) -> None:
     """Raise LedgerConflict naming each field that differs from the recorded row."""
-    differing = [name for name in differing_fields(kind, recorded, values, dialect) if name not in kind.bookkeeping]
+    compared = {name: value for name, value in values.items() if name not in kind.bookkeeping}
+    differing = differing_fields(kind, recorded, compared, dialect)
     if not differing:
         return
     details = "; ".join(f"{name} is {recorded[name]!r} there and {values[name]!r} here" for name in differing)
@@ -223,7 +233,7 @@ def insert_many(connection: Connection, kind: Kind[R], records: Iterable[R]) -> 
     """Insert new rows in one round; a row that exists is a LedgerConflict."""
     rows = [kind.values(record) for record in records]
     if rows:
-        connection.execute(kind.table.insert(), rows)
+        connection.execute(kind.insert, rows)
 
 
 def insert_missing(connection: Connection, kind: Kind[R], records: Iterable[R]) -> None:

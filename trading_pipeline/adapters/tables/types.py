@@ -191,10 +191,13 @@ def _break(document: dict[str, Any]) -> Break:
     return Break(**{**document, "kind": BreakKind(document["kind"]), "since": since})
 
 
+_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
+
+
 def document_text(value: object) -> str:
     """JSON text; raises LedgerError for NaN and for what JSON has no word for."""
     try:
-        return json.dumps(value, allow_nan=False, ensure_ascii=False)
+        return _ENCODER.encode(value)
     except (TypeError, ValueError) as error:
         raise LedgerError(
             f"details cannot be recorded as JSON ({error}): use finite numbers, texts, None, lists and dicts."
