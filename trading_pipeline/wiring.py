@@ -23,7 +23,7 @@ from trading_pipeline.adapters.brokers.absent import AbsentBroker
 from trading_pipeline.adapters.brokers.remote import RemoteBroker, RemoteMarket
 from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
 from trading_pipeline.adapters.calendar import ExchangeCalendar
-from trading_pipeline.adapters.clock import ReplayClock, SteppedClock, SystemClock
+from trading_pipeline.adapters.clock import ReplayClock, SteadyClock, SteppedClock, SystemClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
 from trading_pipeline.adapters.market_facts import StoredMarketFacts
 from trading_pipeline.adapters.report_page import equity_svg, write_report
@@ -63,7 +63,7 @@ class Workspace:
     home: Path
     settings: Settings
     run_id: str = ""
-    clock: Clock = field(default_factory=SystemClock)
+    clock: Clock = field(default_factory=SteadyClock)
     config: Path | None = None
     profile: Path | None = None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from trading_pipeline.adapters.clock import FixedClock, SystemClock
+from trading_pipeline.adapters.clock import FixedClock, SteadyClock
 from trading_pipeline.settings import load_settings, resolve_home
 from trading_pipeline.wiring import Workspace
 
@@ -25,7 +25,7 @@ class WorkspaceResource(dg.ConfigurableResource[Workspace]):
     def open(self, run_id: str = "") -> Workspace:
         """The workspace, with the run's id on everything it writes."""
         settings = load_settings(_path(self.config), profile=_path(self.profile))
-        clock = FixedClock(datetime.fromisoformat(self.now)) if self.now else SystemClock()
+        clock = FixedClock(datetime.fromisoformat(self.now)) if self.now else SteadyClock()
         return Workspace(resolve_home(_path(self.home)), settings, run_id, clock)
 
 
