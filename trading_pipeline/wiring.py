@@ -233,14 +233,16 @@ class Workspace:
         sessions = self.calendar.sessions(first, last)
         if not sessions:
             self.calendar.times(first)
-        with self.exclusive("trading"), self.leading() as lease, self.scratch_rooms() as scratch:
-            with closing(self.room(lease)) as room:
-                for session in sessions:
-                    step = partial(on_step, session) if on_step else None
-                    if not self._is_closed(session):
-                        require_over(self.research, session)
-                        self._look_for_signals(session, self.ledger)
-                    yield replay_session(room, scratch, self.settings.execution.account, session, step)
+        with (
+            self.exclusive("trading"), self.leading() as lease, self.scratch_rooms() as scratch,
+            closing(self.room(lease)) as room,
+        ):  # fmt: skip
+            for session in sessions:
+                step = partial(on_step, session) if on_step else None
+                if not self._is_closed(session):
+                    require_over(self.research, session)
+                    self._look_for_signals(session, self.ledger)
+                yield replay_session(room, scratch, self.settings.execution.account, session, step)
 
     def _is_closed(self, session: date) -> bool:
         with self.ledger.read() as tx:

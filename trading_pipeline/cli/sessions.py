@@ -51,7 +51,16 @@ def run(
             research_missing(workspace, [day], dry_run=False)
     else:
         require_today(workspace, day)
-    record = workspace.host(workspace.calendar.times(day).session, venue_url=venue_url, accelerated=accelerated)
+    times = workspace.calendar.times(day)
+    if not as_json and not accelerated and workspace.clock.now() < times.opens_at:
+        say(f"waiting for the open of {times.session} at {times.opens_at:%H:%M} UTC")
+    with progress() as shown:
+        task = shown.add_task(f"session {times.session}", total=None)
+
+        def on_step(at: datetime, done: int, total: int) -> None:
+            shown.update(task, completed=done, total=total, description=f"session {times.session} {at:%H:%M} UTC")
+
+        record = workspace.host(times.session, on_step, venue_url=venue_url, accelerated=accelerated)
     if as_json:
         print_json({"session": day.isoformat(), "phase": record.phase.value, "decision_hash": record.decision_hash})
         return
