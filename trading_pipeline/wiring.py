@@ -230,9 +230,7 @@ class Workspace:
         Raises NotASessionError when there is no session between, HomeInUseError when another process trades here,
         InputError when a session to trade is not over or its bars stop early.
         """
-        sessions = self.calendar.sessions(first, last)
-        if not sessions:
-            self.calendar.times(first)
+        sessions = self.calendar.sessions(first, last) or [self.calendar.times(first).session]
         with (
             self.exclusive("trading"), self.leading() as lease, self.scratch_rooms() as scratch,
             closing(self.room(lease)) as room,
