@@ -94,12 +94,12 @@ def with_regimes(ledger: Ledger) -> None:
         write_regime(ledger, at=at, score=75.0, multiplier=1.0, positions_allowed=1000)
 
 
-def a_room(ledger: Ledger, broker: object, account: str, clock: ReplayClock) -> Room:
+def a_room(ledger: Ledger, broker: object, account: str, clock: ReplayClock, **settings: Any) -> Room:
     """A desk of an account with 10 million USD whose session is on record."""
     counting = CountingBroker(cast("Broker", broker))
     desk = Desk(
         ledger=ledger, broker=cast("Broker", counting), clock=clock,
-        rules=rules(account=account, risk=WIDE, initial_cash_usd=RICH.initial_cash_usd),
+        rules=rules(account=account, risk=WIDE, initial_cash_usd=RICH.initial_cash_usd, **settings),
         provenance=Provenance(code_version="1", config_hash="c"),
         base_bar_minutes=5,
     )  # fmt: skip
@@ -146,10 +146,10 @@ def send(room: Room, orders: Sequence[tuple[Order, Order, Order]]) -> None:
         room.desk.broker.submit(request_of(entry, {Leg.STOP: stop, Leg.TARGET: target}))
 
 
-def holding(ledger: Ledger, account: str, positions: int) -> Room:
+def holding(ledger: Ledger, account: str, positions: int, **settings: Any) -> Room:
     """A room that holds so many positions, each under its bracket's stop and target, at minute 20."""
     venue, clock = _venue(account), ReplayClock(minute(15))
-    room = a_room(ledger, SimulatedBroker(venue, clock), account, clock)
+    room = a_room(ledger, SimulatedBroker(venue, clock), account, clock, **settings)
     send(room, [bracket(account, number) for number in range(positions)])
     bars = [a_bar(20, ENTRY, low="49.90", symbol=symbol_of(number)) for number in range(positions)]
     clock.sleep_until(minute(20))
