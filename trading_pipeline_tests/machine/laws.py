@@ -77,12 +77,14 @@ class Laws:
             self.orders[name] = order
 
     def _stops_only_rise(self, held: dict[str, Position]) -> None:
-        """While it is held: a position that a bust opens again begins with the stop its bracket has."""
+        """While it is held, and no bust has joined it with an earlier trade: then each part has its own stop."""
+        tickets = self.world.venue._state.tickets
+        joined = {tickets[name].symbol for name in self.world.busted}
         live = {position.trade_id for position in held.values()}
         self.stops = {trade_id: level for trade_id, level in self.stops.items() if trade_id in live}
         for position in held.values():
             before = self.stops.get(position.trade_id)
-            if position.stop is None:
+            if position.stop is None or position.symbol in joined:
                 continue
             require(
                 before is None or position.stop >= before,
