@@ -23,6 +23,7 @@ soak: install-dev  ## run the long tests: shuffles, crashes at every kind of poi
 	@SOAK=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal -m soak $(ARGS)
 	@SOAK=1 $(BIN)/pytest trading_pipeline_tests/domain/test_order_permutations.py
 	@$(BIN)/python -m trading_pipeline_tests.crash --workers $(WORKERS)
+	@$(BIN)/python -m trading_pipeline_tests.crash --workers $(WORKERS) --ledger postgresql --days partial_entry,target_fill
 	@$(BIN)/python -m trading_pipeline_tests.machine --workers $(WORKERS) --steps 1000000
 	@$(BIN)/python -m trading_pipeline_tests.machine --workers $(WORKERS) --steps 10000 --ledger sqlite
 
