@@ -104,7 +104,8 @@ def _intents(found: Result, _sizes: Sizes) -> list[Row]:
         rate = found.counts["block"] * len(found.wall_s[name]) / sum(found.wall_s[name])
         share = 1 / found.times(name, f"{name} bound")
         target, met = ("≥ 80 % of the bound", share >= 0.8) if name == "sqlite" else ("≥ 500 a second", rate >= 500)
-        what = f"{found.counts['block']:.0f} intents at a time for {sum(found.wall_s[name]):.0f} s on {label}, three commits each"
+        lasted_s = sum(found.wall_s[name])
+        what = f"{found.counts['block']:.0f} intents at a time for {lasted_s:.0f} s on {label}, three commits each"
         rows.append(_row(found, name, what, f"{rate:,.0f} intents/s, {share:.0%} of the bound", target, met))
     return rows
 
