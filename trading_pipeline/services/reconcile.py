@@ -30,6 +30,7 @@ BY = "reconcile"
 """Who sets and clears these blocks."""
 TICK = timedelta(microseconds=1)
 ENDS = {
+    OrdStatus.FILLED: ExecType.CANCELED,  # open here with as many shares: a bust took some, and the rest is not working
     OrdStatus.CANCELED: ExecType.CANCELED,
     OrdStatus.EXPIRED: ExecType.EXPIRED,
     OrdStatus.REJECTED: ExecType.REJECTED,

@@ -96,9 +96,13 @@ def _end_orphans(desk: Desk, orders: Sequence[Order]) -> int:
 
 def _guard(desk: Desk, times: SessionTimes, position: Position, orders: Sequence[Order], planned: _Planned) -> int:
     cover = cover_of(position.quantity, orders)
-    if any(order.side is Side.BUY for order in orders):
-        return _alarm_if_bare(desk, times, position, cover.bare)
     leaving, part = position.trade_id in planned.leaving, planned.parts.get(position.trade_id, ZERO)
+    buys = [order for order in orders if order.side is Side.BUY]
+    if buys and (leaving or part):
+        return _alarm_if_bare(desk, times, position, cover.bare)  # what is sold waits for the purchase to end
+    if _bracketed(orders):
+        done = _cover_others(desk, times, position, orders)
+        return done + _alarm_if_bare(desk, times, position, cover.bare)
     wanted = max(cover.held - cover.leaving - part, ZERO)
     changes, missing = resizes(cover, wanted, may_grow=desk.broker.capabilities.replaces_quantity)
     done = sum(_resize(desk, change) for change in changes if not (leaving and _is_sale_by_target(change.exits)))
@@ -106,6 +110,23 @@ def _guard(desk: Desk, times: SessionTimes, position: Position, orders: Sequence
         done += _cover_missing(desk, times, position, missing)
     done += write_reduction(desk, times, position) if part else 0
     return done + _alarm_if_bare(desk, times, position, cover.bare - part)
+
+
+def _bracketed(orders: Sequence[Order]) -> list[Order]:
+    """Purchases with an open stop of their own: what they have bought is theirs to protect."""
+    parents = {order.parent_id for order in orders if order.side is Side.SELL and order.leg is Leg.STOP}
+    return [order for order in orders if order.side is Side.BUY and order.client_order_id in parents]
+
+
+def _cover_others(desk: Desk, times: SessionTimes, position: Position, orders: Sequence[Order]) -> int:
+    """A stop for shares held beside what an open bracket has bought; the bracket and its legs are left alone."""
+    brackets = _bracketed(orders)
+    own = {order.client_order_id for order in brackets}
+    others = [order for order in orders if order.client_order_id not in own and order.parent_id not in own]
+    cover = cover_of(position.quantity - sum((order.cum_qty for order in brackets), ZERO), others)
+    if cover.free and all(one.is_settled for one in cover.exits):
+        return _cover_missing(desk, times, position, cover.free)
+    return 0
 
 
 def _is_sale_by_target(exits: Exits) -> bool:
@@ -130,7 +151,7 @@ def _cover_missing(desk: Desk, times: SessionTimes, position: Position, missing:
         return 0
     if position.mark is not None and position.mark <= level:
         return start_exit(desk, times, position, None, ExitReason.STOP)  # a stop above the market would be refused
-    has_others = bool(orders_of(desk, position.symbol))
+    has_others = any(order.side is Side.SELL for order in orders_of(desk, position.symbol))
     quantity = missing if has_others else min(missing, free_at_venue(desk, position.symbol))
     if not quantity:
         return 0
@@ -199,6 +220,7 @@ def _bare_event(desk: Desk, times: SessionTimes, position: Position, bare: Decim
         account=desk.account, session=times.session, occurred_at=desk.clock.now(), kind="unprotected",
         severity="CRITICAL",
         message=f"{plain(bare)} of {plain(position.quantity)} {position.symbol} have been without a live stop since "
-        f"{since:%H:%M:%S} UTC. Look at the venue; close them: trading-pipeline close {position.symbol}",
+        f"{since:%H:%M:%S} UTC. Look at the venue; close them: trading-pipeline close {position.symbol} "
+        "--reason TEXT --operator NAME",
         data={"symbol": position.symbol, "trade_id": position.trade_id, "quantity": plain(bare)},
     )  # fmt: skip
