@@ -13,6 +13,7 @@ from sqlalchemy import URL
 from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.adapters.ledger_control import require_held
 from trading_pipeline.adapters.ledger_engine import LOCK_WAIT_SECONDS, READING, ledger_engine, make_folder
+from trading_pipeline.adapters.ledger_errors import place_of
 from trading_pipeline.adapters.ledger_transaction import SqlTransaction
 from trading_pipeline.adapters.migrations import bring_up_to_date
 from trading_pipeline.domain.control import Lease
@@ -44,6 +45,11 @@ class SqlLedger:
         make_folder(ledger._engine.url)
         bring_up_to_date(ledger._engine)
         return ledger
+
+    @property
+    def place(self) -> str:
+        """Where the record is kept, for people: the file, or the database's URL without its password."""
+        return place_of(self._engine.url)
 
     @contextmanager
     def transaction(self) -> Iterator[LedgerTransaction]:

@@ -37,11 +37,13 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
     """What this home holds, how the account stands, and what its newest session had to tell a person."""
     workspace = workspace_of(context)
     account = workspace.settings.execution.account
-    found, alarms = read_status(workspace.ledger, workspace.bars, account), read_alarms(workspace.ledger, account)
+    ledger = workspace.ledger
+    found, alarms = read_status(ledger, workspace.bars, account, workspace.clock.now()), read_alarms(ledger, account)
     if as_json:
-        print_json({"home": str(workspace.home), **found, "alarms": alarms})
+        print_json({"home": str(workspace.home), "ledger": ledger.place, **found, "alarms": alarms})
         return
     say(f"home {workspace.home}")
+    say(f"ledger {ledger.place}")
     print_table(("", ""), [(key.replace("_", " "), _words(value)) for key, value in found.items()])
     if found["last_session"]:
         heading(f"Alarms of session {found['last_session']}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from trading_pipeline.domain.control import AlertLevel, TradingState
+from datetime import datetime
+
+from trading_pipeline.domain.control import AlertLevel, Lease, TradingState
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.trades import whole_trades
@@ -10,8 +12,11 @@ from trading_pipeline.ports import BarStore, Ledger, LedgerTransaction
 from trading_pipeline.services.lease import lease_name
 
 
-def read_status(ledger: Ledger, bars: BarStore, account: str) -> dict[str, object]:
-    """Stored bars, sessions run, last session, equity, positions, working orders, trades, and rows in the ledger."""
+def read_status(ledger: Ledger, bars: BarStore, account: str, now: datetime) -> dict[str, object]:
+    """Stored bars, sessions run, last session, equity, positions, working orders, trades, and rows in the ledger.
+
+    now: by the real clock; a lease that has expired or was released by then leads nobody.
+    """
     base = bars.base_timeframe() or Timeframe.DAY1
     stored = bars.sessions(base)
     with ledger.read() as tx:
@@ -20,17 +25,17 @@ def read_status(ledger: Ledger, bars: BarStore, account: str) -> dict[str, objec
             "bars": f"{len(stored)} sessions of {base.value}" if stored else "none",
             "first_bars": stored[0].isoformat() if stored else None,
             "last_bars": stored[-1].isoformat() if stored else None,
-            **_trading(tx, account),
+            **_trading(tx, account, now),
             "ledger_rows": tx.row_counts(),
         }
 
 
-def _trading(tx: LedgerTransaction, account: str) -> dict[str, object]:
+def _trading(tx: LedgerTransaction, account: str, now: datetime) -> dict[str, object]:
     records = tx.session_records(account)
     last = records[-1] if records else None
     points = tx.equity_points(account, last.session, last.session) if last else ()
     return {
-        **_control(tx, account),
+        **_control(tx, account, now),
         "sessions_run": len(records),
         "last_session": last.session.isoformat() if last else None,
         "last_session_is": last.phase.value if last else None,
@@ -41,15 +46,24 @@ def _trading(tx: LedgerTransaction, account: str) -> dict[str, object]:
     }
 
 
-def _control(tx: LedgerTransaction, account: str) -> dict[str, object]:
+def _control(tx: LedgerTransaction, account: str, now: datetime) -> dict[str, object]:
     state, lease = tx.trading_state(account), tx.lease(lease_name(account))
     blocks = [f"{block.symbol or account} ({block.kind.value})" for block in tx.blocks(account)]
     return {
         "trading": state.state.value if state else TradingState.ACTIVE.value,
         "trading_because": f"{state.reason} ({state.set_by}, {state.changed_at:%Y-%m-%d %H:%M} UTC)" if state else None,
-        "led_by": f"{lease.holder} until {lease.expires_at:%Y-%m-%d %H:%M:%S} UTC" if lease else None,
+        "led_by": leader(lease, now),
         "blocked": ", ".join(blocks) or None,
     }
+
+
+def leader(lease: Lease | None, now: datetime) -> str | None:
+    """Who leads, in words: nobody once the lease was released or ran out; None when nobody ever did."""
+    if lease is None:
+        return None
+    if lease.expires_at > now:
+        return f"{lease.holder} until {lease.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"nobody (last {lease.holder}, until {lease.expires_at:%Y-%m-%d %H:%M:%S} UTC)"
 
 
 def read_alarms(ledger: Ledger, account: str) -> list[dict[str, object]]:

@@ -26,6 +26,10 @@ def status(home: Path) -> dict[str, Any]:
     return found
 
 
+def test_status_names_where_the_record_is_kept(tmp_path: Path) -> None:
+    assert status(tmp_path)["ledger"] == str(tmp_path / "ledger.sqlite3")
+
+
 @pytest.mark.parametrize(("options", "state"), [((), TradingState.HALTED), (("--reducing",), TradingState.REDUCING)])
 def test_a_halt_is_on_record_with_reason_name_and_audit_and_shown(
     tmp_path: Path, options: tuple[str, ...], state: TradingState
