@@ -48,7 +48,7 @@ class Laws:
         shares_are_the_sum_of_fills(fills, held)
         money_adds_up(tx, fills, held)
         self._orders_go_one_way(known)
-        self._stops_only_rise(held)
+        self._stops_only_rise(tx, held)
         self._risk_is_reserved(tx, held)
         fills_have_a_cause(tx, fills)
         sales_are_of_what_is_held(self.world)
@@ -76,15 +76,19 @@ class Laws:
             require(ZERO <= order.cum_qty <= order.quantity, f"{name}: {order.cum_qty} of {order.quantity} filled")
             self.orders[name] = order
 
-    def _stops_only_rise(self, held: dict[str, Position]) -> None:
-        """While it is held, and no bust has joined it with an earlier trade: then each part has its own stop."""
+    def _stops_only_rise(self, tx: LedgerTransaction, held: dict[str, Position]) -> None:
+        """While it is held, and no bust has joined it with an earlier trade: then each part has its own stop.
+
+        A round trip that had ended and was opened again, by shares somebody else bought in its last bar, begins anew.
+        """
         tickets = self.world.venue._state.tickets
         joined = {tickets[name].symbol for name in self.world.busted}
         live = {position.trade_id for position in held.values()}
         self.stops = {trade_id: level for trade_id, level in self.stops.items() if trade_id in live}
         for position in held.values():
             before = self.stops.get(position.trade_id)
-            if position.stop is None or position.symbol in joined:
+            is_reopened = tx.trade(position.trade_id) is not None
+            if position.stop is None or position.symbol in joined or is_reopened:
                 continue
             require(
                 before is None or position.stop >= before,
