@@ -172,7 +172,7 @@ def facts(symbol: str = "XYZ", sector: str | None = None, **changes: Any) -> Sym
         next_earnings=SESSION + timedelta(days=60),
         sessions_to_earnings=41,
         earnings_source="earnings calendar test",
-        correlations={name: 0.0 for name in KNOWN_SYMBOLS},
+        correlations=dict.fromkeys(KNOWN_SYMBOLS, 0.0),
         correlation_source="60 daily returns",
     )
     return replace(known, **changes)

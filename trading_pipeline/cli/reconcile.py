@@ -27,7 +27,9 @@ def reconcile(
     subject: Annotated[
         str | None, typer.Argument(metavar="SUBJECT", help="What to fix: an order's id, a symbol, or cash")
     ] = None,
-    fix: Annotated[Fix | None, typer.Option("--fix", help="Adjust the record, marked and audited")] = None,
+    fix: Annotated[
+        Fix | None, typer.Option("--fix", metavar="|".join(Fix), help="Adjust the record, marked and audited")
+    ] = None,
     operator: Annotated[str, typer.Option("--operator", help="Who adjusts")] = "",
     reason: Annotated[str, typer.Option("--reason", help="Why")] = "",
     price: Annotated[str | None, typer.Option("--price", help="USD per share, where the venue tells none")] = None,

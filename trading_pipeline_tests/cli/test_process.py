@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from trading_pipeline_tests.ledger_counts import rows_of_home
 from trading_pipeline_tests.traded_home import LOOSE, TradedHome
 
 COMMAND = str(Path(sys.executable).with_name("trading-pipeline"))
@@ -75,11 +76,6 @@ def test_a_full_disk_is_told_and_the_next_import_completes(tmp_path: Path) -> No
     assert report["good"] == report["new"] + report["unchanged"] == 21_000
 
 
-def ledger_rows(home: Path) -> dict[str, int]:
-    found = json.loads(finish("status", "--json", "--home", home).stdout)["ledger_rows"]
-    return {str(name): int(count) for name, count in found.items()}
-
-
 def stopped(number: signal.Signals, home: Path, arguments: tuple[object, ...], when: Callable[[], bool]) -> int:
     """Start the command, send the signal as soon as `when` holds, and return how it ended."""
     process, patience = start(*arguments, "--home", home), time.monotonic() + 240
@@ -114,8 +110,8 @@ def test_a_demo_stopped_and_killed_on_the_way_ends_as_one_that_was_not(tmp_path:
         if line.startswith("decision log of all")
     }  # fmt: skip
     assert len(hashes) == 1
-    assert ledger_rows(home) == ledger_rows(calm)
-    assert ledger_rows(calm)["fills"] > 0
+    assert rows_of_home(home) == rows_of_home(calm)
+    assert rows_of_home(calm)["fills"] > 0
 
 
 @pytest.mark.slow
@@ -134,4 +130,4 @@ def test_a_replay_stopped_on_the_way_is_completed_by_the_next(traded_home: Trade
 
     assert ended == 130
     assert completed["decision_hash"] == expected["decision_hash"]
-    assert ledger_rows(made.home) == ledger_rows(calm.home)
+    assert rows_of_home(made.home) == rows_of_home(calm.home)
