@@ -85,8 +85,9 @@ def crash_day(name: str, number: int, calm: Calm, folder: Path, make_url: MakeUr
         run = Run(day=name, ledger_url=url, venue_url=venue_url, result=folder / "result.json", die_at=number)
         faults = [] if _live(run) == -signal.SIGKILL else ["the process was not killed at its point"]
         again = Run(day=name, ledger_url=url, venue_url=venue_url, result=run.result)
-        if _live(again) != 0 or not run.result.exists():
-            return Outcome(name, number, calm.points[number - 1], (*faults, "the restarted process failed"))
+        ended = _live(again)
+        if ended != 0 or not run.result.exists():
+            return Outcome(name, number, calm.points[number - 1], (*faults, f"the restarted process ended: {ended}"))
         told = json.loads(run.result.read_text())
         end, fills = _look(url, venue_url)
     faults += violations(end, calm.end, fills, same_log=DAYS[name].is_told_alike) + [
