@@ -14,18 +14,11 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from trading_pipeline.domain.control import Lease
-from trading_pipeline.domain.corporate import CashActivity
 from trading_pipeline.domain.market import MarketBar, SessionTimes
-from trading_pipeline.domain.orders import AnyRequest, ExecutionReport
 from trading_pipeline.ports import (
-    Broker,
     Ledger,
     LedgerTransaction,
     SimulatedMarket,
-    VenueAccount,
-    VenueCapabilities,
-    VenueOrder,
-    VenuePosition,
 )
 
 T = TypeVar("T")
@@ -93,58 +86,6 @@ class _Pointed(AbstractContextManager[LedgerTransaction]):
         if error[0] is not None:
             return self._inner.__exit__(*error)
         return self._points.around("commit", lambda: self._inner.__exit__(*error))
-
-
-@dataclass(slots=True)
-class PointedBroker:
-    """A broker whose every act has a point before and after it. Implements Broker; what only asks has none."""
-
-    broker: Broker
-    points: Points
-    name: str = "simulated"
-
-    @property
-    def capabilities(self) -> VenueCapabilities:
-        return self.broker.capabilities
-
-    def submit(self, request: AnyRequest) -> str:
-        return self.points.around("submit", lambda: self.broker.submit(request))
-
-    def replace(
-        self,
-        client_order_id: str,
-        *,
-        stop_price: Decimal | None = None,
-        limit_price: Decimal | None = None,
-        quantity: Decimal | None = None,
-    ) -> None:
-        self.points.around(
-            "replace",
-            lambda: self.broker.replace(
-                client_order_id, stop_price=stop_price, limit_price=limit_price, quantity=quantity
-            ),
-        )
-
-    def cancel(self, client_order_id: str) -> None:
-        self.points.around("cancel", lambda: self.broker.cancel(client_order_id))
-
-    def order(self, client_order_id: str) -> VenueOrder | None:
-        return self.broker.order(client_order_id)
-
-    def open_orders(self) -> Sequence[VenueOrder]:
-        return self.broker.open_orders()
-
-    def execution_reports(self, since: datetime) -> Sequence[ExecutionReport]:
-        return self.broker.execution_reports(since)
-
-    def positions(self) -> Sequence[VenuePosition]:
-        return self.broker.positions()
-
-    def account(self) -> VenueAccount:
-        return self.broker.account()
-
-    def cash_activities(self, since: datetime) -> Sequence[CashActivity]:
-        return self.broker.cash_activities(since)
 
 
 @dataclass(slots=True)

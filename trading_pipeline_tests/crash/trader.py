@@ -21,8 +21,8 @@ from trading_pipeline.services.desk import Desk, Provenance
 from trading_pipeline.services.session_loop import SessionLoop
 from trading_pipeline.services.trading_state import set_trading_state
 from trading_pipeline_tests.crash.days import DAYS, Day
-from trading_pipeline_tests.crash.points import PointedBroker, PointedLedger, PointedMarket, Points
-from trading_pipeline_tests.fakes import ScriptedFeed
+from trading_pipeline_tests.crash.points import PointedLedger, PointedMarket, Points
+from trading_pipeline_tests.fakes import ScriptedFeed, Wrapped
 from trading_pipeline_tests.services.scripted import TIMES, minute, rules, write_regime, write_watchlist
 
 STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP})
@@ -110,7 +110,7 @@ def trade(run: Run) -> None:
     remote = RemoteBroker(run.venue_url, clock)
     watch = Watch(remote, started)
     desk = Desk(
-        ledger=PointedLedger(ledger, points), broker=PointedBroker(remote, points), clock=clock,
+        ledger=PointedLedger(ledger, points), broker=Wrapped(remote, points.around), clock=clock,
         rules=rules(**day.settings), provenance=Provenance(code_version="1", config_hash="c"), base_bar_minutes=5,
     )  # fmt: skip
     halt_at = None if day.halt_at is None else minute(day.halt_at)
