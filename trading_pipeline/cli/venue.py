@@ -18,6 +18,7 @@ from trading_pipeline.settings import load_settings, resolve_home
 from trading_pipeline.venue.door import Door, listen, server_of, url_of
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.faults import Faults, read_script
+from trading_pipeline.venue.hub import Hub
 from trading_pipeline.venue.rules import rules_from
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
@@ -57,4 +58,4 @@ def _serve(venue: SimulatedVenue, script: Faults | None, port: int, ready_file: 
         say(f"venue {venue.rules.account} at {url_of(listening)}")
         if ready_file:
             ready_file.write_text(url_of(listening), encoding="utf-8")
-        server_of(Door(venue, script)).run(sockets=[listening])
+        server_of(Door(Hub(venue), script)).run(sockets=[listening])

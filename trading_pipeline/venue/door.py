@@ -23,10 +23,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trading_pipeline.domain.errors import InputError, OrderRefused, TradingPipelineError
 from trading_pipeline.venue.checks import orders_of
-from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.faults import NOT_DONE, UNANSWERED, Fault, FaultRule, Faults, FaultScript
 from trading_pipeline.venue.hours import Halt
-from trading_pipeline.venue.protocol import FENCE_HEADER, OPERATIONS, STATUS_OF, Operation, Submit
+from trading_pipeline.venue.hub import Hub
+from trading_pipeline.venue.protocol import (
+    FENCE_HEADER,
+    OPERATIONS,
+    STATUS_OF,
+    Bars,
+    Closing,
+    Opening,
+    Operation,
+    Submit,
+)
 
 LOOPBACK = "127.0.0.1"
 ABORT = "trading_pipeline.abort"
@@ -36,8 +45,8 @@ LOG = logging.getLogger(__name__)
 class Door:
     """What comes in by HTTP, done at the venue, with the faults of a script."""
 
-    def __init__(self, venue: SimulatedVenue, faults: Faults | None = None) -> None:
-        self._venue, self._faults = venue, faults or Faults()
+    def __init__(self, hub: Hub, faults: Faults | None = None) -> None:
+        self._hub, self._venue, self._faults = hub, hub.venue, faults or Faults()
         routes = [Route("/faults", self._load_faults, methods=["POST"])]
         routes += [Route(f"/{name}", self._handler(name, op), methods=["POST"]) for name, op in OPERATIONS.items()]
         self.app: ASGIApp = _abortable(Starlette(routes=routes))
@@ -65,7 +74,7 @@ class Door:
             self._halt(message, rule.seconds)
         response = _unanswered(rule) if rule.fault in NOT_DONE else self._done(operation, message, token, rule)
         if rule.fault is Fault.REJECT_LATER and isinstance(message, Submit) and response.status_code == 200:
-            self._venue.reject(message.client_order_id, message.now, "rejected by script")
+            self._hub.call(lambda venue, _: venue.reject(message.client_order_id, message.now, "rejected by script"))
         if rule.fault is Fault.HTTP_504:
             return JSONResponse({"message": "gateway timeout"}, 504)
         if rule.fault in UNANSWERED:
@@ -77,12 +86,25 @@ class Door:
         try:
             if operation.is_fenced and token is not None:
                 self._venue.fence(token)
-            answer = operation.run(self._venue, message)
+            answer = self._perform(operation, message)
         except TradingPipelineError as error:
             return _failed(error)
         if operation is OPERATIONS["execution_reports"]:
             answer = self._faults.distorted(rule, answer)
         return Response(operation.answer.dump_json(answer), media_type="application/json")
+
+    def _perform(self, operation: Operation, message: Any) -> Any:
+        """Callers here bring the time along; the other doors of the process go by it."""
+        if isinstance(message, Bars):
+            return self._hub.on_bars(message.bars, message.now)
+        if isinstance(message, Opening | Closing):
+            answer = self._hub.call(lambda venue, _: operation.run(venue, message))
+            times = message.times
+            self._hub.time.advance(times.opens_at if isinstance(message, Opening) else times.closes_at)
+            return answer
+        if now := getattr(message, "now", None):
+            self._hub.time.advance(now)
+        return self._hub.call(lambda venue, _: operation.run(venue, message))
 
     def _halt(self, message: Submit, seconds: float) -> None:
         symbol = orders_of(message.request)[0].symbol

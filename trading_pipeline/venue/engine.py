@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -34,6 +34,7 @@ from trading_pipeline.venue.state import VenueState
 from trading_pipeline.venue.storage import VenueFile
 from trading_pipeline.venue.tickets import Ticket
 
+EPOCH = datetime.fromtimestamp(0, UTC)
 CAPABILITIES = VenueCapabilities(
     client_id_scope=ClientIdScope.FOREVER,
     order_types=frozenset(OrderType),
@@ -58,6 +59,16 @@ class SimulatedVenue:
         """Release the file; the state stays on disk."""
         if self._file:
             self._file.close()
+
+    @property
+    def reports(self) -> Sequence[ExecutionReport]:
+        """Every report so far, oldest first."""
+        return self._state.reports
+
+    def seen_until(self) -> datetime:
+        """The newest instant on record: of a bar or a report; the epoch when nothing ever happened."""
+        newest = [self._state.reports[-1].occurred_at] if self._state.reports else []
+        return max([*newest, *(mark.end_at for mark in self._state.marks.values())], default=EPOCH)
 
     @contextmanager
     def _change(self) -> Iterator[Book]:

@@ -13,6 +13,7 @@ from trading_pipeline.ports import Broker, SimulatedMarket
 from trading_pipeline.venue.door import Door, listen, server_of, url_of
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.faults import Faults
+from trading_pipeline.venue.hub import Hub
 from trading_pipeline_tests.venue.builders import SESSION, flat
 
 DAY = timedelta(days=1)
@@ -63,7 +64,7 @@ def next_session(days: int = 1) -> SessionTimes:
 def a_door(venue: SimulatedVenue, faults: Faults | None = None) -> Iterator[str]:
     """The URL of a venue served from a thread."""
     with listen() as listening:
-        server = server_of(Door(venue, faults))
+        server = server_of(Door(Hub(venue), faults))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         try:

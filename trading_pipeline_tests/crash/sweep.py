@@ -23,6 +23,7 @@ from trading_pipeline.adapters.ledger import SqlLedger, default_url
 from trading_pipeline.venue.door import Door, listen, server_of, url_of
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.faults import Faults
+from trading_pipeline.venue.hub import Hub
 from trading_pipeline_tests.crash.days import DAYS
 from trading_pipeline_tests.crash.state import EndState, read_end_state, venue_fill_rows, violations
 from trading_pipeline_tests.crash.trader import Run, prepare, trade
@@ -151,4 +152,4 @@ def serve(name: str, path: Path, told: Connection) -> None:
     """The venue process: says where it listens, then serves until it is killed."""
     day, listening = DAYS[name], listen()
     told.send(url_of(listening))
-    server_of(Door(SimulatedVenue(path, day.venue), Faults(day.faults))).run([listening])
+    server_of(Door(Hub(SimulatedVenue(path, day.venue)), Faults(day.faults))).run([listening])

@@ -23,6 +23,7 @@ from trading_pipeline.domain.errors import LeaseHeld, LeaseLost, LedgerUnavailab
 from trading_pipeline.services.lease import acquire, fenced, leading
 from trading_pipeline.venue.door import Door, listen, server_of, url_of
 from trading_pipeline.venue.engine import SimulatedVenue
+from trading_pipeline.venue.hub import Hub
 from trading_pipeline_tests.builders import SESSION
 from trading_pipeline_tests.services.leaders import QUICK, an_entry
 from trading_pipeline_tests.services.scripted import FREE, minute
@@ -97,7 +98,7 @@ def test_the_margin_leaves_time_to_renew() -> None:
 def serve(path: Path, told: Connection) -> None:
     listening = listen()
     told.send(url_of(listening))
-    server_of(Door(SimulatedVenue(path, FREE), None)).run([listening])
+    server_of(Door(Hub(SimulatedVenue(path, FREE)), None)).run([listening])
 
 
 @contextmanager
