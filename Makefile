@@ -73,10 +73,18 @@ install-dev: .venv/.installed-dev  ## install what developing needs, with hashes
 	@$(UV) pip install --quiet --python .venv-bench/bin/python --no-deps --editable .
 	@touch $@
 
+.venv-ib-async/.installed: .uv/.$(UV_VERSION) requirements-ib-async.lock pyproject.toml
+	@echo "Installing packages for ib_async (hashed, about a minute) ..."
+	@$(UV) venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" .venv-ib-async
+	@$(UV) pip sync --quiet --python .venv-ib-async/bin/python --require-hashes requirements-ib-async.lock
+	@$(UV) pip install --quiet --python .venv-ib-async/bin/python --no-deps --editable .
+	@touch $@
+
 lock: .uv/.$(UV_VERSION)  ## pin dependencies anew from pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-header -o requirements.lock pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --extra dev -o requirements-dev.lock pyproject.toml
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --extra dev --extra ib-async --no-emit-package ib-insync --no-emit-package eventkit -o requirements-ib-async.lock pyproject.toml
 
 clean:  ## remove environments, caches and the local home (.trading_pipeline)
-	rm -rf .uv .venv .venv-bench .trading_pipeline .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf .uv .venv .venv-bench .venv-ib-async .trading_pipeline .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -23,6 +23,7 @@ from trading_pipeline.analytics.sabr20 import Sabr20Rules
 from trading_pipeline.analytics.screening import CoarseRules
 from trading_pipeline.analytics.universe import UniverseRules
 from trading_pipeline.analytics.watchlist import WatchlistRules
+from trading_pipeline.domain.broker_rules import BrokerRules
 from trading_pipeline.domain.cadence import CadenceRules, LeaseRules
 from trading_pipeline.domain.errors import SettingsError
 from trading_pipeline.domain.exits import ExitRules
@@ -81,7 +82,9 @@ class FilterSettings(_Frozen):
 class ExecutionSettings(_Frozen):
     """Who trades, when, and by which rules."""
 
-    mode: Literal["simulation"] = Field("simulation", description="paper and live come with their venues")
+    mode: Literal["simulation", "paper"] = Field(
+        "simulation", description="simulation: venues on this machine only; paper: a broker's paper account"
+    )
     account: str = Field("SIM", min_length=1, max_length=32)
     strategy: str = Field("sabr20", min_length=1, max_length=32)
     decider: Literal["loop", "dagster_job"] = Field("loop", description="exactly one decides per snapshot")
@@ -187,13 +190,21 @@ class Settings(_Frozen):
     venue: VenueSettings = VenueSettings()
     automation: AutomationSettings = AutomationSettings()
     storage: StorageSettings = StorageSettings()
+    broker: BrokerRules = BrokerRules()
+
+    @model_validator(mode="after")
+    def _paper_is_a_broker_s(self) -> Settings:
+        if self.execution.mode == "paper" and self.broker.name == "simulated":
+            raise ValueError("execution.mode: paper needs broker.name: alpaca or ib; the simulated venue is a simulation")
+        return self
 
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON of every setting but storage: the `config_hash` of what is decided under it.
+        """SHA-256 of the canonical JSON of all but storage and broker: the `config_hash` of what is decided under it.
 
         Equal settings have equal digests, however their numbers were written (0.1, 0.10).
         """
-        text = json.dumps(_canonical(self.model_dump(exclude={"storage"})), sort_keys=True, separators=(",", ":"))
+        decisive = _canonical(self.model_dump(exclude={"storage", "broker"}))
+        text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
