@@ -195,7 +195,7 @@ class Settings(_Frozen):
     @model_validator(mode="after")
     def _paper_is_a_broker_s(self) -> Settings:
         if self.execution.mode == "paper" and self.broker.name == "simulated":
-            raise ValueError("execution.mode: paper needs broker.name: alpaca or ib; the simulated venue is a simulation")
+            raise ValueError("execution.mode: paper needs broker.name: alpaca or ib; the simulated venue is no broker")
         return self
 
     def digest(self) -> str:
