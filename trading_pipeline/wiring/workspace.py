@@ -1,8 +1,7 @@
-"""From settings to working parts: the only module that names every adapter."""
+"""One home folder with everything in it."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import tempfile
@@ -10,8 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from decimal import Decimal
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,10 +18,9 @@ from filelock import FileLock, Timeout
 from trading_pipeline.adapters.bar_feed import StoredBarFeed
 from trading_pipeline.adapters.bar_store import ParquetBarStore
 from trading_pipeline.adapters.brokers.absent import AbsentBroker
-from trading_pipeline.adapters.brokers.remote import RemoteBroker, RemoteMarket
-from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
+from trading_pipeline.adapters.brokers.remote import RemoteMarket
 from trading_pipeline.adapters.calendar import ExchangeCalendar
-from trading_pipeline.adapters.clock import ReplayClock, SteadyClock, SteppedClock, SystemClock
+from trading_pipeline.adapters.clock import ReplayClock, SteadyClock, SystemClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
 from trading_pipeline.adapters.market_facts import StoredMarketFacts
 from trading_pipeline.adapters.report_page import equity_svg, write_report
@@ -33,24 +30,23 @@ from trading_pipeline.adapters.stop_signals import stop_signals
 from trading_pipeline.domain.errors import HomeInUseError
 from trading_pipeline.domain.reports import SessionReport
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
-from trading_pipeline.ports import Broker, Clock, Ledger, SignalProvider
-from trading_pipeline.services.border import border
+from trading_pipeline.ports import Clock, Ledger, SignalProvider
 from trading_pipeline.services.desk import Desk, Provenance
 from trading_pipeline.services.execution_summary import ExecutionSummary
 from trading_pipeline.services.executions import run_execution
 from trading_pipeline.services.lease import HeldLease, fenced, leading
 from trading_pipeline.services.live import decide_now, run_live_session
-from trading_pipeline.services.rebalancer import Rebalancer
 from trading_pipeline.services.replay import Replayed, copy_research, replay_session, require_over
 from trading_pipeline.services.reporting import ReportDesk, report_data
 from trading_pipeline.services.research_desk import ResearchDesk
-from trading_pipeline.services.session_loop import Progress, SessionLoop
-from trading_pipeline.services.signals import record_session_signals, refresh_signals
+from trading_pipeline.services.session_loop import Progress
+from trading_pipeline.services.signals import record_session_signals
 from trading_pipeline.settings import Settings, load_settings, resolve_home
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import rules_from
+from trading_pipeline.wiring.rooms import Room, ScratchRooms
+from trading_pipeline.wiring.version import code_version
 
-VERSION = "0.1.0"
 SECTORS, EARNINGS = "sectors.csv", "earnings.csv"
 """Sources of facts that a home folder may hold."""
 SessionProgress = Callable[[date, datetime, int, int], None]
@@ -291,110 +287,9 @@ class WrittenReport:
         return str(equity_svg(self.report.equity))
 
 
-@dataclass(frozen=True)
-class Room:
-    """A desk with its simulated market. clock None: a new accelerated clock for every session."""
-
-    workspace: Workspace
-    ledger: Ledger
-    venue: SimulatedVenue | RemoteMarket
-    clock: Clock | None = None
-    settings: Settings | None = None
-    any_research: bool = False
-    """True when the ledger holds only the research to decide on."""
-    lease: HeldLease | None = None
-    venue_url: str | None = None
-    """Where the venue's process is; None when it is in this one."""
-
-    def loop(self, session: date, on_step: Progress | None = None) -> SessionLoop:
-        """The loop of one session."""
-        times = self.workspace.calendar.times(session)
-        feed = StoredBarFeed(self.workspace.bars, live=self.clock is not None)
-        desk = self.desk(times.opens_at, feed.base_minutes())
-        return SessionLoop(
-            desk=desk, feed=feed, times=times, market=self.venue, on_step=on_step, live=self.clock is not None,
-            real_clock=self.clock, session_after=self.workspace.calendar.next,
-            rebalancer=Rebalancer(feed, times, self.clock is not None, self._signal_watch(session)),
-        )  # fmt: skip
-
-    def _signal_watch(self, session: date) -> Callable[[datetime], None] | None:
-        """What looks for new external signals while a session runs; None where they are on record already."""
-        if self.clock is None or self.workspace.settings.execution.signals != "external":
-            return None
-
-        def look(instant: datetime) -> None:
-            provider = self.workspace.signal_provider()  # a new one each time: it reads its source once
-            if provider is not None:
-                refresh_signals(self.workspace.research, provider, session, instant)
-
-        return look
-
-    def close(self) -> None:
-        """Give the venue back, so that another process may open it."""
-        self.venue.close()
-
-    def session_of(self, instant: datetime) -> date:
-        """The session an instant belongs to."""
-        return self.workspace.calendar.session_of(instant)
-
-    def desk(self, starts_at: datetime, base_bar_minutes: int) -> Desk:
-        """The desk, its clock at `starts_at`; a live one steps on from there as the room's clock runs."""
-        clock = SteppedClock(starts_at, self.clock) if self.clock else ReplayClock(starts_at)
-        rules = (self.settings or self.workspace.settings).execution
-        broker = border(self._broker(clock), clock, rules.submission)
-        return Desk(
-            ledger=self.ledger, broker=broker, border=broker, lease=self.lease, clock=clock, rules=rules,
-            provenance=self.workspace.provenance,
-            base_bar_minutes=base_bar_minutes, any_research=self.any_research, facts=self.workspace.facts(),
-            frames=self.workspace.frames,
-        )  # fmt: skip
-
-    def _broker(self, clock: Clock) -> Broker:
-        if isinstance(self.venue, SimulatedVenue):
-            return SimulatedBroker(self.venue, clock)
-        lease = self.lease
-        return RemoteBroker(self.venue_url or "", clock, fence=(lambda: lease.token) if lease else None)
-
-
-@dataclass
-class ScratchRooms:
-    """Makes rooms in a folder that goes away."""
-
-    workspace: Workspace
-    folder: Path
-    _made: int = 0
-
-    def __call__(self, opening_cash_usd: Decimal) -> Room:
-        """A room whose account starts with the given cash (USD)."""
-        self._made += 1
-        settings = with_cash(self.workspace.settings, opening_cash_usd)
-        ledger = SqlLedger.open(default_url(self.folder / str(self._made)))
-        venue = SimulatedVenue(None, rules_from(settings))
-        return Room(self.workspace, ledger, venue, settings=settings, any_research=True)
-
-
-def with_cash(settings: Settings, initial_cash_usd: Decimal) -> Settings:
-    """The same settings with another opening cash (USD)."""
-    execution = settings.execution.model_copy(update={"initial_cash_usd": initial_cash_usd})
-    return settings.model_copy(update={"execution": execution})
-
-
 def open_workspace(
     home: Path | None = None, *, config: Path | None = None, profile: Path | None = None, run_id: str = ""
 ) -> Workspace:
     """The workspace of a home folder under the configured settings."""
     settings = load_settings(config, profile=profile)
     return Workspace(resolve_home(home), settings, run_id, config=config, profile=profile)
-
-
-@cache
-def code_version() -> str:
-    """Package version and a digest of its source: what decided, even in a tree with local changes.
-
-    Taken once per process: what is edited while it runs is not what runs.
-    """
-    root = Path(__file__).resolve().parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return f"{VERSION}+{digest.hexdigest()[:12]}"

@@ -1,0 +1,117 @@
+"""Rooms: a desk with its market, in a home's own account or in one that goes away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trading_pipeline.adapters.bar_feed import StoredBarFeed
+from trading_pipeline.adapters.brokers.remote import RemoteBroker, RemoteMarket
+from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
+from trading_pipeline.adapters.clock import ReplayClock, SteppedClock
+from trading_pipeline.adapters.ledger import SqlLedger, default_url
+from trading_pipeline.ports import Broker, Clock, Ledger
+from trading_pipeline.services.border import border
+from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.lease import HeldLease
+from trading_pipeline.services.rebalancer import Rebalancer
+from trading_pipeline.services.session_loop import Progress, SessionLoop
+from trading_pipeline.services.signals import refresh_signals
+from trading_pipeline.settings import Settings
+from trading_pipeline.venue.engine import SimulatedVenue
+from trading_pipeline.venue.rules import rules_from
+
+if TYPE_CHECKING:
+    from trading_pipeline.wiring.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Room:
+    """A desk with its simulated market. clock None: a new accelerated clock for every session."""
+
+    workspace: Workspace
+    ledger: Ledger
+    venue: SimulatedVenue | RemoteMarket
+    clock: Clock | None = None
+    settings: Settings | None = None
+    any_research: bool = False
+    """True when the ledger holds only the research to decide on."""
+    lease: HeldLease | None = None
+    venue_url: str | None = None
+    """Where the venue's process is; None when it is in this one."""
+
+    def loop(self, session: date, on_step: Progress | None = None) -> SessionLoop:
+        """The loop of one session."""
+        times = self.workspace.calendar.times(session)
+        feed = StoredBarFeed(self.workspace.bars, live=self.clock is not None)
+        desk = self.desk(times.opens_at, feed.base_minutes())
+        return SessionLoop(
+            desk=desk, feed=feed, times=times, market=self.venue, on_step=on_step, live=self.clock is not None,
+            real_clock=self.clock, session_after=self.workspace.calendar.next,
+            rebalancer=Rebalancer(feed, times, self.clock is not None, self._signal_watch(session)),
+        )  # fmt: skip
+
+    def _signal_watch(self, session: date) -> Callable[[datetime], None] | None:
+        """What looks for new external signals while a session runs; None where they are on record already."""
+        if self.clock is None or self.workspace.settings.execution.signals != "external":
+            return None
+
+        def look(instant: datetime) -> None:
+            provider = self.workspace.signal_provider()  # a new one each time: it reads its source once
+            if provider is not None:
+                refresh_signals(self.workspace.research, provider, session, instant)
+
+        return look
+
+    def close(self) -> None:
+        """Give the venue back, so that another process may open it."""
+        self.venue.close()
+
+    def session_of(self, instant: datetime) -> date:
+        """The session an instant belongs to."""
+        return self.workspace.calendar.session_of(instant)
+
+    def desk(self, starts_at: datetime, base_bar_minutes: int) -> Desk:
+        """The desk, its clock at `starts_at`; a live one steps on from there as the room's clock runs."""
+        clock = SteppedClock(starts_at, self.clock) if self.clock else ReplayClock(starts_at)
+        rules = (self.settings or self.workspace.settings).execution
+        broker = border(self._broker(clock), clock, rules.submission)
+        return Desk(
+            ledger=self.ledger, broker=broker, border=broker, lease=self.lease, clock=clock, rules=rules,
+            provenance=self.workspace.provenance,
+            base_bar_minutes=base_bar_minutes, any_research=self.any_research, facts=self.workspace.facts(),
+            frames=self.workspace.frames,
+        )  # fmt: skip
+
+    def _broker(self, clock: Clock) -> Broker:
+        if isinstance(self.venue, SimulatedVenue):
+            return SimulatedBroker(self.venue, clock)
+        lease = self.lease
+        return RemoteBroker(self.venue_url or "", clock, fence=(lambda: lease.token) if lease else None)
+
+
+@dataclass
+class ScratchRooms:
+    """Makes rooms in a folder that goes away."""
+
+    workspace: Workspace
+    folder: Path
+    _made: int = 0
+
+    def __call__(self, opening_cash_usd: Decimal) -> Room:
+        """A room whose account starts with the given cash (USD)."""
+        self._made += 1
+        settings = with_cash(self.workspace.settings, opening_cash_usd)
+        ledger = SqlLedger.open(default_url(self.folder / str(self._made)))
+        venue = SimulatedVenue(None, rules_from(settings))
+        return Room(self.workspace, ledger, venue, settings=settings, any_research=True)
+
+
+def with_cash(settings: Settings, initial_cash_usd: Decimal) -> Settings:
+    """The same settings with another opening cash (USD)."""
+    execution = settings.execution.model_copy(update={"initial_cash_usd": initial_cash_usd})
+    return settings.model_copy(update={"execution": execution})
