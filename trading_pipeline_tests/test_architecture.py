@@ -128,7 +128,8 @@ def test_no_data_is_committed() -> None:
 def test_lock_files_carry_versions_and_hashes_but_no_addresses() -> None:
     locks = [path for path in committed() if path.name.endswith(".lock")]
 
-    assert {path.name for path in locks} == {"requirements.lock", "requirements-dev.lock"}
+    expected = {"requirements.lock", "requirements-dev.lock", "requirements-ib-async.lock"}
+    assert {path.name for path in locks} == expected
     assert [name(path) for path in locks if "://" in path.read_text(encoding="utf-8")] == []
 
 
