@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trading_pipeline.domain.errors import DataFileError
 from trading_pipeline.domain.orders import ExecutionReport
+
+T = TypeVar("T")
 
 
 class Fault(StrEnum):
@@ -44,13 +48,30 @@ class Fault(StrEnum):
     HALT = "halt"
     """The order's symbol is halted from then on for `seconds`."""
 
+    # by a vendor's protocol only
+
+    HTML_BODY = "html_body"
+    """As http_504, and the body is a gateway's page."""
+    MALFORMED = "malformed"
+    """Done; the answer (or the news) breaks off in the middle."""
+    UNKNOWN_VALUE = "unknown_value"
+    """Statuses, classes and events are words nobody has heard of."""
+    EXTRA_FIELD = "extra_field"
+    """Every object carries a field more."""
+    CLOCK_SKEW = "clock_skew"
+    """Every instant told is off by `seconds`, which may be negative."""
+    OMIT = "omit"
+    """The news never comes."""
+    CLOSE = "close"
+    """The stream's sockets are closed; what happens meanwhile is not told."""
+
 
 NOT_DONE = frozenset({Fault.DROP_REQUEST, Fault.RESET, Fault.HTTP_429, Fault.HTTP_500, Fault.REJECT})
 UNANSWERED = frozenset({Fault.DROP_REQUEST, Fault.RESET, Fault.DROP_REPLY})
 
 
 class FaultRule(BaseModel):
-    """A fault for calls of `op` ("*": any) about orders whose id matches (shell pattern); the first rule that fits.
+    """A fault for calls of `op` about orders whose id matches (both shell patterns); the first rule that fits.
 
     From the `nth` such call on, `times` of them (0: all that follow), each with `probability`.
     """
@@ -63,7 +84,13 @@ class FaultRule(BaseModel):
     nth: int = Field(1, ge=1)
     times: int = Field(1, ge=0)
     probability: float = Field(1.0, ge=0, le=1)
-    seconds: float = Field(0.0, ge=0, le=86_400)
+    seconds: float = Field(0.0, ge=-86_400, le=86_400)
+
+    @model_validator(mode="after")
+    def _only_a_clock_goes_back(self) -> Self:
+        if self.seconds < 0 and self.fault is not Fault.CLOCK_SKEW:
+            raise ValueError(f"seconds must not be negative for {self.fault}")
+        return self
 
 
 class FaultScript(BaseModel):
@@ -86,19 +113,28 @@ class Faults:
         self.script = script
         self._random = random.Random(script.seed)  # noqa: S311 - a rehearsal must be repeatable
         self._seen = [0] * len(script.rules)
+        self.played: Counter[Fault] = Counter()
 
     def next(self, op: str, client_order_id: str = "") -> FaultRule | None:
         """The fault this call meets, if any."""
         found = None
         for number, rule in enumerate(self.script.rules):
-            if rule.op not in {"*", op} or not fnmatchcase(client_order_id, rule.client_order_id):
+            if not fnmatchcase(op, rule.op) or not fnmatchcase(client_order_id, rule.client_order_id):
                 continue
             self._seen[number] += 1
             late = self._seen[number] - rule.nth
             if late < 0 or (rule.times and late >= rule.times) or self._random.random() >= rule.probability:
                 continue
             found = found or rule
+        if found is not None:
+            self.played[found.fault] += 1
         return found
+
+    def shuffled(self, items: Sequence[T]) -> list[T]:
+        """The same items in an order the seed decides."""
+        changed = list(items)
+        self._random.shuffle(changed)
+        return changed
 
     def distorted(self, rule: FaultRule | None, reports: Sequence[ExecutionReport]) -> tuple[ExecutionReport, ...]:
         """Reports as the fault lets them through."""
@@ -106,10 +142,9 @@ class Faults:
             return tuple(reports)
         if rule.fault is Fault.STALL:
             return ()
-        changed = list(reports) if rule.fault is Fault.REORDER else [twice for r in reports for twice in (r, r)]
         if rule.fault is Fault.REORDER:
-            self._random.shuffle(changed)
-        return tuple(changed)
+            return tuple(self.shuffled(reports))
+        return tuple(twice for report in reports for twice in (report, report))
 
 
 def read_script(path: Path) -> FaultScript:
