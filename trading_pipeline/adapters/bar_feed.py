@@ -19,8 +19,8 @@ PRICES = ("open", "high", "low", "close")
 
 
 @dataclass(frozen=True)
-class _SymbolBars:
-    """One symbol's bars of one session: end instants (ns since epoch, ascending) beside the rows."""
+class SymbolBars:
+    """One symbol's bars, ascending: end instants (ns since epoch, ascending) beside the rows."""
 
     ends: np.ndarray
     starts: np.ndarray
@@ -54,7 +54,7 @@ class StoredBarFeed:
         self._store = store
         self._live = live
         self._loaded: tuple[date, datetime | None] | None = None
-        self._bars: dict[str, _SymbolBars] = {}
+        self._bars: dict[str, SymbolBars] = {}
 
     def base_minutes(self) -> int:
         """Length of a base bar in minutes; raises MissingBarsError when no intraday bars are stored."""
@@ -107,7 +107,7 @@ class StoredBarFeed:
             frame = self._store.view(self._timeframe(), [times.session], as_of=times.session)
             if frame.empty and not self._live:
                 raise MissingBarsError(times.session, [], self._timeframe().value)
-            self._bars = _by_symbol(frame)
+            self._bars = bars_by_symbol(frame)
             self._loaded = wanted
 
 
@@ -116,13 +116,14 @@ def _values(actions: pd.DataFrame) -> dict[str, Decimal]:
     return {str(symbol): Decimal(repr(float(value))) for symbol, value in pairs}
 
 
-def _by_symbol(frame: pd.DataFrame) -> dict[str, _SymbolBars]:
+def bars_by_symbol(frame: pd.DataFrame) -> dict[str, SymbolBars]:
+    """Rows of one session or more (a bar frame) by symbol."""
     codes, symbols = pd.factorize(frame["symbol"])
     cuts = np.flatnonzero(np.diff(codes, prepend=-1))
     bounds = [*cuts.tolist(), len(frame)]
     ends, starts = (frame[name].astype("int64").to_numpy() for name in ("end", "start"))
     prices, volumes = frame[list(PRICES)].to_numpy(np.float64), frame["volume"].to_numpy(np.float64)
     return {
-        str(symbol): _SymbolBars(ends[a:b], starts[a:b], prices[a:b], volumes[a:b])
+        str(symbol): SymbolBars(ends[a:b], starts[a:b], prices[a:b], volumes[a:b])
         for symbol, a, b in zip(symbols, bounds[:-1], bounds[1:], strict=True)
     }

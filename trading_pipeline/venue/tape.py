@@ -27,6 +27,9 @@ class Tape(Protocol):
     def symbols(self) -> Sequence[str]:
         """Every symbol that ever traded, ascending."""
 
+    def base_timeframe(self) -> Timeframe | None:
+        """The finest intraday bars there are: coarser ones are made of them, finer ones do not exist. None: no such."""
+
     def bars(self, symbol: str, timeframe: Timeframe, first: datetime, last: datetime) -> Sequence[MarketBar]:
         """Bars that start in [first, last] (aware UTC), ascending; empty for a symbol unknown."""
 
