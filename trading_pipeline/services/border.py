@@ -41,6 +41,19 @@ class Pacer:
         self._take(self._all)
         self._note(self._entries)
 
+    def room_for_entries(self) -> int:
+        """How many entries may leave now without waiting."""
+        return self._room(self._orders, self._entries, self._all)
+
+    def room_for_protection(self) -> int:
+        """How many requests of any other kind may leave now without waiting."""
+        return self._room(self._all)
+
+    @property
+    def is_seeded(self) -> bool:
+        """True once it was told what left before the start."""
+        return self._seeded
+
     def seed(self, left_at: Iterable[datetime]) -> None:
         """Tell once, after a start, when orders left before it: a restart is no way around a rate."""
         if not self._seeded:
@@ -57,6 +70,11 @@ class Pacer:
                 assert isinstance(wait, int), "a bucket in memory answers at once"
                 self._clock.sleep_until(self._clock.now() + timedelta(milliseconds=wait + 1))
             bucket.leak(self._now().timestamp)
+
+    def _room(self, *buckets: InMemoryBucket) -> int:
+        for bucket in buckets:
+            bucket.leak(self._now().timestamp)
+        return min(bucket.rates[0].limit - bucket.count() for bucket in buckets)
 
     def _note(self, bucket: InMemoryBucket) -> None:
         """Count without waiting."""

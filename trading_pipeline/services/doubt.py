@@ -10,7 +10,7 @@ from trading_pipeline.domain.errors import OutcomeUnknown
 from trading_pipeline.domain.orders import Order, OrdStatus
 from trading_pipeline.ports import ClientIdScope, LedgerTransaction, VenueOrder
 from trading_pipeline.services.desk import Desk
-from trading_pipeline.services.local_reports import acknowledge
+from trading_pipeline.services.local_reports import Taken, acknowledge
 
 
 class Verdict(Enum):
@@ -77,7 +77,7 @@ def _left_a_trace(desk: Desk, order: Order) -> bool:
 def adopt(desk: Desk, order: Order, found: VenueOrder) -> None:
     """An earlier attempt did reach the venue: that ends a doubt, and the venue's reports tell the rest."""
     if order.status is OrdStatus.IN_DOUBT:
-        acknowledge(desk, order, found.venue_order_id, desk.clock.now())
+        acknowledge(desk, [Taken(order, found.venue_order_id, desk.clock.now())])
     if not _names_our_legs(desk):
         _name_legs(desk, order)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from trading_pipeline.domain.control import Block, BlockKind
@@ -17,6 +19,15 @@ LOCAL = "local"
 """Broker name of reports we make ourselves."""
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An order the venue took, the venue's id for it, and when it said so."""
+
+    order: Order
+    venue_order_id: str
+    at: datetime
+
+
 def report_locally(
     tx: LedgerTransaction, order: Order, exec_type: ExecType, text: str, now: datetime, *, venue_order_id: str = ""
 ) -> Order:
@@ -24,30 +35,43 @@ def report_locally(
 
     A report that has come too late, after the venue's own word, is not recorded and moves nothing.
     """
-    current = tx.order(order.client_order_id) or order
-    exec_id = f"{current.client_order_id}-{exec_type.value}"
-    if any(known.exec_id == exec_id for known in tx.reports(current.client_order_id)):
-        return current
+    return _report(tx, tx.order(order.client_order_id) or order, exec_type, text, now, venue_order_id)
+
+
+def _report(
+    tx: LedgerTransaction, current: Order, exec_type: ExecType, text: str, now: datetime, venue_order_id: str = ""
+) -> Order:
+    """As report_locally, of an order that was just read."""
     report = ExecutionReport(
-        exec_id=exec_id, client_order_id=current.client_order_id,
+        exec_id=f"{current.client_order_id}-{exec_type.value}", client_order_id=current.client_order_id,
         venue_order_id=venue_order_id, exec_type=exec_type, occurred_at=now, text=text,
     )  # fmt: skip
     try:
         moved = advance(current, report)
     except IllegalTransition:
         return current
+    if _is_known(tx, current, report.exec_id):
+        return current
     tx.add_report(LOCAL, report)
     tx.save_order(moved)
     return moved
 
 
-def acknowledge(desk: Desk, order: Order, venue_order_id: str, now: datetime) -> None:
-    """The venue took it, in person: New under the venue's id, unless its reports have said more already."""
+def _is_known(tx: LedgerTransaction, current: Order, exec_id: str) -> bool:
+    """True when we have said it before; each thing we say moves an order out of PendingNew, so that one is new."""
+    if current.status is OrdStatus.PENDING_NEW:
+        return False
+    return any(known.exec_id == exec_id for known in tx.reports(current.client_order_id))
+
+
+def acknowledge(desk: Desk, taken: Sequence[Taken]) -> None:
+    """The venue took them, in person: New under the venue's ids, unless its reports have said more already."""
     with desk.ledger.transaction() as tx:
-        current = tx.order(order.client_order_id) or order
-        if current.status in {OrdStatus.PENDING_NEW, OrdStatus.IN_DOUBT}:
-            report_locally(tx, current, ExecType.NEW, "", now, venue_order_id=venue_order_id)
-        settle_blocks(desk, tx, now)
+        for one in taken:
+            current = tx.order(one.order.client_order_id) or one.order
+            if current.status in {OrdStatus.PENDING_NEW, OrdStatus.IN_DOUBT}:
+                _report(tx, current, ExecType.NEW, "", one.at, one.venue_order_id)
+        settle_blocks(desk, tx, taken[-1].at)
 
 
 def end_locally(desk: Desk, order: Order, exec_type: ExecType, text: str, now: datetime) -> None:

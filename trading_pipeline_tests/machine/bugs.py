@@ -49,7 +49,7 @@ def resend_under_a_new_id(patch: pytest.MonkeyPatch) -> None:
         with desk.ledger.transaction() as tx:
             for copy in copies:
                 tx.add_order(copy)
-        return dispatch._dispatch(desk, copies[0])
+        return dispatch._dispatch(desk, copies[:1])
 
     patch.setattr(dispatch, "_resolve", resolve)
 

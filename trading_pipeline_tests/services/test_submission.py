@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -117,15 +117,16 @@ class LeaseThat:
 class TurnThat:
     """A pacer whose turn is the last thing before the claim and the last look."""
 
+    is_seeded = True
+
     def __init__(self, act: Callable[[], None]) -> None:
         self._act = act
-
-    def seed(self, left_at: Sequence[datetime]) -> None: ...
 
     def entry(self) -> None:
         self._act()
 
-    def protection(self) -> None: ...
+    def room_for_entries(self) -> int:
+        return 0
 
 
 def test_a_halt_committed_by_another_process_just_before_is_seen_by_the_last_look(scene: Scene) -> None:
