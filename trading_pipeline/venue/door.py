@@ -30,11 +30,13 @@ from trading_pipeline.venue.protocol import (
     FENCE_HEADER,
     OPERATIONS,
     STATUS_OF,
+    WATCHED,
     Bars,
     Closing,
     Opening,
     Operation,
     Submit,
+    Watched,
 )
 
 LOOPBACK = "127.0.0.1"
@@ -47,7 +49,7 @@ class Door:
 
     def __init__(self, hub: Hub, faults: Faults | None = None) -> None:
         self._hub, self._venue, self._faults = hub, hub.venue, faults or Faults()
-        routes = [Route("/faults", self._load_faults, methods=["POST"])]
+        routes = [Route("/faults", self._load_faults, methods=["POST"]), Route("/watch", self._watch)]
         routes += [Route(f"/{name}", self._handler(name, op), methods=["POST"]) for name, op in OPERATIONS.items()]
         self.app: ASGIApp = _abortable(Starlette(routes=routes))
 
@@ -116,6 +118,14 @@ class Door:
         except ValidationError as error:
             return _failed(InputError(f"this is no fault script: {error}"))
         return JSONResponse(None)
+
+    async def _watch(self, request: Request) -> Response:  # noqa: ARG002
+        """What the venue saw of its client: gaps in protection; and which faults it played."""
+        seen = Watched(
+            now=self._hub.time.now(), gaps=self._hub.cover.gaps,
+            faults={fault.value: count for fault, count in sorted(self._faults.played.items())},
+        )  # fmt: skip
+        return Response(WATCHED.dump_json(seen), media_type="application/json")
 
 
 def _fence(request: Request) -> int | None:

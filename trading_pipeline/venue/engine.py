@@ -65,6 +65,10 @@ class SimulatedVenue:
         """Every report so far, oldest first."""
         return self._state.reports
 
+    def book(self) -> Book:
+        """The book as it stands, to look at."""
+        return Book(self._state, self.rules)
+
     def seen_until(self) -> datetime:
         """The newest instant on record: of a bar or a report; the epoch when nothing ever happened."""
         newest = [self._state.reports[-1].occurred_at] if self._state.reports else []

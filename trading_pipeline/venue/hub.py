@@ -14,6 +14,7 @@ from trading_pipeline.domain.market import MarketBar, require_aware
 from trading_pipeline.domain.orders import ExecutionReport
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.tape import Tape
+from trading_pipeline.venue.watch import CoverWatch
 
 T = TypeVar("T")
 OnReports = Callable[[Sequence[ExecutionReport]], None]
@@ -45,6 +46,8 @@ class Hub:
         self._on_reports: list[OnReports] = []
         self._on_bars: list[OnBars] = []
         self._told = len(venue.reports)
+        self.cover = CoverWatch()
+        self.cover.look(venue, self.time.now())
 
     def call(self, work: Callable[[SimulatedVenue, datetime], T]) -> T:
         """Do something at the engine, by the venue's own time, and tell listeners what came of it."""
@@ -74,5 +77,6 @@ class Hub:
         reports = self.venue.reports
         fresh, self._told = reports[self._told :], len(reports)
         if fresh:
+            self.cover.look(self.venue, self.time.now())
             for listener in tuple(self._on_reports):
                 listener(fresh)

@@ -18,6 +18,7 @@ from trading_pipeline.ports import VenueAccount, VenueOrder, VenuePosition
 from trading_pipeline.venue.checks import orders_of
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.hours import Halt
+from trading_pipeline.venue.watch import Gap
 
 FENCE_HEADER = "X-Fence"
 STATUS_OF: Mapping[type[TradingPipelineError], int] = {OrderRefused: 422, LeaseLost: 403, InputError: 400}
@@ -83,6 +84,18 @@ class Opening:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
     times: SessionTimes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What the venue saw: gaps in protection by its own time, and how often each fault was played."""
+
+    now: datetime
+    gaps: tuple[Gap, ...]
+    faults: dict[str, int]
+
+
+WATCHED = TypeAdapter(Watched)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,10 +41,18 @@ class _Line:
         except ValidationError as error:
             raise _unknown(name, "its answer cannot be read") from error
 
+    def get(self, name: str) -> requests.Response:
+        return self._ask("GET", name)
+
     def post(self, name: str, body: bytes, headers: Mapping[str, str] | None = None) -> requests.Response:
+        return self._ask("POST", name, body, headers)
+
+    def _ask(
+        self, method: str, name: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> requests.Response:
         try:
-            response = self._session.post(
-                f"{self._url}/{name}", data=body, headers=headers, timeout=self._timeout, allow_redirects=False
+            response = self._session.request(
+                method, f"{self._url}/{name}", data=body, headers=headers, timeout=self._timeout, allow_redirects=False
             )
         except requests.RequestException as error:
             raise _unknown(name, f"no answer ({type(error).__name__})") from error
@@ -160,6 +168,10 @@ class RemoteMarket:
     def halt(self, halt: Halt) -> None:
         """Stop trading in a symbol between two instants."""
         self._line.call("halt", halt)
+
+    def watched(self) -> said.Watched:
+        """Gaps in protection and faults played, as the venue saw them."""
+        return said.WATCHED.validate_json(self._line.get("watch").content)
 
     def play_faults(self, script: FaultScript) -> None:
         """Begin another fault script at the door."""
