@@ -1,0 +1,18 @@
+"""What Alpaca's doors demand of who knocks."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AlpacaDoorRules(BaseModel):
+    """House rules of the Alpaca doors; the account's own rules are the venue's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key_id: str = Field(default="PKVENUE", min_length=1, description="the account's key, sent with every request")
+    secret_key: str = Field(default="venue-secret", min_length=1, description="and its secret")
+    requests_per_minute: int = Field(default=200, ge=1, description="trading; more is answered 429")
+    data_requests_per_minute: int = Field(default=200, ge=1, description="market data, counted apart")
+    recent_sip: bool = Field(default=False, description="the data plan includes the last 15 minutes of SIP")
+    symbol_limit: int = Field(default=30, ge=1, description="symbols one data stream may follow")
