@@ -29,6 +29,7 @@ TYPES = {
     "known_at": INSTANT,
     "adjustment": pa.string(),
     "adjusted_through": DAY,
+    "feed": pa.string(),
 }
 VERSION = "version"
 BAR_SCHEMA = pa.schema([*((name, TYPES.get(name, pa.float64())) for name in STORED_BAR_COLUMNS), (VERSION, pa.int32())])
@@ -115,6 +116,15 @@ def read_last_end(path: Path, session: date) -> datetime | None:
         raise unreadable(path, error) from error
     newest_end = pc.max(rows["end"]).as_py()
     return None if newest_end is None else pd.Timestamp(newest_end).to_pydatetime().astimezone(UTC)
+
+
+def has_feed(path: Path, feed: str) -> bool:
+    """True when any row of the partition, of any version, is of the feed; reads that column only."""
+    try:
+        rows = ds.dataset(str(path), schema=BAR_SCHEMA, format="parquet")
+        return bool(rows.count_rows(filter=ds.field("feed") == feed))
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(path, error) from error
 
 
 def by_symbol(frame: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from trading_pipeline.adapters.bar_files import (
     ACTION_SCHEMA,
     by_session,
     by_symbol,
+    has_feed,
     newest,
     partition_of,
     read_last_end,
@@ -26,7 +27,16 @@ from trading_pipeline.adapters.bar_files import (
     write_atomically,
 )
 from trading_pipeline.adapters.bar_versions import CONTENT, Merge, merge, stored_rows
-from trading_pipeline.adapters.bar_views import RolledSession, Token, blocks_of, cache_of, in_units_of, prefer_first
+from trading_pipeline.adapters.bar_views import (
+    OWNER,
+    RolledSession,
+    Token,
+    blocks_of,
+    cache_of,
+    in_units_of,
+    not_in,
+    prefer_first,
+)
 from trading_pipeline.adapters.bar_views import roll_up_stored as roll
 from trading_pipeline.analytics.bars import ACTION_COLUMNS, as_ns, require_action_values, session_table
 from trading_pipeline.analytics.schemas import SESSION_NS, STORED_BAR_COLUMNS, UTC_NS, require_columns
@@ -72,15 +82,17 @@ class ParquetBarStore:
         known_at: datetime | None,
         adjustment: Adjustment = Adjustment.RAW,
         adjusted_through: date | None = None,
+        feed: str | None = None,
     ) -> WriteResult:
         """Append what is new or different; what is already stored is counted and left alone.
 
-        bars: a bar frame. known_at None: a new bar was known at its own end, a correction is known from now on (the
-        clock's now), so no past answer changes. Raises FrameContractError for an unsorted frame, a price that is not
-        finite and positive, or an adjusted delivery that does not say through when; DataFileError when the disk
-        refuses (whole sessions already written stay; the same write repeated adds the rest); HomeInUseError.
+        bars: a bar frame; feed: what the vendor made them of. known_at None: a new bar was known at its own end, a
+        correction is known from now on (the clock's now), so no past answer changes. Raises FrameContractError for an
+        unsorted frame, a price that is not finite and positive, or an adjusted delivery that does not say through
+        when; DataFileError when the disk refuses (whole sessions already written stay; the same write repeated adds
+        the rest); HomeInUseError.
         """
-        rows = stored_rows(bars, known_at, adjustment, adjusted_through)
+        rows = stored_rows(bars, known_at, adjustment, adjusted_through, feed)
         if rows.empty:
             return WriteResult((), 0, 0, 0)
         years = rows["session"].dt.year if timeframe is Timeframe.DAY1 else rows["session"]
@@ -177,6 +189,14 @@ class ParquetBarStore:
             versions = versions[versions["known_at"] <= pd.Timestamp(require_aware(known_at))]
         return _last_action(versions)
 
+    def of_feed(self, feed: str, sessions: Sequence[date]) -> pd.DataFrame:
+        """symbol and session whose daily volume is of that feed: its own daily bar, or the base bars instead of one."""
+        base, daily = self.base_timeframe(), self._owners_of(Timeframe.DAY1, sessions, feed)
+        minutes = self._owners_of(base, sessions, feed) if base else daily.iloc[:0]
+        if len(minutes):
+            minutes = not_in(minutes, [self.read(Timeframe.DAY1, sessions)])
+        return pd.concat([daily, minutes], ignore_index=True)
+
     @property
     def quarantine_folder(self) -> Path:
         """Where imports put rows that cannot be used, with the reason."""
@@ -205,6 +225,12 @@ class ParquetBarStore:
             together = pd.concat([stored, merged.rows]) if len(stored) else merged.rows
             write_atomically(path, to_table(together))
         return merged
+
+    def _owners_of(self, timeframe: Timeframe, sessions: Sequence[date], feed: str) -> pd.DataFrame:
+        """symbol and session with any row of the feed; files without one are not read."""
+        wanted = [one for one in sessions if any(has_feed(path, feed) for path in self._paths(timeframe, [one]))]
+        rows = self.read(timeframe, wanted)
+        return rows.loc[rows["feed"] == feed, OWNER].drop_duplicates()
 
     def _paths(self, timeframe: Timeframe, sessions: Sequence[date]) -> list[Path]:
         names = sorted({partition_of(timeframe, session) for session in sessions})

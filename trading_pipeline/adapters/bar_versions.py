@@ -16,7 +16,7 @@ from trading_pipeline.domain.market import Adjustment, require_aware
 
 KEY = ["symbol", "start"]
 PRICES = ["open", "high", "low", "close"]
-CONTENT = tuple(name for name in STORED_BAR_COLUMNS if name not in {*KEY, "known_at"})
+CONTENT = tuple(name for name in STORED_BAR_COLUMNS if name not in {*KEY, "known_at", "feed"})
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -31,7 +31,11 @@ class Merge:
 
 
 def stored_rows(
-    bars: pd.DataFrame, known_at: datetime | None, adjustment: Adjustment, adjusted_through: date | None
+    bars: pd.DataFrame,
+    known_at: datetime | None,
+    adjustment: Adjustment,
+    adjusted_through: date | None,
+    feed: str | None = None,
 ) -> pd.DataFrame:
     """A bar frame in the stored columns and types.
 
@@ -44,11 +48,13 @@ def stored_rows(
     _require_numbers(bars)
     through = pd.Series([adjusted_through] * len(bars), index=bars.index, dtype=SESSION_NS)
     known = bars["end"] if known_at is None else pd.Timestamp(require_aware(known_at, "known_at"))
-    rows = bars.assign(known_at=known, adjustment=adjustment.value, adjusted_through=through)
+    rows = bars.assign(known_at=known, adjustment=adjustment.value, adjusted_through=through, feed=feed)
     instants = dict.fromkeys(("start", "end", "known_at"), UTC_NS)
     days = dict.fromkeys(("session", "adjusted_through"), SESSION_NS)
     numbers = dict.fromkeys((*PRICES, "volume", "vwap", "trade_count"), "float64")
-    return rows.reindex(columns=list(STORED_BAR_COLUMNS)).astype({"symbol": "str", **instants, **days, **numbers})
+    return rows.reindex(columns=list(STORED_BAR_COLUMNS)).astype(
+        {"symbol": "str", "feed": "str", **instants, **days, **numbers}
+    )
 
 
 def _require_numbers(bars: pd.DataFrame) -> None:
@@ -92,7 +98,9 @@ def _aligned(rows: pd.DataFrame, delivered: pd.DataFrame) -> pd.DataFrame:
 
 
 def _same(left: pd.DataFrame, right: pd.DataFrame) -> BoolArray:
-    same = np.ones(len(right), dtype=bool)
+    """Which stored rows the delivered ones repeat; one that names no feed does not contradict a known one."""
+    feed = right["feed"].reset_index(drop=True)
+    same = (feed.isna() | (feed == left["feed"].reset_index(drop=True))).to_numpy(dtype=bool, copy=True)
     for name in CONTENT:
         ours, theirs = left[name].reset_index(drop=True), right[name].reset_index(drop=True)
         same &= ((ours == theirs) | (ours.isna() & theirs.isna())).to_numpy(dtype=bool)

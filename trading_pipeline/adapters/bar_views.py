@@ -118,13 +118,14 @@ def prefer_first(candidates: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """One source per symbol and session: the first that has any row; sorted by symbol, start."""
     chosen: list[pd.DataFrame] = []
     for frame in (one for one in candidates if len(one)):
-        chosen.append(_not_in(frame, chosen) if chosen else frame)
+        chosen.append(not_in(frame, chosen) if chosen else frame)
     if not chosen:
         return candidates[0]
     return chosen[0] if len(chosen) == 1 else pd.concat(chosen).sort_values(["symbol", "start"], ignore_index=True)
 
 
-def _not_in(frame: pd.DataFrame, chosen: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def not_in(frame: pd.DataFrame, chosen: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Rows whose symbol and session none of the chosen frames has."""
     taken = pd.concat([one[OWNER].drop_duplicates() for one in chosen])
     return frame[frame[OWNER].merge(taken, on=OWNER, how="left", indicator=True)["_merge"].eq("left_only").to_numpy()]
 

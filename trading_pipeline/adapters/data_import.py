@@ -209,6 +209,7 @@ def _write(
             known_at=known_at,
             adjustment=spec.adjustment,
             adjusted_through=spec.adjusted_through,
+            feed=spec.feed,
         )
         if on_progress is not None:
             on_progress(min(first + step, len(days)), len(days))

@@ -46,6 +46,7 @@ class ImportSpec(BaseModel):
     columns: dict[str, str] = Field(default_factory=dict, description="Our column name: the file's, where not found.")
     timezone: str = Field("America/New_York", description="Zone of intraday times that carry none.")
     symbol: str | None = Field(None, min_length=1, description="The symbol of a file without a symbol column.")
+    feed: str | None = Field(None, min_length=1, description="What a vendor made the bars of: sip, iex, ib.")
 
     @field_validator("timezone")
     @classmethod

@@ -16,8 +16,11 @@ BAR_COLUMNS = ("symbol", "session", "start", "end", "open", "high", "low", "clos
 
 One row per symbol and start, sorted by symbol, then start; prices in USD per share. vwap and trade_count may be NaN.
 """
-STORED_BAR_COLUMNS = (*BAR_COLUMNS, "known_at", "adjustment", "adjusted_through")
-"""As stored: known_at datetime64[ns, UTC]; adjustment "raw", "split", "all"; adjusted_through datetime64[ns] or NaT."""
+STORED_BAR_COLUMNS = (*BAR_COLUMNS, "known_at", "adjustment", "adjusted_through", "feed")
+"""As stored: known_at datetime64[ns, UTC]; adjustment "raw", "split", "all"; adjusted_through datetime64[ns] or NaT.
+
+feed: what a vendor made the bar of (sip, iex, ib); missing for files and made-up markets.
+"""
 
 
 def require_columns(frame: pd.DataFrame, columns: Sequence[str], what: str) -> pd.DataFrame:

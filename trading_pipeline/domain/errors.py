@@ -12,6 +12,7 @@ TradingPipelineError                 a person can act on the message; the comman
 ├── MissingBarsError                 the bars a step needs are not stored
 ├── MissingResultError               an earlier step has not run for that session
 ├── HomeInUseError                   another process works in the same home folder
+├── MarketDataError                  a vendor of bars and quotes refuses, or does not answer
 ├── TradingError
 │   ├── IllegalTransition            an order cannot go from this state by that report
 │   ├── Overfill                     more shares filled than were ordered
@@ -93,6 +94,10 @@ class MissingResultError(TradingPipelineError):
 
 class HomeInUseError(TradingPipelineError):
     """Another process works in the same home folder."""
+
+
+class MarketDataError(TradingPipelineError):
+    """A vendor of bars and quotes refuses, or does not answer; what was stored before stays."""
 
 
 class TradingError(TradingPipelineError):

@@ -37,6 +37,10 @@ BASE_TIMEFRAMES = (Timeframe.MIN1, Timeframe.MIN5)
 DERIVED_TIMEFRAMES = (Timeframe.MIN15, Timeframe.HOUR1, Timeframe.HOUR4, Timeframe.DAY1)
 
 
+PARTIAL_FEEDS = ("iex",)
+"""Feeds whose volume is not the whole market's."""
+
+
 class Adjustment(StrEnum):
     """What a delivery of bars has already been adjusted for."""
 

@@ -81,8 +81,9 @@ class BarStore(Protocol):
         known_at: datetime | None,
         adjustment: Adjustment = Adjustment.RAW,
         adjusted_through: date | None = None,
+        feed: str | None = None,
     ) -> WriteResult:
-        """Append what is new or different. known_at None: each bar was known at its own end."""
+        """Append what is new or different. known_at None: each bar was known at its own end. feed: of the vendor."""
 
     def read(
         self,
@@ -109,6 +110,9 @@ class BarStore(Protocol):
         self, timeframe: Timeframe, sessions: Sequence[date], *, symbols: Sequence[str] | None = None
     ) -> str:
         """SHA-256 of the newest rows' content, whatever order or file they were delivered in."""
+
+    def of_feed(self, feed: str, sessions: Sequence[date]) -> pd.DataFrame:
+        """symbol and session whose daily volume is of that feed alone."""
 
     def write_actions(self, actions: pd.DataFrame, *, known_at: datetime | None) -> int:
         """Append corporate actions (symbol, ex_date, kind split|dividend, value); returns how many were new."""

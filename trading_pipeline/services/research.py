@@ -12,8 +12,8 @@ import pandas as pd
 
 from trading_pipeline.analytics import regime, sabr20, screening, universe, watchlist
 from trading_pipeline.analytics.indicators import compute_indicators
-from trading_pipeline.domain.errors import MissingBarsError, MissingResultError
-from trading_pipeline.domain.market import DERIVED_TIMEFRAMES, Timeframe
+from trading_pipeline.domain.errors import InputError, MissingBarsError, MissingResultError
+from trading_pipeline.domain.market import DERIVED_TIMEFRAMES, PARTIAL_FEEDS, Timeframe
 from trading_pipeline.services import snapshots
 from trading_pipeline.services.desk import regimes_of, snapshots_of
 from trading_pipeline.services.research_desk import CONFIRMATION, DAILY, REGIME, TRIGGER, ResearchDesk
@@ -29,6 +29,7 @@ def make_universe(desk: ResearchDesk, session: date) -> pd.DataFrame:
     earlier = [day for day in desk.stored(DAILY) if day < session][-lookback:]
     if not earlier:
         raise MissingBarsError(session, [], "1d (of any earlier session)")
+    _require_whole_volume(desk, session, earlier)
     daily = desk.bars.view(DAILY, earlier, as_of=session)
     tradable = daily[~daily["symbol"].isin(desk.index_symbols())]
     frame = universe.build_universe(
@@ -36,6 +37,22 @@ def make_universe(desk: ResearchDesk, session: date) -> pd.DataFrame:
     )
     desk.frames.write("universe", session, frame)
     return frame
+
+
+def _require_whole_volume(desk: ResearchDesk, session: date, earlier: Sequence[date]) -> None:
+    """Raise InputError when a volume rule would judge by what one exchange traded."""
+    if desk.settings.universe.min_average_volume_shares == 0:
+        return
+    for feed in PARTIAL_FEEDS:
+        found = desk.bars.of_feed(feed, earlier)
+        if len(found):
+            days, symbols = sorted(found["session"].unique()), sorted(found["symbol"].unique())
+            raise InputError(
+                f"before {session} the daily volume of {len(symbols)} symbols (first: {', '.join(symbols[:5])}) on "
+                f"{len(days)} sessions is of {feed} alone, a small part of what was traded: no volume rule can judge "
+                "by it. Fetch consolidated daily bars: trading-pipeline data fetch --provider alpaca --daily "
+                f"--from {pd.Timestamp(days[0]).date()} --symbols {','.join(symbols[:5])},..."
+            )
 
 
 def _previous(desk: ResearchDesk, name: str, session: date) -> pd.DataFrame | None:
