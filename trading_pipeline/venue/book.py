@@ -10,6 +10,7 @@ from typing import Any
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.orders import (
     AnyRequest,
+    BracketRequest,
     ExecType,
     ExecutionReport,
     OcoRequest,
@@ -39,6 +40,18 @@ class Book(Accounting):
         for ticket in tickets:
             self.report(ticket, ExecType.NEW, now)
         return tickets[0]
+
+    def join(self, known: Ticket, family: BracketRequest | OcoRequest, order: OrderRequest, now: datetime) -> Ticket:
+        """Put an order on the book as one of a family that has another order there; returns the new one."""
+        if isinstance(family, OcoRequest):
+            self.put(replace(known, sent=family, whole=known.quantity))
+            ticket = self._add(family, order, OrdStatus.NEW, now, whole=order.quantity)
+        else:
+            self.put(replace(known, sent=family))
+            ticket = self._add(order, order, OrdStatus.NEW, now, entry_id=known.client_order_id)
+        self.report(ticket, ExecType.NEW, now)
+        self.resize(ticket.client_order_id, now)
+        return self.tickets[ticket.client_order_id]
 
     def refuse(self, request: AnyRequest, text: str, now: datetime) -> None:
         """Remember the refusal, so that the id stays refused."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from trading_pipeline.domain.corporate import CashActivity
 from trading_pipeline.domain.errors import InputError, LeaseLost, OrderRefused
@@ -17,6 +18,7 @@ from trading_pipeline.domain.orders import (
     AnyRequest,
     ExecType,
     ExecutionReport,
+    OrderRequest,
     OrderType,
     OrdStatus,
     TimeInForce,
@@ -26,6 +28,7 @@ from trading_pipeline.venue.book import Book
 from trading_pipeline.venue.checks import form_faults, orders_of
 from trading_pipeline.venue.corporate import open_session
 from trading_pipeline.venue.execution import meet
+from trading_pipeline.venue.families import join_faults, joined
 from trading_pipeline.venue.hours import Halt, remember_halt
 from trading_pipeline.venue.matching import checked
 from trading_pipeline.venue.refusals import Replacement, account_faults, replace_faults
@@ -86,9 +89,10 @@ class SimulatedVenue:
 
     # the client's side
 
-    def submit(self, request: AnyRequest, now: datetime) -> str:
+    def submit(self, request: AnyRequest, now: datetime, facts: Mapping[str, Any] | None = None) -> str:
         """Accept an order at `now`; a repeat of the same content gives the same venue id and changes nothing.
 
+        facts: what a door remembers with it, accepted or refused (JSON by name), in the same change.
         Raises OrderRefused with every reason; the id then stays refused.
         """
         require_aware(now)
@@ -96,12 +100,37 @@ class SimulatedVenue:
             known = book.tickets.get(orders_of(request)[0].client_order_id)
             if known is not None:
                 return _repeated(known, request)
+            book.facts.update(facts or {})
             faults = form_faults(request) or account_faults(book, request, now)
             if not faults:
                 return book.accept(request, now).venue_order_id
             refusal = _refusal(request, faults)
             book.refuse(request, str(refusal), now)
         raise refusal
+
+    def join(
+        self, client_order_id: str, order: OrderRequest, now: datetime, facts: Mapping[str, Any] | None = None
+    ) -> str:
+        """Accept an order into a family with one already sent: as an entry's leg, or as the other side of an exit.
+
+        facts: as for submit. Raises OrderRefused with every reason; the new order's id then stays refused.
+        """
+        require_aware(now)
+        with self._change() as book:
+            known = self._known(book, client_order_id)
+            book.facts.update(facts or {})
+            family = joined(book, known, order)
+            faults = [*form_faults(order), *join_faults(book, known, family, order)]
+            if family is not None and not faults:
+                return book.join(known, family, order, now).venue_order_id
+            refusal = _refusal(order, faults)
+            book.refuse(order, str(refusal), now)
+        raise refusal
+
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Remember things for a door (JSON by name)."""
+        with self._change() as book:
+            book.facts.update(facts)
 
     def replace(
         self,
