@@ -16,6 +16,14 @@ from trading_pipeline.ports.ledger import (
     Ledger,
     LedgerTransaction,
 )
+from trading_pipeline.ports.market_data import (
+    BarDelivery,
+    FetchLog,
+    LiveBars,
+    MarketDataSource,
+    RequestSize,
+    StreamHealth,
+)
 from trading_pipeline.ports.venue import (
     Broker,
     ClientIdScope,
@@ -27,17 +35,23 @@ from trading_pipeline.ports.venue import (
 )
 
 __all__ = [
+    "BarDelivery",
     "BarFeed",
     "BarStore",
     "Broker",
     "ClientIdScope",
     "Clock",
+    "FetchLog",
     "Ledger",
     "LedgerTransaction",
+    "LiveBars",
+    "MarketDataSource",
     "MarketFacts",
+    "RequestSize",
     "ResearchStore",
     "SignalProvider",
     "SimulatedMarket",
+    "StreamHealth",
     "TradingCalendar",
     "VenueAccount",
     "VenueCapabilities",
