@@ -48,11 +48,16 @@ class Accounting(Changes):
         return whole - self.sibling_cum(leg)
 
     def active_qty(self, ticket: Ticket, entry_cum: Decimal | None = None) -> Decimal:
-        """Shares an order may execute now: a leg only what its entry has bought and neither leg has sold."""
+        """Shares an order may execute now: a leg only what its entry has bought and neither leg has sold.
+
+        By the rules of some houses a leg waits until its entry has bought everything.
+        """
         entry = self.entry_of(ticket)
         if entry is None:
             return ticket.leaves_qty
         bought = entry.cum_qty if entry_cum is None else entry_cum
+        if self.rules.legs_wait_for_whole_entry and bought < entry.quantity:
+            return ZERO
         return min(ticket.leaves_qty, max(bought - ticket.cum_qty - self.sibling_cum(ticket), ZERO))
 
     # buying

@@ -114,16 +114,17 @@ class Book(Accounting):
                 self.end(self.tickets[other.client_order_id], ExecType.CANCELED, at, text)
 
     def end(self, ticket: Ticket, exec_type: ExecType, at: datetime, text: str) -> None:
-        """Take an order off the book; the legs of an entry keep covering what it bought."""
+        """Take an order off the book; the legs of an entry keep covering what it bought, or waited in vain for all."""
         if not ticket.is_open:
             return
         status = OrdStatus.EXPIRED if exec_type is ExecType.EXPIRED else OrdStatus.CANCELED
         self.report(self.put(replace(ticket, status=status, text=text)), exec_type, at, text=text)
         for leg_id in ticket.leg_ids:
-            if ticket.cum_qty:
+            if ticket.cum_qty and not self.rules.legs_wait_for_whole_entry:
                 self.resize(leg_id, at)
             else:
-                self.end(self.tickets[leg_id], ExecType.CANCELED, at, "its entry ended unfilled")
+                text = f"its entry ended {'partly filled' if ticket.cum_qty else 'unfilled'}"
+                self.end(self.tickets[leg_id], ExecType.CANCELED, at, text)
 
     def reject(self, ticket: Ticket, at: datetime, text: str) -> None:
         """Take back an acceptance, as venues that answer twice do; a bracket's legs go along."""

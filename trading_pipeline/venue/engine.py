@@ -89,11 +89,19 @@ class SimulatedVenue:
 
     # the client's side
 
-    def submit(self, request: AnyRequest, now: datetime, facts: Mapping[str, Any] | None = None) -> str:
+    def submit(
+        self,
+        request: AnyRequest,
+        now: datetime,
+        facts: Mapping[str, Any] | None = None,
+        *,
+        remembers_refusal: bool = True,
+    ) -> str:
         """Accept an order at `now`; a repeat of the same content gives the same venue id and changes nothing.
 
         facts: what a door remembers with it, accepted or refused (JSON by name), in the same change.
-        Raises OrderRefused with every reason; the id then stays refused.
+        Raises OrderRefused with every reason; the id then stays refused, or, where the door's venue does not remember
+        what it refused, is free again.
         """
         require_aware(now)
         with self._change() as book:
@@ -105,6 +113,8 @@ class SimulatedVenue:
             if not faults:
                 return book.accept(request, now).venue_order_id
             refusal = _refusal(request, faults)
+            if not remembers_refusal:
+                raise refusal
             book.refuse(request, str(refusal), now)
         raise refusal
 
@@ -139,14 +149,19 @@ class SimulatedVenue:
         stop_price: Decimal | None,
         limit_price: Decimal | None,
         quantity: Decimal | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
-        """Change a working order's prices, or its whole quantity, for bars that start at or after `now`; None keeps."""
+        """Change a working order's prices, or its whole quantity, for bars that start at or after `now`; None keeps.
+
+        facts: what a door remembers with the change (JSON by name).
+        """
         require_aware(now)
         with self._change() as book:
             ticket = self._known(book, client_order_id)
             asked = Replacement(now, stop_price, limit_price, quantity)
             faults = replace_faults(book, ticket, asked)
             if not faults:
+                book.facts.update(facts or {})
                 book.change(asked.applied(book, ticket), now)
             elif self._is_told_later(ticket):
                 book.report(ticket, ExecType.REPLACE_REJECTED, now, text="; ".join(faults))

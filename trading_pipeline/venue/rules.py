@@ -55,6 +55,9 @@ class VenueRules(BaseModel):
     refuses_by_report: bool = Field(
         default=False, description="a cancel or replace that came too late is refused by a report, not at once"
     )
+    legs_wait_for_whole_entry: bool = Field(
+        default=False, description="a bracket's legs work once its entry is filled to the last share, not before"
+    )
     buying_power_multiple: Decimal = Field(
         default=Decimal(1), ge=1, le=4, description="1 = cash account; equity times this"
     )
