@@ -233,7 +233,7 @@ class OrderRows:
         if not order.is_open and self._rows["entries of"].get(place) == order.client_order_id:
             self._put("entries of", place, None)
         if order.status is not recorded.status:
-            self._tell(lambda: outbox.status_entry(recorded, order))
+            self._tell(lambda: outbox.status_entry(recorded.status, order))
 
     def _require_asked(self, recorded: Order, order: Order) -> None:
         for name in UNCHANGING:

@@ -15,6 +15,7 @@ from trading_pipeline.adapters.ledger_control import require_held
 from trading_pipeline.adapters.ledger_engine import LOCK_WAIT_SECONDS, READING, ledger_engine, make_folder
 from trading_pipeline.adapters.ledger_errors import place_of
 from trading_pipeline.adapters.ledger_transaction import SqlTransaction
+from trading_pipeline.adapters.ledger_wire import Wire, Wires
 from trading_pipeline.adapters.migrations import bring_up_to_date
 from trading_pipeline.domain.control import Lease
 from trading_pipeline.ports import LedgerTransaction
@@ -35,6 +36,7 @@ class SqlLedger:
     ) -> None:
         """lock_wait_seconds: how long to wait for another writer. now: the real clock, by which leases expire."""
         self._engine = ledger_engine(url, lock_wait_seconds)
+        self._wires = Wires(self._engine)
         self._now = now
         self._fence: Lease | None = None
 
@@ -54,10 +56,10 @@ class SqlLedger:
     @contextmanager
     def transaction(self) -> Iterator[LedgerTransaction]:
         """Read and write: commits when the block ends, rolls back when it raises."""
-        with self._engine.begin() as connection:
+        with self._wires.writing() as wire:
             if self._fence is not None:
-                require_held(connection, self._fence, self._now())
-            transaction = SqlTransaction(connection, writable=True)
+                require_held(wire, self._fence, self._now())
+            transaction = SqlTransaction(wire, writable=True)
             yield transaction
             transaction.flush()
 
@@ -66,7 +68,8 @@ class SqlLedger:
         """Read one consistent state; never waits for a writer."""
         options = READING[self._engine.dialect.name]
         with self._engine.connect().execution_options(**options) as connection, connection.begin():
-            yield SqlTransaction(connection, writable=False)
+            wire = Wire(self._engine, connection.connection, connection)
+            yield SqlTransaction(wire, writable=False)
 
     def fenced(self, lease: Lease) -> SqlLedger:
         """The same ledger for the holder of a lease: once it is lost, writing raises LeaseLost and changes nothing."""
@@ -76,4 +79,5 @@ class SqlLedger:
 
     def close(self) -> None:
         """Give the connections back to the operating system."""
+        self._wires.close()
         self._engine.dispose()

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, bindparam, select, update
+from sqlalchemy import ColumnElement, bindparam, or_, select, update
 
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_outbox import cleared_entry, lease_entry, state_entry
 from trading_pipeline.adapters.ledger_records import insert_or_verify
 from trading_pipeline.adapters.ledger_rows import Rows
+from trading_pipeline.adapters.ledger_wire import Wire
 from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingStateRecord
 from trading_pipeline.domain.errors import LeaseLost
 
@@ -24,7 +25,16 @@ IN_FORCE = (
     .where(BLOCKS.account == bindparam("account"), BLOCKS.cleared_at.is_(None))
     .order_by(BLOCKS.since, BLOCKS.record_no)
 )
-IN_FORCE_FOR = IN_FORCE.where(BLOCKS.symbol.in_((bindparam("symbol"), "")))
+HELD = (
+    select(LEASES.c.expires_at)
+    .where(
+        LEASES.c.name == bindparam("of_name"),
+        LEASES.c.holder == bindparam("by_holder"),
+        LEASES.c.token == bindparam("with_token"),
+    )
+    .with_for_update(read=True)
+)
+IN_FORCE_FOR = IN_FORCE.where(or_(BLOCKS.symbol == bindparam("symbol"), BLOCKS.symbol == ""))
 
 
 class LeaseRows(Rows):
@@ -68,7 +78,7 @@ class LeaseRows(Rows):
     def _replace_lease(self, held: Lease | None, taken: Lease) -> bool:
         values = kinds.LEASES.values(taken)
         if held is None:  # of two that are first at once, one inserts
-            return kinds.insert_new(self._connection, kinds.LEASES, values)
+            return kinds.insert_new(self._wire, kinds.LEASES, values)
         unchanged = (LEASES.c.name == held.name, LEASES.c.token == held.token)
         return self._connection.execute(update(LEASES).where(*unchanged).values(values)).rowcount == 1
 
@@ -98,8 +108,8 @@ class ControlRows(Rows):
     def blocks(self, account: str, *, symbol: str | None = None) -> Sequence[Block]:
         """Blocks in force, oldest first; with a symbol also those of the whole account."""
         if symbol is None:
-            return kinds.BLOCKS.records(self._connection, IN_FORCE, {"account": account})
-        return kinds.BLOCKS.records(self._connection, IN_FORCE_FOR, {"account": account, "symbol": symbol})
+            return kinds.BLOCKS.found(self._wire, IN_FORCE, {"account": account})
+        return kinds.BLOCKS.found(self._wire, IN_FORCE_FOR, {"account": account, "symbol": symbol})
 
     def clear_block(self, block_id: str, at: datetime, by: str) -> bool:
         """True when it was in force and is not any more."""
@@ -133,7 +143,7 @@ class OutboxRows(Rows):
     def add_alert(self, alert: Alert) -> bool:
         self.flush()
         self._require_writable()
-        return insert_or_verify(self._connection, kinds.ALERTS, kinds.ALERTS.values(alert))
+        return insert_or_verify(self._wire, kinds.ALERTS, alert)
 
     def alerts(self, account: str, session: date | None = None) -> Sequence[Alert]:
         """In the order they were raised."""
@@ -141,13 +151,13 @@ class OutboxRows(Rows):
         return self._between(kinds.ALERTS, account, session, session, order=(kinds.ALERTS.table.c.record_no,))
 
 
-def require_held(connection: Connection, lease: Lease, now: datetime) -> None:
+def require_held(wire: Wire, lease: Lease, now: datetime) -> None:
     """Raise LeaseLost unless the lease is held, in the database, and stays so until this transaction ends.
 
     On PostgreSQL the row is locked against a change of holder; on SQLite the transaction already excludes writers.
     """
-    held = select(LEASES.c.expires_at).where(*_is_holder(lease)).with_for_update(read=True)
-    expires_at = connection.execute(held).scalar()
+    held = wire.rows(HELD, {"of_name": lease.name, "by_holder": lease.holder, "with_token": lease.token})
+    expires_at = held[0][0] if held else None
     if expires_at is None or now >= expires_at:
         reason = "was taken over" if expires_at is None else f"expired at {expires_at:%H:%M:%S} UTC"
         raise LeaseLost(

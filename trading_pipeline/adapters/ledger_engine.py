@@ -14,12 +14,12 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError
 
 from trading_pipeline.adapters import ledger_errors
 from trading_pipeline.adapters.ledger_records import DIALECTS
+from trading_pipeline.adapters.ledger_wire import BEFORE_WRITING, BEGIN_READING, BEGIN_WRITING, BEGUN, REST_SECONDS
 from trading_pipeline.adapters.tables.types import document_text
 from trading_pipeline.domain.errors import LedgerError, LedgerUnavailable
 
 LOCK_WAIT_SECONDS = 10.0
 CONNECT_SECONDS = 10
-REST_SECONDS = 1.0
 WRITERS = 7_526_754_702_413_095_271  # PostgreSQL's advisory lock of whoever writes: any number that is always the same
 READING: Mapping[str, Mapping[str, Any]] = {
     "sqlite": {"ledger_reading": True},
@@ -28,10 +28,12 @@ READING: Mapping[str, Mapping[str, Any]] = {
 
 # A writer waits for the one before it, as on SQLite: what it reads stays true until it commits. A process that was
 # stopped in the middle loses its transaction, so that whoever leads next can go on.
-BEGIN_WRITING = (
+BEGIN_ON_POSTGRESQL = (
     "SELECT set_config('lock_timeout', '{wait}ms', true), "
     "set_config('idle_in_transaction_session_timeout', '{wait}ms', true), pg_advisory_xact_lock({writers})"
 )
+
+BEGIN_ON_SQLITE = {BEGIN_WRITING: "BEGIN IMMEDIATE", BEGIN_READING: "BEGIN DEFERRED"}
 
 
 def ledger_engine(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Engine:
@@ -42,15 +44,15 @@ def ledger_engine(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Eng
     address = ledger_address(url)
     wait_ms = round(lock_wait_seconds * 1000)
     if address.get_backend_name() == "sqlite":
-        engine = create_engine(address, json_serializer=document_text)
+        engine = create_engine(address, json_serializer=document_text, execution_options=BEGIN_ON_SQLITE)
         _watch_file(engine, address)
         event.listen(engine, "connect", partial(_prepare_sqlite, wait_ms))
-        event.listen(engine, "begin", _begin_sqlite)
     else:
         timeout = {"connect_timeout": CONNECT_SECONDS}
-        engine = create_engine(address, json_serializer=document_text, connect_args=timeout)
+        begin = {BEGIN_WRITING: BEGIN_ON_POSTGRESQL.format(wait=wait_ms, writers=WRITERS)}
+        engine = create_engine(address, json_serializer=document_text, connect_args=timeout, execution_options=begin)
         _ping_the_idle(engine)
-        event.listen(engine, "begin", partial(_begin_postgresql, BEGIN_WRITING.format(wait=wait_ms, writers=WRITERS)))
+    event.listen(engine, "begin", _begin)
     _explain_errors(engine, address)
     return engine
 
@@ -98,14 +100,11 @@ def _prepare_sqlite(wait_ms: int, connection: Any, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    is_reading = connection.get_execution_options().get("ledger_reading", False)
-    connection.exec_driver_sql("BEGIN DEFERRED" if is_reading else "BEGIN IMMEDIATE")
-
-
-def _begin_postgresql(begin_writing: str, connection: Connection) -> None:
-    if not connection.get_execution_options().get("ledger_reading", False):
-        connection.exec_driver_sql(begin_writing)
+def _begin(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    begin = options.get(BEGIN_READING if options.get("ledger_reading") else BEGIN_WRITING)
+    if begin and not options.get(BEGUN):
+        connection.exec_driver_sql(begin)
 
 
 def _ping_the_idle(engine: Engine) -> None:
@@ -152,6 +151,7 @@ def _watch_file(engine: Engine, address: URL) -> None:
     event.listen(engine, "do_connect", require_same)
     event.listen(engine, "connect", remember)
     event.listen(engine, "begin", require_same)
+    engine.update_execution_options(**{BEFORE_WRITING: require_same})
 
 
 def _file_number(path: Path) -> tuple[int, int] | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
+from operator import itemgetter
+from typing import Any
 
 from sqlalchemy import bindparam, update
 
@@ -27,6 +29,13 @@ CLAIM = (
 )
 SAVE = update(ORDERS).where(_ONE).values({name: bindparam(f"new_{name}") for name in kinds.ORDER_STATE})
 END = SAVE.values(is_working_entry=False)
+
+# A stored order is compared with its row, and sent, as it is: by the places of its fields.
+SAVED = (*(f"new_{name}" for name in kinds.ORDER_STATE), "identity")
+_PLACES = {name: place for place, name in enumerate(kinds.ORDERS.names)}
+CUM_QTY, STATUS = _PLACES["cum_qty"], _PLACES["status"]
+of_state = itemgetter(*(_PLACES[name] for name in (*kinds.ORDER_STATE, "client_order_id")))
+unchanging = itemgetter(*(place for name, place in _PLACES.items() if name not in kinds.ORDERS.bookkeeping))
 LEGS_OF = (
     kinds.ORDERS.select()
     .where(ORDERS.c.parent_id == bindparam("identity"))
@@ -45,34 +54,37 @@ class OrderRows(Rows):
 
     def add_order(self, order: Order) -> bool:
         """Record an order; the second time what was asked must be the same, whatever became of it since."""
-        asked = {column: getattr(order, field) for column, field in kinds.ASKED.items()}
-        return self._add(kinds.ORDERS, order, **asked, is_working_entry=_is_working_entry(order))
+        asked = [(column, getattr(order, field)) for column, field in kinds.ASKED.items()]
+        return self._add(kinds.ORDERS, order, *asked, ("is_working_entry", _is_working_entry(order)))
 
     def order(self, client_order_id: str) -> Order | None:
         return self._one(kinds.ORDERS, client_order_id)
 
     def children(self, client_order_id: str) -> Sequence[Order]:
         """Legs whose parent the order is, by leg."""
-        legs = kinds.ORDERS.records(self._connection, LEGS_OF, {"identity": client_order_id})
+        legs = kinds.ORDERS.found(self._wire, LEGS_OF, {"identity": client_order_id})
         return sorted(legs, key=lambda order: order.leg.value)
 
     def save_order(self, order: Order) -> None:
         """Store the order's new state; raises LedgerError when it was never added, or shares would be lost."""
         self._require_writable()
-        recorded = self.order(order.client_order_id)
+        recorded = self._wire.stored_row(kinds.ORDERS.select_one, {"identity": order.client_order_id})
         if recorded is None:
             raise LedgerError(f"order {order.client_order_id} was never added to the ledger: add_order comes first.")
-        if order.cum_qty < recorded.cum_qty:
-            self._require_taken_back(recorded, order)
-        self._save_state(recorded, order)
-        if order.status is not recorded.status:
-            self._outbox.add(status_entry(recorded, order))
+        given = kinds.ORDERS.stored(order, self._wire.dialect)
+        if given[CUM_QTY] < recorded[CUM_QTY]:
+            self._require_taken_back(self._recorded(order), order)
+        if unchanging(given) != unchanging(recorded):
+            there, here = kinds.ORDERS.values(self._recorded(order)), kinds.ORDERS.values(order)
+            verify(kinds.ORDERS, there, here, self._wire.dialect)
+        self._save_state(order, given)
+        if given[STATUS] != recorded[STATUS]:
+            self._outbox.add(status_entry(OrdStatus(recorded[STATUS]), order))
 
     def claim_order(self, client_order_id: str, owner: str, fence: int) -> bool:
         """Compare-and-set: True for the one caller that may send; a claim is never given twice, not even to `owner`."""
         self._require_writable()
-        values = {"identity": client_order_id, "owner": owner, "fence": fence}
-        return self._connection.execute(CLAIM, values).rowcount == 1
+        return self._wire.change(CLAIM, ("identity", "owner", "fence"), (client_order_id, owner, fence)) == 1
 
     def unsent_orders(self, account: str) -> Sequence[Order]:
         """Orders PendingNew and not claimed, or claimed and never acknowledged, oldest first."""
@@ -89,11 +101,11 @@ class OrderRows(Rows):
         return self._orders(columns.account == account, columns.session == session)
 
     def add_report(self, broker: str, report: ExecutionReport) -> bool:
-        return self._add(kinds.REPORTS, report, broker=broker)
+        return self._add(kinds.REPORTS, report, ("broker", broker))
 
     def reports(self, client_order_id: str) -> Sequence[ExecutionReport]:
         """What was said about one order, oldest first."""
-        return kinds.REPORTS.records(self._connection, REPORTS_OF, {"identity": client_order_id})
+        return kinds.REPORTS.found(self._wire, REPORTS_OF, {"identity": client_order_id})
 
     def add_fill(self, fill: Fill) -> bool:
         return self._add(kinds.FILLS, fill)
@@ -119,12 +131,14 @@ class OrderRows(Rows):
                 "themselves. Read the order again and apply the reports."
             )
 
-    def _save_state(self, recorded: Order, order: Order) -> None:
-        there, here = kinds.ORDERS.values(recorded), kinds.ORDERS.values(order)
-        verify(kinds.ORDERS, there, here, self._connection.dialect)
-        state = {f"new_{name}": here[name] for name in kinds.ORDER_STATE}
-        saved = self._connection.execute(SAVE if order.is_open else END, {"identity": order.client_order_id, **state})
-        assert saved.rowcount == 1
+    def _recorded(self, order: Order) -> Order:
+        recorded = self.order(order.client_order_id)
+        assert recorded is not None
+        return recorded
+
+    def _save_state(self, order: Order, stored: Sequence[Any]) -> None:
+        saved = self._wire.change_stored(SAVE if order.is_open else END, SAVED, of_state(stored))
+        assert saved == 1
 
 
 def filled_by(reports: Iterable[ExecutionReport]) -> tuple[Decimal, Decimal]:

@@ -7,13 +7,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection
-
 from trading_pipeline.adapters import ledger_records as kinds
+from trading_pipeline.adapters.ledger_wire import Wire
 from trading_pipeline.domain.control import Alert, AlertLevel, AuditEntry, Block, Lease, TradingStateRecord
 from trading_pipeline.domain.corporate import CashActivity, Split
 from trading_pipeline.domain.money import plain
-from trading_pipeline.domain.orders import Fill, Order
+from trading_pipeline.domain.orders import Fill, Order, OrdStatus
 from trading_pipeline.domain.risk import RiskDecision, Verdict
 from trading_pipeline.domain.trading_session import Intent, RiskEvent
 
@@ -40,12 +39,13 @@ class Outbox:
         """One more entry."""
         self._entries.append(entry)
 
-    def flush(self, connection: Connection) -> None:
+    def flush(self, wire: Wire) -> None:
         """Write what was collected since the last time."""
         entries, self._entries = self._entries, []
         alerts, self._alerts = self._alerts, []
-        kinds.insert_many(connection, kinds.AUDIT, entries)
-        kinds.insert_missing(connection, kinds.ALERTS, alerts)
+        wire.append(kinds.AUDIT.table, kinds.AUDIT.names, [kinds.AUDIT.fields(entry) for entry in entries])
+        if alerts:
+            kinds.insert_missing(wire.connection, kinds.ALERTS, alerts)
 
 
 def decision_entry(decision: RiskDecision, account: str) -> AuditEntry:
@@ -59,10 +59,10 @@ def decision_entry(decision: RiskDecision, account: str) -> AuditEntry:
     return _entry("decision", account, decision.decision_id, decision.decided_at, data)
 
 
-def status_entry(before: Order, order: Order) -> AuditEntry:
+def status_entry(before: OrdStatus, order: Order) -> AuditEntry:
     """An order went from one status to another."""
     data = _data(
-        symbol=order.symbol, before=before.status, after=order.status, quantity=order.quantity, cum_qty=order.cum_qty,
+        symbol=order.symbol, before=before, after=order.status, quantity=order.quantity, cum_qty=order.cum_qty,
         avg_px=order.avg_px, venue_order_id=order.venue_order_id, text=order.text,
     )  # fmt: skip
     return _entry("order_status", order.account, order.client_order_id, order.updated_at, data)

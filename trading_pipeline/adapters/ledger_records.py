@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, Dialect, Insert, Select, Table, and_, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.types import JSON
 
 from trading_pipeline.adapters import tables
+from trading_pipeline.adapters.ledger_statements import Conversions, Values, conversions, stored
+from trading_pipeline.adapters.ledger_wire import Wire
 from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingStateRecord
 from trading_pipeline.domain.corporate import CashActivity, Split
 from trading_pipeline.domain.errors import LedgerConflict
@@ -26,7 +28,7 @@ from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, 
 from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
 
 R = TypeVar("R")
-Values = dict[str, Any]
+Further = Sequence[tuple[str, Any]]
 
 DIALECTS = ("sqlite", "postgresql")
 
@@ -103,6 +105,27 @@ class Kind(Generic[R]):
         return self.select().where(self.table.c[name] == bindparam("identity"))
 
     @cached_property
+    def fields(self) -> Callable[[R], tuple[Any, ...]]:
+        """The record's values in the order of `names`."""
+        return attrgetter(*self.names)
+
+    def stored(self, record: R, dialect: Dialect) -> list[Any]:
+        """The record's values as the database keeps them, in the order of `names`."""
+        known = self._conversions.get(dialect.name)
+        if known is None:
+            known = conversions([self.table.c[name].type for name in self.names], dialect)
+            self._conversions[dialect.name] = known
+        return stored(self.fields(record), known)
+
+    @cached_property
+    def _conversions(self) -> dict[str, Conversions]:
+        return {}
+
+    def found(self, wire: Wire, query: Select[Any], values: Values) -> list[R]:
+        """The same for a query that lives as long as the program."""
+        return [self.record(**dict(zip(self.names, row, strict=True))) for row in wire.rows(query, values)]
+
+    @cached_property
     def insert(self) -> Insert:
         """A plain insertion of records; made once."""
         return self.table.insert()
@@ -166,19 +189,25 @@ ALERTS = Kind(Alert, tables.AlertRow, (("alert_id",),))
 RECONCILIATIONS = Kind(Reconciliation, tables.ReconciliationRow, (("account", "at"),))
 
 
-def insert_or_verify(connection: Connection, kind: Kind[Any], values: Values) -> bool:
-    """True when the row is new, False when the identical row exists; raises LedgerConflict otherwise."""
-    if insert_new(connection, kind, values):
+def insert_or_verify(wire: Wire, kind: Kind[R], record: R, further: Further = ()) -> bool:
+    """True when the row is new, False when the identical row exists; raises LedgerConflict otherwise.
+
+    further: columns that are no field of the record.
+    """
+    insert, names, given = _insert_missing(kind.table, wire.dialect.name), kind.names, kind.fields(record)
+    if further:
+        names, given = names + tuple(name for name, _ in further), given + tuple(value for _, value in further)
+    if wire.change(insert, names, given) == 1:
         return True
-    recorded = find(connection, kind, values)
-    verify(kind, recorded, values, connection.dialect)
+    values = dict(zip(names, given, strict=True))
+    recorded = find(wire.connection, kind, values)
+    verify(kind, recorded, values, wire.dialect)
     return False
 
 
-def insert_new(connection: Connection, kind: Kind[Any], values: Values) -> bool:
+def insert_new(wire: Wire, kind: Kind[Any], values: Values) -> bool:
     """True when the row is new; False when one with its identity exists, whatever its content."""
-    insert = _insert_returning(kind.table, kind.identities[0][-1], connection.dialect.name)
-    return connection.execute(insert, values).first() is not None
+    return wire.change(_insert_missing(kind.table, wire.dialect.name), tuple(values), tuple(values.values())) == 1
 
 
 def find(connection: Connection, kind: Kind[Any], values: Values) -> Values:
@@ -240,7 +269,7 @@ def insert_missing(connection: Connection, kind: Kind[R], records: Iterable[R]) 
     """Insert in one round the rows whose identity is new; the others stay as they are."""
     rows = [kind.values(record) for record in records]
     if rows:
-        connection.execute(_insert(kind.table, connection.dialect.name).on_conflict_do_nothing(), rows)
+        connection.execute(_insert_missing(kind.table, connection.dialect.name), rows)
 
 
 def upsert(connection: Connection, kind: Kind[R], record: R) -> None:
@@ -263,9 +292,8 @@ def _insert(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
 
 
 @cache
-def _insert_returning(table: Table, column: str, dialect: str) -> ReturningInsert[Any]:
-    """Made once: building a statement costs more than sending it."""
-    return _insert(table, dialect).on_conflict_do_nothing().returning(table.c[column])
+def _insert_missing(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
+    return _insert(table, dialect).inline().on_conflict_do_nothing()
 
 
 def _stored(column: Column[Any], value: object, dialect: Dialect) -> object:

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection
 
 from trading_pipeline.adapters.ledger_outbox import Outbox
 from trading_pipeline.adapters.ledger_records import Kind, insert_or_verify, upsert
+from trading_pipeline.adapters.ledger_wire import Wire
 from trading_pipeline.domain.errors import LedgerError
 
 R = TypeVar("R")
@@ -19,22 +20,26 @@ Condition = ColumnElement[bool]
 class Rows:
     """Reads and writes inside one transaction; what was written is told to the outbox, flushed before the commit."""
 
-    def __init__(self, connection: Connection, *, writable: bool) -> None:
-        self._connection = connection
+    def __init__(self, wire: Wire, *, writable: bool) -> None:
+        self._wire = wire
         self._writable = writable
         self._outbox = Outbox()
 
+    @property
+    def _connection(self) -> Connection:
+        return self._wire.connection
+
     def flush(self) -> None:
         """Write the audit entries and alerts of what was changed so far."""
-        self._outbox.flush(self._connection)
+        self._outbox.flush(self._wire)
 
     def _require_writable(self) -> None:
         if not self._writable:
             raise LedgerError("this block only reads the ledger: write inside `with ledger.transaction()`.")
 
-    def _add(self, kind: Kind[R], record: R, **further: Any) -> bool:
+    def _add(self, kind: Kind[R], record: R, *further: tuple[str, Any]) -> bool:
         self._require_writable()
-        is_new = insert_or_verify(self._connection, kind, {**kind.values(record), **further})
+        is_new = insert_or_verify(self._wire, kind, record, further)
         if is_new:
             self._outbox.recorded(record)
         return is_new
@@ -44,7 +49,7 @@ class Rows:
         upsert(self._connection, kind, record)
 
     def _one(self, kind: Kind[R], identity: str) -> R | None:
-        found = kind.records(self._connection, kind.select_one, {"identity": identity})
+        found = kind.found(self._wire, kind.select_one, {"identity": identity})
         return found[0] if found else None
 
     def _all(self, kind: Kind[R], *wanted: Condition, order: Sequence[ColumnElement[Any]] = ()) -> list[R]:

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_outbox import decision_entry
 from trading_pipeline.adapters.ledger_records import Kind, insert_many, verify
 from trading_pipeline.adapters.ledger_rows import Condition, Rows
+from trading_pipeline.adapters.ledger_wire import Wire
 from trading_pipeline.domain.errors import LedgerConflict
 from trading_pipeline.domain.risk import RiskDecision
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
 from trading_pipeline.domain.trading_session import Intent
+
+ACCOUNT_OF = select(kinds.PLANS.table.c.account).where(kinds.PLANS.table.c.plan_id == bindparam("identity"))
 
 S = TypeVar("S", ScanSnapshot, RegimeSnapshot)
 
@@ -90,8 +93,14 @@ class ScanRows(Rows):
 class DecisionRows(Rows):
     """Plans, what risk said to them, and the intents that came of it."""
 
+    def __init__(self, wire: Wire, *, writable: bool) -> None:
+        super().__init__(wire, writable=writable)
+        self._plan_accounts: dict[str, str] = {}
+
     def add_plan(self, plan: TradePlan) -> bool:
-        return self._add(kinds.PLANS, plan)
+        is_new = self._add(kinds.PLANS, plan)
+        self._plan_accounts[plan.plan_id] = plan.account
+        return is_new
 
     def plan(self, plan_id: str) -> TradePlan | None:
         return self._one(kinds.PLANS, plan_id)
@@ -102,10 +111,13 @@ class DecisionRows(Rows):
     def add_decision(self, decision: RiskDecision) -> bool:
         is_new = self._add(kinds.DECISIONS, decision)
         if is_new:
-            columns = kinds.PLANS.table.c
-            account = self._connection.execute(select(columns.account).where(columns.plan_id == decision.plan_id))
-            self._outbox.add(decision_entry(decision, account.scalar_one()))
+            self._outbox.add(decision_entry(decision, self._account_of(decision.plan_id)))
         return is_new
+
+    def _account_of(self, plan_id: str) -> str:
+        """Whose plan it is; mostly the one recorded just before."""
+        known = self._plan_accounts.get(plan_id)
+        return known if known is not None else str(self._wire.rows(ACCOUNT_OF, {"identity": plan_id})[0][0])
 
     def decisions(self, account: str, session: date) -> Sequence[RiskDecision]:
         plans, decisions = kinds.PLANS.table, kinds.DECISIONS.table

@@ -27,11 +27,16 @@ def write_report(path: Path, report: SessionReport) -> Path:
 
     Raises DataFileError when the disk refuses.
     """
+    return write_page(path, render_report(report))
+
+
+def write_page(path: Path, text: str) -> Path:
+    """Write a page, whole or not at all; returns its path. Raises DataFileError when the disk refuses."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", encoding="utf-8", delete=False) as part:
             try:
-                part.write(render_report(report))
+                part.write(text)
                 part.flush()
                 os.fsync(part.fileno())
                 Path(part.name).chmod(0o644)
@@ -39,9 +44,7 @@ def write_report(path: Path, report: SessionReport) -> Path:
             finally:
                 Path(part.name).unlink(missing_ok=True)
     except OSError as error:
-        raise DataFileError(
-            f"cannot write the report {path}: {error.strerror}. Check the disk and try again."
-        ) from error
+        raise DataFileError(f"cannot write {path}: {error.strerror}. Check the disk and try again.") from error
     return path
 
 
@@ -49,14 +52,15 @@ def render_report(report: SessionReport) -> str:
     """The page as text. Everything that comes from data is escaped."""
     multiples = (abs(trade.r_multiple) for trade in report.trades if trade.r_multiple is not None)
     largest_r = max([Decimal(1), *multiples])  # a small loss looks small
-    return _template_environment().get_template("report.html.j2").render(
+    return template_environment().get_template("report.html.j2").render(
         report=report, day=report.daily, charts=charts, figures=figures, largest_r=largest_r,
         components=[(name, RAW_MAX[name]) for name in COMPONENTS], regime_parts=REGIME_PARTS,
     )  # fmt: skip
 
 
 @cache
-def _template_environment() -> Environment:
+def template_environment() -> Environment:
+    """The pages of this package, with their filters."""
     pages = Environment(
         loader=PackageLoader("trading_pipeline.adapters.report_page", ""),
         autoescape=True,
