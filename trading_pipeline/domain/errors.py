@@ -19,6 +19,7 @@ TradingPipelineError                 a person can act on the message; the comman
 │   ├── PositionWouldCrossZero       a fill would sell what is not owned
 │   ├── OrderRefused                 the venue said no, definitively
 │   ├── OutcomeUnknown               the venue may or may not have the order: query, never assume
+│   │   └── KeysRefused              the broker does not accept our keys: nothing was done
 │   ├── LeaseHeld                    another process leads: this one may not start
 │   └── LeaseLost                    another process leads now: this one may neither send nor write
 └── LedgerError
@@ -122,6 +123,13 @@ class OrderRefused(TradingError):
 
 class OutcomeUnknown(TradingError):
     """The venue may or may not have taken the order: query by client_order_id, never resend blindly."""
+
+
+class KeysRefused(OutcomeUnknown):
+    """The broker does not accept our keys: nothing was done, and nothing is known until they are right.
+
+    No refusal of the order: with the right keys it is looked up, and sent if it never arrived.
+    """
 
 
 class LeaseHeld(TradingError):
