@@ -38,6 +38,7 @@ VERBS = {
     "config": ("settings_view", "check, show: settings with units and meaning"),
     "data": ("data", "import, check: bars from files, and what is wrong with them"),
     "venue": ("venue", "serve: the simulated venue as a process of its own"),
+    "rehearse": ("rehearse", "Trade stored sessions through a broker's own client against a door, with faults"),
     "execute": ("execute", "Turn a table of signals into orders: sells first, then the buys they free"),
     "session": ("sessions", "run, replay: sessions through the session loop, as they happen or as stored"),
     "halt": ("control", "Let no entry leave; working entries are canceled, stops stay"),

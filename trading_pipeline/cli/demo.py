@@ -39,15 +39,15 @@ def demo(
     spec = SyntheticMarketSpec(seed=seed, symbols=symbols, sessions=max(MARKET_SESSIONS, 110 + sessions))
     traded = list(market_sessions(spec, workspace.calendar))[-sessions:]
     with workspace.exclusive("demo"):
-        _require_same_market(workspace, spec)
+        require_same_market(workspace, spec)
         say(f"Synthetic market: {symbols} stocks, 4 index funds and VIX, {spec.sessions} sessions, seed {seed}.")
         with progress() as shown:
-            _build(workspace, spec, shown)
+            build_market(workspace, spec, shown)
             _trade(workspace, traded, shown)
     _show(workspace, traded)
 
 
-def _require_same_market(workspace: Workspace, spec: SyntheticMarketSpec) -> None:
+def require_same_market(workspace: Workspace, spec: SyntheticMarketSpec) -> None:
     """A home holds one market: refuse to mix a second one, or real bars, with the first."""
     marker, wanted = workspace.home / "demo.json", spec.model_dump_json()
     base = workspace.bars.base_timeframe()
@@ -64,7 +64,8 @@ def _require_same_market(workspace: Workspace, spec: SyntheticMarketSpec) -> Non
     marker.write_text(wanted, encoding="utf-8")
 
 
-def _build(workspace: Workspace, spec: SyntheticMarketSpec, shown: Progress) -> None:
+def build_market(workspace: Workspace, spec: SyntheticMarketSpec, shown: Progress) -> None:
+    """Write the market's bars and sectors into the home; what is there already is not written again."""
     task = shown.add_task("market", total=spec.sessions)
     write_sectors(workspace.home / SECTORS, sectors(spec))
     written = populate(

@@ -34,6 +34,9 @@ def reconcile(
     reason: Annotated[str, typer.Option("--reason", help="Why")] = "",
     price: Annotated[str | None, typer.Option("--price", help="USD per share, where the venue tells none")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Book without asking")] = False,
+    venue_url: Annotated[
+        str | None, typer.Option("--venue-url", help="A venue process (venue serve). Default: what executes here")
+    ] = None,
     last: Annotated[bool, typer.Option("--last", help="Only show the last pass on record; asks no venue")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,7 +44,7 @@ def reconcile(
     workspace = workspace_of(context)
     if last:
         _finish(_last_pass(workspace), as_json)
-    with _desk(workspace) as (desk, session):
+    with _desk(workspace, venue_url) as (desk, session):
         if fix is not None:
             _fix(desk, session, _request(fix, subject, operator, reason, price), yes=yes, quiet=as_json)
         elif subject is not None:
@@ -51,7 +54,7 @@ def reconcile(
 
 
 @contextmanager
-def _desk(workspace: Workspace) -> Iterator[tuple[Desk, date]]:
+def _desk(workspace: Workspace, venue_url: str | None) -> Iterator[tuple[Desk, date]]:
     """A desk at the instant the account's last session has reached, and that session."""
     account = workspace.settings.execution.account
     with workspace.ledger.read() as tx:
@@ -66,7 +69,10 @@ def _desk(workspace: Workspace) -> Iterator[tuple[Desk, date]]:
     if before is not None:
         at = max(at, before.at + timedelta(seconds=1))
     try:
-        with workspace.exclusive("trading"), workspace.leading() as lease, closing(workspace.room(lease)) as room:
+        with (
+            workspace.exclusive("trading"), workspace.leading() as lease,
+            closing(workspace.room(lease, venue_url=venue_url)) as room,
+        ):  # fmt: skip
             yield room.desk(at, 0), record.session
     except HomeInUseError as error:
         raise HomeInUseError(

@@ -35,6 +35,9 @@ def run(
     venue_url: Annotated[
         str | None, typer.Option("--venue-url", help="A venue process (venue serve). Default: the one of this home")
     ] = None,
+    market_url: Annotated[
+        str | None, typer.Option("--market-url", help="Of a rehearsal: moves the market behind a broker's door")
+    ] = None,
     accelerated: Annotated[
         bool, typer.Option("--accelerated", help="On stored bars, without waiting; makes missing research first")
     ] = False,
@@ -43,8 +46,7 @@ def run(
     """Run one session's loop in this process, to the close or until SIGTERM or Ctrl-C; stops stay at the venue."""
     workspace = workspace_of(context)
     day = parse_day(session) if session else workspace.calendar.session_of(workspace.clock.now())
-    if venue_url:
-        require_venue(venue_url)
+    require_one_venue(workspace, venue_url, market_url, accelerated=accelerated)
     if accelerated:
         require_bars(workspace, [day])
         with workspace.exclusive("trading"):
@@ -60,7 +62,9 @@ def run(
         def on_step(at: datetime, done: int, total: int) -> None:
             shown.update(task, completed=done, total=total, description=f"session {times.session} {at:%H:%M} UTC")
 
-        record = workspace.host(times.session, on_step, venue_url=venue_url, accelerated=accelerated)
+        record = workspace.host(
+            times.session, on_step, venue_url=venue_url, market_url=market_url, accelerated=accelerated
+        )
     if as_json:
         print_json({"session": day.isoformat(), "phase": record.phase.value, "decision_hash": record.decision_hash})
         return
@@ -104,6 +108,22 @@ def require_today(workspace: Workspace, day: date) -> None:
             f"session {day} runs from {times.opens_at:%Y-%m-%d %H:%M} to {times.closes_at:%H:%M} UTC, and it is "
             f"{now:%Y-%m-%d %H:%M}: run it on its day, or a stored one on its bars: --session DATE --accelerated"
         )
+
+
+def require_one_venue(
+    workspace: Workspace, venue_url: str | None, market_url: str | None, *, accelerated: bool
+) -> None:
+    """Raise InputError unless it is clear what executes, and a market stands behind an accelerated session."""
+    broker = workspace.settings.broker.name
+    if market_url and (venue_url or broker == "simulated"):
+        raise InputError("--market-url belongs to a broker's door (broker.name: alpaca or ib), without --venue-url")
+    if accelerated and broker != "simulated" and not (venue_url or market_url):
+        raise InputError(
+            f"broker.name is {broker}: its market moves by the real clock, so --accelerated cannot trade there. "
+            "Rehearse against a door on this machine: trading-pipeline rehearse"
+        )
+    for url in filter(None, (venue_url, market_url)):
+        require_venue(url)
 
 
 def require_venue(url: str) -> None:

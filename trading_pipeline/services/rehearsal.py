@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal
 
 from trading_pipeline.domain.control import AlertLevel
 from trading_pipeline.domain.errors import MissingResultError
 from trading_pipeline.domain.money import ZERO, plain
 from trading_pipeline.domain.orders import ExecType, Fill, Order, OrdStatus
+from trading_pipeline.domain.rehearsal import Check, Disturbances, RehearsedSession, VenueEye, Verdict
 from trading_pipeline.domain.trading_session import SessionPhase
 from trading_pipeline.ports import Broker, Ledger, LedgerTransaction
 
@@ -19,64 +18,6 @@ NAKED_SECONDS = 10.0
 """Longest that shares may be held at the venue under no active stop."""
 Execution = tuple[str, str, str, str]
 """Symbol, side, shares, price: what both sides must have in common of a fill, whatever they call it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VenueEye:
-    """What the venue saw of its client: longest gap in protection (seconds), every gap in words, faults it played."""
-
-    longest_gap_seconds: float
-    gaps: tuple[str, ...]
-    faults: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One thing that must hold, whether it did, and what was measured."""
-
-    name: str
-    holds: bool
-    measured: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RehearsedSession:
-    """A session in figures. orders: those the venue took. alarms: more than information."""
-
-    session: date
-    phase: str
-    orders: int
-    fills: int
-    trades: int
-    net_usd: Decimal
-    alarms: int
-    kills: int
-    restarts: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """All of a rehearsal: clean when every check holds."""
-
-    broker: str
-    account: str
-    sessions: tuple[RehearsedSession, ...]
-    checks: tuple[Check, ...]
-    faults: Mapping[str, int]
-    alarms: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def is_clean(self) -> bool:
-        """True when every check holds."""
-        return all(check.holds for check in self.checks)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disturbances:
-    """What was done to the loop of one session: kills, and how often it was started again."""
-
-    kills: int = 0
-    restarts: int = 0
 
 
 def judge(

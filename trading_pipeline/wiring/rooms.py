@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trading_pipeline.adapters.bar_feed import StoredBarFeed
-from trading_pipeline.adapters.brokers.remote import RemoteBroker, RemoteMarket
-from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
 from trading_pipeline.adapters.clock import ReplayClock, SteppedClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
-from trading_pipeline.ports import Broker, Clock, Ledger
+from trading_pipeline.ports import Clock, Ledger
 from trading_pipeline.services.border import border
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.lease import HeldLease
@@ -24,6 +22,7 @@ from trading_pipeline.services.signals import refresh_signals
 from trading_pipeline.settings import Settings
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import rules_from
+from trading_pipeline.wiring.venues import Access, OwnVenue
 
 if TYPE_CHECKING:
     from trading_pipeline.wiring.workspace import Workspace
@@ -31,18 +30,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Room:
-    """A desk with its simulated market. clock None: a new accelerated clock for every session."""
+    """A desk and what executes its orders. clock None: a new accelerated clock for every session."""
 
     workspace: Workspace
     ledger: Ledger
-    venue: SimulatedVenue | RemoteMarket
+    access: Access
     clock: Clock | None = None
     settings: Settings | None = None
     any_research: bool = False
     """True when the ledger holds only the research to decide on."""
     lease: HeldLease | None = None
-    venue_url: str | None = None
-    """Where the venue's process is; None when it is in this one."""
 
     def loop(self, session: date, on_step: Progress | None = None) -> SessionLoop:
         """The loop of one session."""
@@ -50,7 +47,7 @@ class Room:
         feed = StoredBarFeed(self.workspace.bars, live=self.clock is not None)
         desk = self.desk(times.opens_at, feed.base_minutes())
         return SessionLoop(
-            desk=desk, feed=feed, times=times, market=self.venue, on_step=on_step, live=self.clock is not None,
+            desk=desk, feed=feed, times=times, market=self.access.market, on_step=on_step, live=self.clock is not None,
             real_clock=self.clock, session_after=self.workspace.calendar.next,
             rebalancer=Rebalancer(feed, times, self.clock is not None, self._signal_watch(session)),
         )  # fmt: skip
@@ -69,7 +66,7 @@ class Room:
 
     def close(self) -> None:
         """Give the venue back, so that another process may open it."""
-        self.venue.close()
+        self.access.close()
 
     def session_of(self, instant: datetime) -> date:
         """The session an instant belongs to."""
@@ -79,19 +76,13 @@ class Room:
         """The desk, its clock at `starts_at`; a live one steps on from there as the room's clock runs."""
         clock = SteppedClock(starts_at, self.clock) if self.clock else ReplayClock(starts_at)
         rules = (self.settings or self.workspace.settings).execution
-        broker = border(self._broker(clock), clock, rules.submission)
+        broker = border(self.access.broker(clock, self.lease), clock, rules.submission)
         return Desk(
             ledger=self.ledger, broker=broker, border=broker, lease=self.lease, clock=clock, rules=rules,
             provenance=self.workspace.provenance,
             base_bar_minutes=base_bar_minutes, any_research=self.any_research, facts=self.workspace.facts(),
             frames=self.workspace.frames,
         )  # fmt: skip
-
-    def _broker(self, clock: Clock) -> Broker:
-        if isinstance(self.venue, SimulatedVenue):
-            return SimulatedBroker(self.venue, clock)
-        lease = self.lease
-        return RemoteBroker(self.venue_url or "", clock, fence=(lambda: lease.token) if lease else None)
 
 
 @dataclass
@@ -107,7 +98,7 @@ class ScratchRooms:
         self._made += 1
         settings = with_cash(self.workspace.settings, opening_cash_usd)
         ledger = SqlLedger.open(default_url(self.folder / str(self._made)))
-        venue = SimulatedVenue(None, rules_from(settings))
+        venue = OwnVenue(SimulatedVenue(None, rules_from(settings)))
         return Room(self.workspace, ledger, venue, settings=settings, any_research=True)
 
 

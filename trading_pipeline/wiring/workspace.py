@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -27,7 +27,7 @@ from trading_pipeline.adapters.report_page import equity_svg, write_report
 from trading_pipeline.adapters.research_store import ParquetResearchStore
 from trading_pipeline.adapters.signal_files import file_signals, table_signals
 from trading_pipeline.adapters.stop_signals import stop_signals
-from trading_pipeline.domain.errors import HomeInUseError
+from trading_pipeline.domain.errors import HomeInUseError, InputError
 from trading_pipeline.domain.reports import SessionReport
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.ports import Clock, Ledger, SignalProvider
@@ -44,7 +44,9 @@ from trading_pipeline.services.signals import record_session_signals
 from trading_pipeline.settings import Settings, load_settings, resolve_home
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import rules_from
+from trading_pipeline.wiring.brokers import broker_connection
 from trading_pipeline.wiring.rooms import Room, ScratchRooms
+from trading_pipeline.wiring.venues import Access, BrokerAccess, OwnVenue, VenueProcess
 from trading_pipeline.wiring.version import code_version
 
 SECTORS, EARNINGS = "sectors.csv", "earnings.csv"
@@ -157,13 +159,13 @@ class Workspace:
         InputError when the session is not over, is closed, or its bars stop early, and what the provider raises.
         """
         require_over(self.research, session)
-        with self._dry_room(session) if dry_run else self._traded_room() as room:
+        with self._dry_room(session) if dry_run else self._traded_room(session) as room:
             return run_execution(room.loop(session), replace(self.research, ledger=room.ledger), provider, at)
 
     @contextmanager
-    def _traded_room(self) -> Iterator[Room]:
+    def _traded_room(self, session: date) -> Iterator[Room]:
         """The account of this home while nobody else trades it."""
-        with self.exclusive("trading"), self.leading() as lease, closing(self.room(lease)) as room:
+        with self.exclusive("trading"), self.leading() as lease, closing(self._stored_room(lease, [session])) as room:
             yield room
 
     @contextmanager
@@ -179,10 +181,35 @@ class Workspace:
         if provider is not None:
             record_session_signals(replace(self.research, ledger=ledger), provider, session)
 
-    def room(self, lease: HeldLease | None = None) -> Room:
-        """The simulated account of this home, on an accelerated clock."""
-        venue = SimulatedVenue(self.home / "venue.sqlite3", rules_from(self.settings))
-        return Room(self, fenced(self.ledger, lease), venue, lease=lease)
+    def room(self, lease: HeldLease | None = None, *, venue_url: str | None = None) -> Room:
+        """This home's account at what executes for it; on an accelerated clock unless that is a broker."""
+        is_broker = self.settings.broker.name != "simulated" and venue_url is None
+        access = self.access(venue_url)
+        return Room(self, fenced(self.ledger, lease), access, clock=self.clock if is_broker else None, lease=lease)
+
+    def _stored_room(self, lease: HeldLease, sessions: Sequence[date]) -> Room:
+        """Where stored sessions are traded or verified: never at a broker, whose market is of today."""
+        if self.settings.broker.name != "simulated" and not all(map(self._is_closed, sessions)):
+            raise InputError(
+                f"broker.name is {self.settings.broker.name}, and stored sessions are traded at the simulated venue "
+                "only: use another home, or --dry-run; or rehearse at a door: trading-pipeline rehearse"
+            )
+        return Room(self, fenced(self.ledger, lease), self._own_venue(), lease=lease)
+
+    def _own_venue(self) -> OwnVenue:
+        return OwnVenue(SimulatedVenue(self.home / "venue.sqlite3", rules_from(self.settings)))
+
+    def access(self, venue_url: str | None = None, market_url: str | None = None) -> Access:
+        """What executes: the venue process named, else the configured broker, else the venue of this home.
+
+        market_url: of a rehearsal, where the market behind the broker's door is moved by the loop.
+        """
+        if venue_url:
+            return VenueProcess.at(venue_url)
+        connect = broker_connection(self.settings, self.home)
+        return self._own_venue() if connect is None else BrokerAccess(
+            connect, RemoteMarket(market_url) if market_url else None
+        )  # fmt: skip
 
     def leading(self) -> AbstractContextManager[HeldLease]:
         """Lead the account while the block runs, by the real clock; raises LeaseHeld when another process does."""
@@ -190,21 +217,24 @@ class Workspace:
         return leading(self.ledger, SystemClock(), rules.lease, rules.account, holder)
 
     def host(
-        self, session: date, on_step: Progress | None = None, *, venue_url: str | None = None, accelerated: bool = False
+        self,
+        session: date,
+        on_step: Progress | None = None,
+        *,
+        venue_url: str | None = None,
+        market_url: str | None = None,
+        accelerated: bool = False,
     ) -> SessionRecord:
         """Run the session's loop on this workspace's clock, fed by bars as they are stored, to the close.
 
         SIGTERM and SIGINT end it after the step in hand; every finished step is on record, and the next host goes on
-        from there. venue_url: a venue process instead of the venue of this home. accelerated: on stored bars, without
-        waiting. Raises HomeInUseError or LeaseHeld when another process trades here.
+        from there. venue_url, market_url: see `access`. accelerated: on stored bars, without waiting. Raises
+        HomeInUseError or LeaseHeld when another process trades here.
         """
         clock = None if accelerated else self.clock
         with self.exclusive("trading"), self.leading() as lease, stop_signals() as stop_requested:
-            venue = RemoteMarket(venue_url) if venue_url else SimulatedVenue(
-                self.home / "venue.sqlite3", rules_from(self.settings)
-            )  # fmt: skip
-            ledger = fenced(self.ledger, lease)
-            with closing(Room(self, ledger, venue, clock=clock, lease=lease, venue_url=venue_url)) as room:
+            ledger, access = fenced(self.ledger, lease), self.access(venue_url, market_url)
+            with closing(Room(self, ledger, access, clock=clock, lease=lease)) as room:
                 return run_live_session(room, session, on_step, stop_requested)
 
     def decide(self) -> str:
@@ -229,7 +259,7 @@ class Workspace:
         sessions = self.calendar.sessions(first, last) or [self.calendar.times(first).session]
         with (
             self.exclusive("trading"), self.leading() as lease, self.scratch_rooms() as scratch,
-            closing(self.room(lease)) as room,
+            closing(self._stored_room(lease, sessions)) as room,
         ):  # fmt: skip
             for session in sessions:
                 step = partial(on_step, session) if on_step else None

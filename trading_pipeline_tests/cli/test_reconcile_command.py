@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from trading_pipeline.domain.money import plain
-from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.state import Holding, Mark
 from trading_pipeline.wiring import Workspace
+from trading_pipeline.wiring.venues import OwnVenue
 from trading_pipeline_tests.builders import dec
 from trading_pipeline_tests.cli.test_commands import on, refused
 from trading_pipeline_tests.traded_home import TradedHome
@@ -25,8 +25,8 @@ def made(traded_home: TradedHome, tmp_path: Path) -> TradedHome:
 def buy_by_hand(made: TradedHome, shares: int, cost: int) -> None:
     """Somebody bought EXT at the venue's own screen; the venue reports nothing of it."""
     room = made.open().room()
-    assert isinstance(room.venue, SimulatedVenue)
-    with room.venue._change() as book:
+    assert isinstance(room.access, OwnVenue)
+    with room.access.venue._change() as book:
         book.holdings["EXT"] = Holding("EXT", dec(shares), dec(cost))
         book.marks["EXT"] = Mark("EXT", dec(cost) / shares, max(mark.end_at for mark in book.marks.values()))
         book.cash_usd -= cost

@@ -1,0 +1,83 @@
+"""How a room reaches what executes its orders: a venue of its own, a venue process, or a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from trading_pipeline.adapters.brokers.remote import RemoteBroker, RemoteMarket
+from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
+from trading_pipeline.ports import Broker, Clock, SimulatedMarket
+from trading_pipeline.services.lease import HeldLease
+from trading_pipeline.venue.engine import SimulatedVenue
+
+Connect = Callable[[Clock, ExitStack], Broker]
+"""Makes a broker by a clock; what must be ended with it is pushed onto the stack."""
+
+
+class Access(Protocol):
+    """One way to a venue. market: what the loop must move itself; None where the market moves by itself."""
+
+    @property
+    def market(self) -> SimulatedMarket | None: ...
+
+    def broker(self, clock: Clock, lease: HeldLease | None) -> Broker:
+        """Who takes orders, by the given clock."""
+
+    def close(self) -> None:
+        """Give it back, so that another process may have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnVenue:
+    """A venue in this process."""
+
+    venue: SimulatedVenue
+
+    @property
+    def market(self) -> SimulatedMarket:
+        return self.venue
+
+    def broker(self, clock: Clock, lease: HeldLease | None) -> Broker:  # noqa: ARG002  one process, one leader
+        return SimulatedBroker(self.venue, clock)
+
+    def close(self) -> None:
+        self.venue.close()
+
+
+@dataclass(frozen=True, slots=True)
+class VenueProcess:
+    """A venue in a process of its own, by its own door; it hears no leader older than the newest it has heard."""
+
+    url: str
+    market: RemoteMarket
+
+    @classmethod
+    def at(cls, url: str) -> VenueProcess:
+        """The venue at a URL."""
+        return cls(url, RemoteMarket(url))
+
+    def broker(self, clock: Clock, lease: HeldLease | None) -> Broker:
+        return RemoteBroker(self.url, clock, fence=(lambda: lease.token) if lease else None)
+
+    def close(self) -> None:
+        self.market.close()
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAccess:
+    """A broker, by its own protocol. market: of a rehearsal, where the loop moves the market behind the door."""
+
+    connect: Connect
+    market: RemoteMarket | None = None
+    _open: ExitStack = field(default_factory=ExitStack)
+
+    def broker(self, clock: Clock, lease: HeldLease | None) -> Broker:  # noqa: ARG002  no broker knows our tokens
+        return self.connect(clock, self._open)
+
+    def close(self) -> None:
+        self._open.close()
+        if self.market is not None:
+            self.market.close()
