@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -15,11 +15,13 @@ from filelock import FileLock, Timeout
 
 from trading_pipeline.adapters.bar_files import (
     ACTION_SCHEMA,
+    OWNER,
     by_session,
     by_symbol,
     has_feed,
     newest,
     partition_of,
+    read_imported,
     read_last_end,
     read_parquet,
     read_versions,
@@ -28,7 +30,6 @@ from trading_pipeline.adapters.bar_files import (
 )
 from trading_pipeline.adapters.bar_versions import CONTENT, Merge, merge, stored_rows
 from trading_pipeline.adapters.bar_views import (
-    OWNER,
     RolledSession,
     Token,
     blocks_of,
@@ -188,6 +189,11 @@ class ParquetBarStore:
         if known_at is not None:
             versions = versions[versions["known_at"] <= pd.Timestamp(require_aware(known_at))]
         return _last_action(versions)
+
+    def imported(self, timeframe: Timeframe, sessions: Sequence[date]) -> Mapping[date, frozenset[str]]:
+        """Symbols by session with rows that no vendor delivered: from files, or a made-up market."""
+        owners = read_imported(self._paths(timeframe, sessions))
+        return {day: frozenset(part["symbol"]) for day, part in by_session(owners).items() if day in set(sessions)}
 
     def of_feed(self, feed: str, sessions: Sequence[date]) -> pd.DataFrame:
         """symbol and session whose daily volume is of that feed: its own daily bar, or the base bars instead of one."""

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from trading_pipeline.adapters.bar_files import by_session
+from trading_pipeline.adapters.bar_files import OWNER, by_session
 from trading_pipeline.analytics.bars import adjust, roll_up
 from trading_pipeline.analytics.schemas import BAR_COLUMNS
 from trading_pipeline.domain.market import Adjustment, Timeframe
 
 BASIS = ["adjustment", "adjusted_through"]
-OWNER = ["symbol", "session"]
 Token = tuple[tuple[int, int, int], ...]
 """What the files behind a roll-up looked like: inode, size and modification time of each."""
 

@@ -111,6 +111,9 @@ class BarStore(Protocol):
     ) -> str:
         """SHA-256 of the newest rows' content, whatever order or file they were delivered in."""
 
+    def imported(self, timeframe: Timeframe, sessions: Sequence[date]) -> Mapping[date, frozenset[str]]:
+        """Symbols by session with rows that no vendor delivered: from files, or a made-up market."""
+
     def of_feed(self, feed: str, sessions: Sequence[date]) -> pd.DataFrame:
         """symbol and session whose daily volume is of that feed alone."""
 
