@@ -26,8 +26,8 @@ class Sizes:
     """Repeats of quick work inside one process."""
     sustained_s: float
     """How long intents come one after the other."""
-    block: int
-    """Intents measured together, and then the peer's."""
+    executions: int
+    """Of ten intents each, measured together, and then the peer's."""
     watchlists: int
     """Of ten setups each, decided and dispatched in one account's day."""
     decisions: int
@@ -47,7 +47,7 @@ FULL = Sizes(
     oracle_symbols=20,
     rounds=5,
     sustained_s=10.0,
-    block=50,
+    executions=5,
     watchlists=3,
     decisions=100,
     positions=500,
@@ -66,7 +66,7 @@ TINY = Sizes(
     oracle_symbols=2,
     rounds=1,
     sustained_s=0.05,
-    block=2,
+    executions=1,
     watchlists=1,
     decisions=2,
     positions=4,
