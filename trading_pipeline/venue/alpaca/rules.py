@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -16,3 +18,9 @@ class AlpacaDoorRules(BaseModel):
     data_requests_per_minute: int = Field(default=200, ge=1, description="market data, counted apart")
     recent_sip: bool = Field(default=False, description="the data plan includes the last 15 minutes of SIP")
     symbol_limit: int = Field(default=30, ge=1, description="symbols one data stream may follow")
+    quote_spread_fraction: Decimal = Field(
+        default=Decimal("0.0002"), ge=0, le=Decimal("0.05"), description="bid to ask around the last close, of it"
+    )
+    iex_volume_fraction: Decimal = Field(
+        default=Decimal(1), gt=0, le=1, description="of the volume that feed iex tells; the real one: about 0.03"
+    )
