@@ -35,11 +35,11 @@ _WHAT = (
     "entries, stops and targets; the claims; the acknowledgements. The bound is the driver alone, under the ledger's "
     "own settings, making as many commits of as many bytes, each in one row. Through the services an intent is also "
     "planned, checked against the book and, before it is sent, looked at once more, each by itself; the watchlists "
-    "are on record before. The venue answers at once, and the pacer grants its highest rates (50 orders a second on the "
-    "session's clock): at the 5 a second that are the default, an execution's orders leave in two rounds and five "
-    "commits. SQLite and PostgreSQL are both durable (fsync). A round of the session loop marks every position at a new "
-    "price, raises a stop, compares record and venue when that is due, looks for exits and at every stop, and sends "
-    "what is due; the venue is simulated, in the same process."
+    "are on record before. The venue answers at once, and the pacer grants its highest rates (50 orders a second on "
+    "the session's clock): at the 5 a second that are the default, an execution's orders leave in two rounds and five "
+    "commits. SQLite and PostgreSQL are both durable (fsync). A round of the session loop marks every position at a "
+    "new price, raises a stop, compares record and venue when that is due, looks for exits and at every stop, and "
+    "sends what is due; the venue is simulated, in the same process."
 )
 
 
