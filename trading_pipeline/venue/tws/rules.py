@@ -1,0 +1,31 @@
+"""What the TWS door demands of who knocks, and how it is set up: what a user clicks in TWS or Gateway."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TwsDoorRules(BaseModel):
+    """House rules of the TWS door; the account's own rules are the venue's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    account: str = Field(default="", max_length=32, description="its name on the wire; empty: the venue's own")
+    messages_per_second: int = Field(default=50, ge=1, description="more is error 100")
+    strikes: int = Field(default=3, ge=1, description="seconds over the limit before the socket is closed")
+    market_data_lines: int = Field(default=100, ge=1, description="streams at a time; more is error 101")
+    market_data: Literal["live", "delayed", "none"] = Field(
+        default="live", description="what the account's subscriptions give; delayed: 15 minutes old, when asked for"
+    )
+    historical_pacing: bool = Field(default=True, description="answer 162 to what breaks the pacing of bar requests")
+    read_only: bool = Field(default=False, description="the API's Read-Only box is ticked: orders are error 321")
+    master_client_id: int | None = Field(default=None, ge=0, description="this client hears of every client's orders")
+    largest_client_count: int = Field(default=32, ge=1, le=32)
+    symbols: frozenset[str] | None = Field(
+        default=None, description="what has a contract; None: what the tape has, and anything where there is no tape"
+    )
+    presets_day: bool = Field(
+        default=True, description="an order without time in force becomes DAY, and error 10349 says so"
+    )

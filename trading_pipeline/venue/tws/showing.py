@@ -1,0 +1,128 @@
+"""What the wire is shown of the engine: orders as they stand, executions with what they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from trading_pipeline.domain.money import ZERO, average_price
+from trading_pipeline.domain.orders import ExecType, ExecutionReport, OrderType
+from trading_pipeline.venue.hours import session_hours
+from trading_pipeline.venue.hub import Hub
+from trading_pipeline.venue.tickets import Ticket
+from trading_pipeline.venue.tws.order_messages import Execution, Shown
+from trading_pipeline.venue.tws.orders import WireOrder, WireOrders, status_of, why_held
+
+GATEWAY = "0000e0d5"
+"""First part of every execId: which server of the broker's executed."""
+
+
+class Showing:
+    """The engine's orders and fills in the wire's terms."""
+
+    def __init__(self, hub: Hub, orders: WireOrders, account: str) -> None:
+        self._hub, self._orders, self.account = hub, orders, account
+        self._executions: dict[int, list[Execution]] = {}
+        self._in_order: list[Execution] = []
+        self._read = 0
+        self.catch_up()
+
+    def catch_up(self) -> Sequence[tuple[ExecutionReport, WireOrder, Execution | None]]:
+        """The engine's reports since the last call, each with its order, and its execution where it is one."""
+        for ticket in self._orders.unknown():
+            self._orders.adopt(ticket)
+        reports = self._hub.venue.reports
+        fresh, self._read = reports[self._read :], len(reports)
+        return [(report, *self._noted(report)) for report in fresh]
+
+    def executions(self) -> Sequence[Execution]:
+        """Every fill so far, oldest first; a corrected one as corrected."""
+        return [self._executions[done.order.perm_id][_number(done) - 1] for done in self._in_order]
+
+    def corrected(self, exec_id: str, price: Decimal) -> Execution | None:
+        """Tell a fill again at another price, under its next version; None for one nobody made."""
+        for made in self._executions.values():
+            for at, done in enumerate(made):
+                if done.exec_id == exec_id:
+                    stem, _, version = exec_id.rpartition(".")
+                    made[at] = replace(done, exec_id=f"{stem}.{int(version) + 1:02d}", price=price)
+                    return made[at]
+        return None
+
+    def shown(self, order: WireOrder) -> Shown:
+        """An order as it stands."""
+        ticket = self._orders.ticket(order)
+        parent = self._orders.parent_of(order)
+        shown = Shown(
+            order=order, account=self.account, status="", quantity=order.terms.quantity,
+            limit_price=order.terms.limit_price, aux_price=order.terms.aux_price,
+            trail_stop_price=order.terms.trail_stop_price, remaining=order.terms.quantity,
+            parent_id=order.terms.parent_id, parent_perm_id=parent.perm_id if parent else 0,
+        )  # fmt: skip
+        entry_cum = self._has_bought(ticket)
+        status = status_of(order, ticket, waits_for_open=self.waits_for_open(ticket), entry_cum=entry_cum)
+        held = why_held(ticket, entry_cum=entry_cum)
+        return replace(shown if ticket is None else self._filled(shown, ticket), status=status, why_held=held)
+
+    def waits_for_open(self, ticket: Ticket | None) -> bool:
+        """True while the session has not begun, or is over, for an order that came in between."""
+        hours = session_hours(self._hub.venue.book())
+        if ticket is None or hours is None:
+            return False
+        return not hours[0] <= self._hub.time.now() < hours[1]
+
+    def _has_bought(self, ticket: Ticket | None) -> bool:
+        if ticket is None or ticket.entry_id is None:
+            return False
+        return ticket.is_detached or self._hub.venue.book().tickets[ticket.entry_id].cum_qty > 0
+
+    def _filled(self, shown: Shown, ticket: Ticket) -> Shown:
+        made, prices = self._executions.get(shown.order.perm_id, []), ticket.terms[-1]
+        trails = ticket.request.order_type is OrderType.TRAILING_STOP
+        return replace(
+            shown,
+            quantity=ticket.quantity,
+            limit_price=prices.limit_price,
+            aux_price=ticket.trail_amount if trails else prices.stop_price,
+            trail_stop_price=prices.stop_price if trails else None,
+            filled=ticket.cum_qty,
+            remaining=ticket.quantity - ticket.cum_qty,
+            avg_price=made[-1].avg_price if made else ZERO,
+            last_price=made[-1].price if made else ZERO,
+            ended_at=None if ticket.is_open else self._ended_at(ticket),
+            end_text=ticket.text or f"Filled Size: {ticket.cum_qty:f}",
+        )
+
+    def _ended_at(self, ticket: Ticket) -> datetime:
+        """When its last report was made; a refused order was never reported."""
+        own = (r for r in reversed(self._hub.venue.reports) if r.client_order_id == ticket.client_order_id)
+        last = next(own, None)
+        return last.occurred_at if last else ticket.terms[0].from_at
+
+    def _noted(self, report: ExecutionReport) -> tuple[WireOrder, Execution | None]:
+        order = self._orders.at_engine(report.client_order_id)
+        assert order is not None, "adopted, if nobody sent it here"
+        if report.exec_type is not ExecType.TRADE:
+            return order, None
+        made = self._executions.setdefault(order.perm_id, [])
+        done = _execution(order, report, made)
+        made.append(done)
+        self._in_order.append(done)
+        return order, done
+
+
+def _execution(order: WireOrder, report: ExecutionReport, made: Iterable[Execution]) -> Execution:
+    before = list(made)
+    shares = sum((one.shares for one in before), report.last_qty)
+    value = sum((one.shares * one.price for one in before), report.last_qty * report.last_px)
+    return Execution(
+        exec_id=f"{GATEWAY}.{order.perm_id:08x}.{len(before) + 1:02d}.01", order=order, time=report.occurred_at,
+        shares=report.last_qty, price=report.last_px, cum_quantity=shares,
+        avg_price=round(average_price(value, shares), 8), commission=report.commission,
+    )  # fmt: skip
+
+
+def _number(done: Execution) -> int:
+    return int(done.exec_id.split(".")[2])
