@@ -9,9 +9,9 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from pydantic import ValidationError
@@ -51,7 +51,7 @@ class Door:
         self._hub, self._venue, self._faults = hub, hub.venue, faults or Faults()
         routes = [Route("/faults", self._load_faults, methods=["POST"]), Route("/watch", self._watch)]
         routes += [Route(f"/{name}", self._handler(name, op), methods=["POST"]) for name, op in OPERATIONS.items()]
-        self.app: ASGIApp = _abortable(Starlette(routes=routes))
+        self.app: ASGIApp = abortable(Starlette(routes=routes))
 
     def _handler(self, name: str, operation: Operation) -> Callable[[Request], Any]:
         async def handle(request: Request) -> Response:
@@ -155,7 +155,7 @@ def _unanswered(rule: FaultRule) -> Response:
     return JSONResponse({"message": "internal error"}, 500)
 
 
-def _abortable(app: ASGIApp) -> ASGIApp:
+def abortable(app: ASGIApp) -> ASGIApp:
     """Let handlers end the connection without a word; uvicorn's request cycle knows the transport."""
 
     async def with_abort(scope: Scope, receive: Receive, send: Send) -> None:
@@ -185,14 +185,36 @@ def listen(port: int = 0) -> socket.socket:
 
 def url_of(listening: socket.socket) -> str:
     """Where clients find it."""
-    return f"http://{LOOPBACK}:{listening.getsockname()[1]}"
+    return f"http://{LOOPBACK}:{port_of(listening)}"
 
 
-def server_of(door: Door) -> uvicorn.Server:
-    """A server to run on a listening socket."""
+class Served(Protocol):
+    """Whatever has an application to serve."""
+
+    app: ASGIApp
+
+
+class ByPort:
+    """Several doors of one process: each connection goes to the door of the port it came to."""
+
+    def __init__(self, doors: Mapping[int, Served]) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await doors[scope["server"][1]].app(scope, receive, send)
+
+        self.app: ASGIApp = app
+
+
+def port_of(listening: socket.socket) -> int:
+    """Where it listens."""
+    port: int = listening.getsockname()[1]
+    return port
+
+
+def server_of(door: Served) -> uvicorn.Server:
+    """A server to run on a listening socket, or on those of several doors."""
     return uvicorn.Server(
         uvicorn.Config(
             door.app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1,
-            loop="asyncio",
+            loop="asyncio", ws="websockets-sansio",
         )
     )  # fmt: skip

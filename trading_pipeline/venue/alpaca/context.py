@@ -11,7 +11,8 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from starlette.requests import Request
@@ -41,16 +42,17 @@ class AlpacaError(TradingPipelineError):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request."""
+    """One request. rule: the fault it meets, for handlers that have a part in it."""
 
     path: Mapping[str, Any]
     query: Mapping[str, str]
     body: bytes
+    rule: FaultRule | None = None
 
     def document(self) -> dict[str, Any]:
-        """The body as a JSON object; raises AlpacaError for any other."""
+        """The body as a JSON object, numbers as they were written; raises AlpacaError for any other body."""
         try:
-            found = json.loads(self.body)
+            found = json.loads(self.body, parse_float=Decimal, parse_constant=Decimal)
         except ValueError as error:
             raise AlpacaError(400, INVALID, "request body format is invalid") from error
         if not isinstance(found, dict):
@@ -124,7 +126,7 @@ class DoorContext:
             response = self._refused(request, counted)
             if response is None:
                 rule = self.faults.next(op, subject(asked) if subject else "")
-                response = await self._served(handler, asked, rule, request)
+                response = await self._served(handler, replace(asked, rule=rule), rule, request)
             response.headers.update(self._quota(counted))
             return response
 

@@ -16,6 +16,10 @@ class AlpacaDoorRules(BaseModel):
     secret_key: str = Field(default="venue-secret", min_length=1, description="and its secret")
     requests_per_minute: int = Field(default=200, ge=1, description="trading; more is answered 429")
     data_requests_per_minute: int = Field(default=200, ge=1, description="market data, counted apart")
+    account_blocked: bool = Field(default=False, description="nothing may be done")
+    trading_blocked: bool = Field(default=False, description="no order is taken")
+    trade_suspended_by_user: bool = Field(default=False, description="no order is taken, as the user wished")
+    untradable: frozenset[str] = Field(default=frozenset(), description="assets that exist and do not trade")
     recent_sip: bool = Field(default=False, description="the data plan includes the last 15 minutes of SIP")
     symbol_limit: int = Field(default=30, ge=1, description="symbols one data stream may follow")
     quote_spread_fraction: Decimal = Field(
@@ -23,4 +27,10 @@ class AlpacaDoorRules(BaseModel):
     )
     iex_volume_fraction: Decimal = Field(
         default=Decimal(1), gt=0, le=1, description="of the volume that feed iex tells; the real one: about 0.03"
+    )
+    auth_seconds: float = Field(
+        default=10.0, gt=0, le=60, description="a data stream that has not shown its key is cut"
+    )
+    unread_limit: int = Field(
+        default=1000, ge=1, description="arrays a data stream may leave unread before it is cut as too slow"
     )
