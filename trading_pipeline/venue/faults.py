@@ -64,6 +64,10 @@ class Fault(StrEnum):
     """The news never comes."""
     CLOSE = "close"
     """The stream's sockets are closed; what happens meanwhile is not told."""
+    ABSURD = "absurd"
+    """Prices are a hundred times what they are."""
+    CORRECT = "correct"
+    """A bar is told before its last trades are in, and corrected with the next delivery."""
 
 
 NOT_DONE = frozenset({Fault.DROP_REQUEST, Fault.RESET, Fault.HTTP_429, Fault.HTTP_500, Fault.REJECT})
