@@ -18,11 +18,14 @@ from trading_pipeline.adapters.ledger_records import Kind
 from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingStateRecord
 from trading_pipeline.domain.corporate import CashActivity, Split
 from trading_pipeline.domain.errors import LeaseLost, LedgerConflict
+from trading_pipeline.domain.orders import Order
 from trading_pipeline.domain.performance import DailyPerformance, EquityPoint
 from trading_pipeline.domain.positions import Position, Trade
 from trading_pipeline.domain.reconciliation import Reconciliation
-from trading_pipeline.domain.trading_session import RiskEvent, SessionRecord
-from trading_pipeline.ports import Ledger
+from trading_pipeline.domain.risk import RiskDecision
+from trading_pipeline.domain.setups import TradePlan
+from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
+from trading_pipeline.ports import Decidable, Ledger
 from trading_pipeline_tests.memory_rows import GONE, INDEXES, TABLES, Journal, OrderRows, Rows
 
 
@@ -201,6 +204,13 @@ class MemoryTransaction(OrderRows):
         if before != record:
             self._put(kinds.STATES.table.name, record.account, record)
             self._tell(lambda: outbox.state_entry(before, record))
+
+    def add_all(self, records: Sequence[Decidable]) -> Sequence[bool]:
+        add: dict[type, Callable[[Any], bool]] = {
+            TradePlan: self.add_plan, RiskDecision: self.add_decision, Intent: self.add_intent, Order: self.add_order,
+            Block: self.add_block, RiskEvent: self.add_risk_event,
+        }  # fmt: skip
+        return [add[type(record)](record) for record in records]
 
     def add_block(self, block: Block) -> bool:
         return self._add(kinds.BLOCKS, block)

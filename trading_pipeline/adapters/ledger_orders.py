@@ -54,8 +54,7 @@ class OrderRows(Rows):
 
     def add_order(self, order: Order) -> bool:
         """Record an order; the second time what was asked must be the same, whatever became of it since."""
-        asked = [(column, getattr(order, field)) for column, field in kinds.ASKED.items()]
-        return self._add(kinds.ORDERS, order, *asked, ("is_working_entry", _is_working_entry(order)))
+        return self._add(kinds.ORDERS, order, *as_asked(order))
 
     def order(self, client_order_id: str) -> Order | None:
         return self._one(kinds.ORDERS, client_order_id)
@@ -158,6 +157,12 @@ def filled_by(reports: Iterable[ExecutionReport]) -> tuple[Decimal, Decimal]:
             taken_back += max(standing.get(trade, ZERO) - report.last_qty, ZERO)
             standing[trade] = report.last_qty
     return sum(standing.values(), ZERO), taken_back
+
+
+def as_asked(order: Order) -> list[tuple[str, object]]:
+    """What an order's row keeps besides the order."""
+    asked = [(column, getattr(order, field)) for column, field in kinds.ASKED.items()]
+    return [*asked, ("is_working_entry", _is_working_entry(order))]
 
 
 def _is_working_entry(order: Order) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import JSON
 
 from trading_pipeline.adapters import tables
-from trading_pipeline.adapters.ledger_statements import Conversions, Values, conversions, stored
+from trading_pipeline.adapters.ledger_statements import Conversions, Values, conversions, insert_new_of, stored
 from trading_pipeline.adapters.ledger_wire import Wire
 from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingStateRecord
 from trading_pipeline.domain.corporate import CashActivity, Split
@@ -194,20 +194,44 @@ def insert_or_verify(wire: Wire, kind: Kind[R], record: R, further: Further = ()
 
     further: columns that are no field of the record.
     """
-    insert, names, given = _insert_missing(kind.table, wire.dialect.name), kind.names, kind.fields(record)
+    names, given = kind.names, kind.fields(record)
     if further:
         names, given = names + tuple(name for name, _ in further), given + tuple(value for _, value in further)
-    if wire.change(insert, names, given) == 1:
+    insert, numbered = insert_new_of(kind.table, names, 1, wire.dialect.name, tell=False)
+    if wire.change(insert, numbered, given) == 1:
         return True
-    values = dict(zip(names, given, strict=True))
-    recorded = find(wire.connection, kind, values)
-    verify(kind, recorded, values, wire.dialect)
+    _verify_recorded(wire, kind, dict(zip(names, given, strict=True)))
     return False
+
+
+def insert_or_verify_all(
+    wire: Wire, kind: Kind[R], records: Sequence[R], further: Sequence[Further] | None = None
+) -> list[bool]:
+    """The same for many records of a kind whose first field identifies them, in as few statements as it takes."""
+    if not records:
+        return []
+    listed = further or [()] * len(records)
+    names = (*kind.names, *(name for name, _ in listed[0]))
+    rows = [
+        kind.fields(record) + tuple([value for _, value in more]) for record, more in zip(records, listed, strict=True)
+    ]
+    new, answers = wire.append_new(kind.table, names, rows), []
+    for row in rows:
+        answers.append(row[0] in new)
+        new.discard(row[0])  # the second of two that are the same is not new
+        if not answers[-1]:
+            _verify_recorded(wire, kind, dict(zip(names, row, strict=True)))
+    return answers
+
+
+def _verify_recorded(wire: Wire, kind: Kind[Any], values: Values) -> None:
+    verify(kind, find(wire.connection, kind, values), values, wire.dialect)
 
 
 def insert_new(wire: Wire, kind: Kind[Any], values: Values) -> bool:
     """True when the row is new; False when one with its identity exists, whatever its content."""
-    return wire.change(_insert_missing(kind.table, wire.dialect.name), tuple(values), tuple(values.values())) == 1
+    insert, numbered = insert_new_of(kind.table, tuple(values), 1, wire.dialect.name, tell=False)
+    return wire.change(insert, numbered, tuple(values.values())) == 1
 
 
 def find(connection: Connection, kind: Kind[Any], values: Values) -> Values:
@@ -269,7 +293,7 @@ def insert_missing(connection: Connection, kind: Kind[R], records: Iterable[R]) 
     """Insert in one round the rows whose identity is new; the others stay as they are."""
     rows = [kind.values(record) for record in records]
     if rows:
-        connection.execute(_insert_missing(kind.table, connection.dialect.name), rows)
+        connection.execute(_insert(kind.table, connection.dialect.name).on_conflict_do_nothing(), rows)
 
 
 def upsert(connection: Connection, kind: Kind[R], record: R) -> None:
@@ -289,11 +313,6 @@ def _upsert(
 
 def _insert(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-
-
-@cache
-def _insert_missing(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
-    return _insert(table, dialect).inline().on_conflict_do_nothing()
 
 
 def _stored(column: Column[Any], value: object, dialect: Dialect) -> object:

@@ -111,13 +111,15 @@ class DecisionRows(Rows):
     def add_decision(self, decision: RiskDecision) -> bool:
         is_new = self._add(kinds.DECISIONS, decision)
         if is_new:
-            self._outbox.add(decision_entry(decision, self._account_of(decision.plan_id)))
+            self._tell_decision(decision)
         return is_new
 
-    def _account_of(self, plan_id: str) -> str:
-        """Whose plan it is; mostly the one recorded just before."""
-        known = self._plan_accounts.get(plan_id)
-        return known if known is not None else str(self._wire.rows(ACCOUNT_OF, {"identity": plan_id})[0][0])
+    def _tell_decision(self, decision: RiskDecision) -> None:
+        """Its entry names the account of its plan, mostly the one recorded just before."""
+        plan_id = decision.plan_id
+        if plan_id not in self._plan_accounts:
+            self._plan_accounts[plan_id] = self._wire.rows(ACCOUNT_OF, {"identity": plan_id})[0][0]
+        self._outbox.add(decision_entry(decision, self._plan_accounts[plan_id]))
 
     def decisions(self, account: str, session: date) -> Sequence[RiskDecision]:
         plans, decisions = kinds.PLANS.table, kinds.DECISIONS.table

@@ -10,7 +10,8 @@ from functools import cache
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import Dialect, Insert, Select, Table, Update, bindparam
+from sqlalchemy import ColumnElement, Dialect, Insert, Select, Table, Update, bindparam
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.types import TypeEngine
@@ -22,7 +23,7 @@ Parameters = tuple[Any, ...] | Values
 Conversion = Callable[[Any], Any]
 Conversions = Sequence[tuple[int, Conversion]]
 
-LARGEST_INSERTS = (32, 8, 4, 2, 1)
+INSERTED_ROWS = (8, 4, 2, 1)
 """Rows of one insertion: few sizes, so that few statements are made."""
 
 
@@ -30,9 +31,8 @@ class Prepared:
     """One statement's text in a dialect, and how its parameters and its rows are converted."""
 
     def __init__(self, statement: Statement, dialect: Dialect, names: Sequence[str]) -> None:
-        """names: of the parameters, in the order they will be given; of an insertion, its columns."""
-        is_insertion = isinstance(statement, Insert) and not statement._multi_values
-        made = statement.compile(dialect=dialect, column_keys=names if is_insertion else None)
+        """names: of the parameters, in the order they will be given."""
+        made = statement.compile(dialect=dialect)
         assert isinstance(made, SQLCompiler)
         self.sql = str(made)
         self._dialect = dialect
@@ -44,7 +44,7 @@ class Prepared:
         self._fixed = tuple(stored([bind.value], conversions([bind.type], dialect))[0] for bind in fixed.values())
         self._names = (*names, *fixed)
         self._order = None if made.positiontup is None else _picker([self._names.index(n) for n in made.positiontup])
-        self._types = [column.type for column in statement.selected_columns] if isinstance(statement, Select) else []
+        self._types = [column.type for column in _columns_of(statement)]
         self._decoders: Conversions | None = None
 
     def parameters(self, values: Sequence[Any]) -> Parameters:
@@ -65,6 +65,12 @@ class Prepared:
 
     def _decoder(self, of: TypeEngine[Any], code: object) -> Conversion | None:
         return of.dialect_impl(self._dialect).result_processor(self._dialect, code)
+
+
+def _columns_of(statement: Statement) -> Iterable[ColumnElement[Any]]:
+    if isinstance(statement, Select):
+        return statement.selected_columns
+    return statement.exported_columns if isinstance(statement, ReturningInsert) else ()
 
 
 def conversions(types: Iterable[TypeEngine[Any]], dialect: Dialect) -> Conversions:
@@ -102,14 +108,34 @@ def prepared(statement: Statement, dialect: Dialect, names: Sequence[str]) -> Pr
 @cache
 def insert_of(table: Table, names: tuple[str, ...], rows: int) -> tuple[Insert, tuple[str, ...]]:
     """An insertion of so many rows, and what its parameters are called, row by row."""
-    listed = [{name: bindparam(f"{name}_{row}", type_=table.c[name].type) for name in names} for row in range(rows)]
-    return table.insert().inline().values(listed), tuple(f"{name}_{row}" for row in range(rows) for name in names)
+    return table.insert().inline().values(_listed(table, names, rows)), _numbered(names, rows)
+
+
+@cache
+def insert_new_of(
+    table: Table, names: tuple[str, ...], rows: int, dialect: str, *, tell: bool
+) -> tuple[Statement, tuple[str, ...]]:
+    """The same for rows of which some may be there: they stay as they are.
+
+    tell: it returns the first column of the new ones.
+    """
+    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    filled = insert.inline().values(_listed(table, names, rows)).on_conflict_do_nothing()
+    return filled.returning(table.c[names[0]]) if tell else filled, _numbered(names, rows)
+
+
+def _listed(table: Table, names: tuple[str, ...], rows: int) -> list[Values]:
+    return [{name: bindparam(f"{name}_{row}", type_=table.c[name].type) for name in names} for row in range(rows)]
+
+
+def _numbered(names: tuple[str, ...], rows: int) -> tuple[str, ...]:
+    return tuple(f"{name}_{row}" for row in range(rows) for name in names)
 
 
 def in_parts(rows: Sequence[R]) -> Iterable[Sequence[R]]:
     """The rows in order, in the sizes insertions come in."""
     first = 0
     while first < len(rows):
-        size = next(size for size in LARGEST_INSERTS if size <= len(rows) - first)
+        size = next(size for size in INSERTED_ROWS if size <= len(rows) - first)
         yield rows[first : first + size]
         first += size

@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from sqlalchemy import func, select
 
+from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_accounts import PositionRows, ResultRows
 from trading_pipeline.adapters.ledger_control import ControlRows, LeaseRows, OutboxRows
-from trading_pipeline.adapters.ledger_orders import OrderRows
+from trading_pipeline.adapters.ledger_orders import OrderRows, as_asked
+from trading_pipeline.adapters.ledger_records import Kind, insert_or_verify_all
 from trading_pipeline.adapters.ledger_scans import DecisionRows, ScanRows
 from trading_pipeline.adapters.tables import Base
+from trading_pipeline.domain.orders import Order
+from trading_pipeline.domain.risk import RiskDecision
+from trading_pipeline.domain.setups import TradePlan
+from trading_pipeline.ports import Decidable
+
+CAUSES_FIRST: tuple[Kind[Any], ...] = (
+    kinds.PLANS, kinds.DECISIONS, kinds.INTENTS, kinds.ORDERS, kinds.BLOCKS, kinds.RISK_EVENTS,
+)  # fmt: skip
 
 
 class SqlTransaction(
     ScanRows, DecisionRows, OrderRows, PositionRows, ResultRows, LeaseRows, ControlRows, OutboxRows
 ):  # fmt: skip
     """Reads and writes inside one transaction; made by SqlLedger, valid until its block ends."""
+
+    def add_all(self, records: Sequence[Decidable]) -> Sequence[bool]:
+        """Each as its add_* would: told in the order given, stored kind by kind so that causes come first."""
+        self._require_writable()
+        answers = [False] * len(records)
+        for kind in CAUSES_FIRST:
+            places = [place for place, record in enumerate(records) if type(record) is kind.record]
+            rows = [records[place] for place in places]
+            further = [as_asked(row) for row in rows if isinstance(row, Order)]
+            for place, is_new in zip(places, insert_or_verify_all(self._wire, kind, rows, further), strict=True):
+                answers[place] = is_new
+        for record, is_new in zip(records, answers, strict=True):
+            self._tell(record, is_new=is_new)
+        return answers
+
+    def _tell(self, record: Decidable, *, is_new: bool) -> None:
+        if isinstance(record, TradePlan):
+            self._plan_accounts[record.plan_id] = record.account
+        elif isinstance(record, RiskDecision) and is_new:
+            self._tell_decision(record)
+        elif is_new:
+            self._outbox.recorded(record)
 
     def row_counts(self) -> dict[str, int]:
         """Rows per table."""

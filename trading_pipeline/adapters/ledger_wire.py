@@ -15,7 +15,15 @@ from sqlalchemy import Connection, Engine, PoolProxiedConnection, Table
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from trading_pipeline.adapters.ledger_errors import ledger_error, place_of
-from trading_pipeline.adapters.ledger_statements import Parameters, Statement, Values, in_parts, insert_of, prepared
+from trading_pipeline.adapters.ledger_statements import (
+    Parameters,
+    Statement,
+    Values,
+    in_parts,
+    insert_new_of,
+    insert_of,
+    prepared,
+)
 
 REST_SECONDS = 1.0
 """After resting so long a connection is asked whether it still lives; one just used tells by itself."""
@@ -75,6 +83,16 @@ class Wire:
         for part in in_parts(rows):
             insert, numbered = insert_of(table, names, len(part))
             self.change(insert, numbered, tuple(chain.from_iterable(part)))
+
+    def append_new(self, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> set[Any]:
+        """Insert those rows that are not there; the first values of the new ones."""
+        found = set[Any]()
+        for part in in_parts(rows):
+            insert, numbered = insert_new_of(table, names, len(part), self.dialect.name, tell=True)
+            made = prepared(insert, self.dialect, numbered)
+            sent = self._send(made.sql, made.parameters(tuple(chain.from_iterable(part))))
+            found.update(row[0] for row in sent.fetchall())
+        return found
 
     def begin(self) -> None:
         """Begin to write: waits for the writer before."""

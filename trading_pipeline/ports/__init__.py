@@ -13,6 +13,7 @@ from trading_pipeline.ports.data import (
     WriteResult,
 )
 from trading_pipeline.ports.ledger import (
+    Decidable,
     Ledger,
     LedgerTransaction,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "Broker",
     "ClientIdScope",
     "Clock",
+    "Decidable",
     "FetchLog",
     "Ledger",
     "LedgerTransaction",

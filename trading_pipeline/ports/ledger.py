@@ -21,6 +21,9 @@ from trading_pipeline.domain.risk import RiskDecision
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
 from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
 
+Decidable = TradePlan | RiskDecision | Intent | Order | Block | RiskEvent
+"""What deciding on a watchlist leaves on record."""
+
 
 class LedgerTransaction(Protocol):
     """One database transaction. Every add_* returns True when the row is new, False when the identical row exists,
@@ -64,6 +67,8 @@ class LedgerTransaction(Protocol):
     def add_intent(self, intent: Intent) -> bool: ...
     def intent(self, intent_id: str) -> Intent | None: ...
     def intents(self, account: str, session: date) -> Sequence[Intent]: ...
+    def add_all(self, records: Sequence[Decidable]) -> Sequence[bool]:
+        """What came of deciding, each as its add_* would record and tell it, in this order; far faster together."""
 
     # orders and executions
     def add_order(self, order: Order) -> bool: ...

@@ -15,7 +15,7 @@ from trading_pipeline.domain.planning import PlanRefusal, plan_trade
 from trading_pipeline.domain.risk import Code, Exposure, RiskBook, RiskDecision, decide
 from trading_pipeline.domain.setups import ScanSnapshot, Setup, TradePlan
 from trading_pipeline.domain.trading_session import Intent, RiskEvent
-from trading_pipeline.ports import LedgerTransaction
+from trading_pipeline.ports import Decidable, LedgerTransaction
 from trading_pipeline.services.book import REARMED, read_book, with_facts, with_value_at_risk
 from trading_pipeline.services.desk import Desk
 
@@ -42,9 +42,10 @@ def decide_on_snapshot(desk: Desk, snapshot: ScanSnapshot, times: SessionTimes, 
         selected = [setup for setup in tx.setups(snapshot.snapshot_id) if setup.selected]
         if not selected or snapshot.as_of in _decided_instants(desk, tx, snapshot):
             return Decided(skipped=len(selected))
-        book, counts = read_book(desk, tx, snapshot, times, now), Decided()
+        book, counts, made = read_book(desk, tx, snapshot, times, now), Decided(), list[Decidable]()
         for setup in _candidates(desk, tx, snapshot, selected, now):
-            book, counts = _decide_one(desk, tx, setup, with_quote(book, quotes, setup.symbol), counts)
+            book, counts = _decide_one(desk, tx, setup, with_quote(book, quotes, setup.symbol), counts, made)
+        tx.add_all(made)
         return counts
 
 
@@ -91,16 +92,18 @@ def with_quote(book: RiskBook, quotes: Mapping[str, Quote], symbol: str) -> Risk
 
 
 def _decide_one(
-    desk: Desk, tx: LedgerTransaction, setup: Setup, book: RiskBook, counts: Decided
+    desk: Desk, tx: LedgerTransaction, setup: Setup, book: RiskBook, counts: Decided, made: list[Decidable]
 ) -> tuple[RiskBook, Decided]:
+    """`made` collects what is to be recorded: it is written together, which takes a fifth of the statements."""
     plan = plan_trade(
         setup, equity_usd=book.equity_usd, regime_multiplier=book.regime_multiplier, limits=desk.rules.risk,
         rules=desk.rules.plan, account=desk.account, strategy=desk.strategy, planned_at=book.now,
     )  # fmt: skip
     if isinstance(plan, PlanRefusal):
-        tx.add_risk_event(refusal_event(desk, setup, plan, book.now))
+        made.append(refusal_event(desk, setup, plan, book.now))
         return book, replace(counts, refused=counts.refused + 1)
-    book, decision = decide_plan(desk, tx, plan, setup, book)
+    book, decision, rows = _weigh(desk, tx, plan, setup, book)
+    made.extend(rows)
     return book, replace(counts, planned=counts.planned + 1, approved=counts.approved + decision.approved)
 
 
@@ -108,36 +111,43 @@ def decide_plan(
     desk: Desk, tx: LedgerTransaction, plan: TradePlan, setup: Setup, book: RiskBook
 ) -> tuple[RiskBook, RiskDecision]:
     """Record a plan and its risk decision, and when approved its intent and orders; the book counts them as filled."""
+    book, decision, rows = _weigh(desk, tx, plan, setup, book)
+    tx.add_all(rows)
+    return book, decision
+
+
+def _weigh(
+    desk: Desk, tx: LedgerTransaction, plan: TradePlan, setup: Setup, book: RiskBook
+) -> tuple[RiskBook, RiskDecision, list[Decidable]]:
+    """The decision on a plan, and what is to be recorded of it."""
     book = with_value_at_risk(desk, with_facts(desk, book, plan.symbol, plan.session), plan)
     decision = decide(plan, setup, book, desk.rules.risk)
-    tx.add_plan(plan)
-    tx.add_decision(decision)
     if not decision.approved:
-        _latch_repetition(desk, tx, plan, decision)
-        return book, decision
-    _record_intent(desk, tx, plan, decision)
-    return _reserved(book, plan, decision), decision
+        return book, decision, [plan, decision, *_latch_repetition(desk, tx, plan, decision)]
+    intent = _intent(desk, plan, decision)
+    rows: list[Decidable] = [plan, decision, intent, *bracket_orders(desk, plan, intent)]
+    return _reserved(book, plan, decision), decision, rows
 
 
-def _latch_repetition(desk: Desk, tx: LedgerTransaction, plan: TradePlan, decision: RiskDecision) -> None:
+def _latch_repetition(
+    desk: Desk, tx: LedgerTransaction, plan: TradePlan, decision: RiskDecision
+) -> tuple[Block, RiskEvent] | tuple[()]:
     """One entry too many in a symbol blocks it, in this session and later ones, until a person re-arms it."""
     over = next((f for f in decision.findings if f.code is Code.REPEATED_EXECUTION), None)
     if over is None or any(block.kind is BlockKind.REPEATED_EXECUTION for block in _blocks_on(desk, tx, plan.symbol)):
-        return
+        return ()
     block_id = digest("repeated", desk.account, plan.plan_id)
     reason = f"entry {over.measured} in {plan.symbol} in session {plan.session}, {over.limit} are allowed"
     block = Block(
         block_id=block_id, account=desk.account, symbol=plan.symbol, kind=BlockKind.REPEATED_EXECUTION, reason=reason,
         since=decision.decided_at,
     )  # fmt: skip
-    tx.add_block(block)
-    tx.add_risk_event(
-        RiskEvent(
-            event_id=block_id, account=desk.account, session=plan.session, occurred_at=decision.decided_at,
-            kind=BlockKind.REPEATED_EXECUTION.value, severity="ERROR",
-            message=f"{reason}: blocked until trading-pipeline risk rearm {plan.symbol}", data={"symbol": plan.symbol},
-        )
+    event = RiskEvent(
+        event_id=block_id, account=desk.account, session=plan.session, occurred_at=decision.decided_at,
+        kind=BlockKind.REPEATED_EXECUTION.value, severity="ERROR",
+        message=f"{reason}: blocked until trading-pipeline risk rearm {plan.symbol}", data={"symbol": plan.symbol},
     )  # fmt: skip
+    return block, event
 
 
 def _blocks_on(desk: Desk, tx: LedgerTransaction, symbol: str) -> list[Block]:
@@ -190,8 +200,8 @@ def refusal_event(desk: Desk, setup: Setup, refusal: PlanRefusal, now: datetime)
     )
 
 
-def _record_intent(desk: Desk, tx: LedgerTransaction, plan: TradePlan, decision: RiskDecision) -> None:
-    intent = Intent(
+def _intent(desk: Desk, plan: TradePlan, decision: RiskDecision) -> Intent:
+    return Intent(
         intent_id=digest("intent", desk.account, desk.strategy, plan.snapshot_id, plan.symbol),
         account=desk.account, strategy=desk.strategy, session=plan.session, symbol=plan.symbol,
         snapshot_id=plan.snapshot_id, setup_id=plan.setup_id, plan_id=plan.plan_id, decision_id=decision.decision_id,
@@ -200,9 +210,6 @@ def _record_intent(desk: Desk, tx: LedgerTransaction, plan: TradePlan, decision:
         code_version=desk.provenance.code_version, config_hash=desk.provenance.config_hash,
         run_id=desk.provenance.run_id,
     )  # fmt: skip
-    tx.add_intent(intent)
-    for order in bracket_orders(desk, plan, intent):
-        tx.add_order(order)
 
 
 def bracket_orders(desk: Desk, plan: TradePlan, intent: Intent) -> tuple[Order, ...]:

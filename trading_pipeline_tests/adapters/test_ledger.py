@@ -281,3 +281,46 @@ def test_a_decision_on_a_number_that_is_none_is_recorded_once(ledger: SqlLedger)
         assert tx.add_decision(denied)
         assert not tx.add_decision(denied)
         assert str(tx.decisions(ACCOUNT, SESSION)[1].findings[0].measured) == "NaN"
+
+
+def test_what_came_of_a_decision_is_recorded_together_as_one_by_one(ledger: SqlLedger) -> None:
+    plan = replace(samples.PLAN, plan_id="plan-2", account="other")
+    decision = replace(samples.DECISION, decision_id="decision-2", plan_id="plan-2")
+    intent = replace(
+        samples.INTENT, intent_id="intent-2", account="other", plan_id="plan-2", decision_id="decision-2"
+    )  # fmt: skip
+    orders = [
+        replace(samples.ORDER, client_order_id=f"leg-{leg}", intent_id="intent-2", account="other", leg=leg)
+        for leg in (Leg.ENTRY, Leg.STOP, Leg.TARGET)
+    ]
+    event = replace(samples.RISK_EVENT, event_id="event-2", account="other", severity="INFO")
+    block = replace(samples.BLOCK, block_id="block-2", account="other")
+
+    with ledger.transaction() as tx:
+        told = len(tx.audit_entries())
+        answers = tx.add_all([plan, decision, intent, *orders, event, orders[0], samples.ORDER, samples.PLAN, block])
+        subjects = [entry.subject for _, entry in tx.audit_entries()[told:]]
+
+    assert answers == [True, True, True, True, True, True, True, False, False, False, True]
+    legs = [order.client_order_id for order in orders]
+    assert subjects == ["decision-2", "intent-2", *legs, "event-2", "block-2"]
+    with ledger.read() as tx:
+        assert tx.plan("plan-2") == plan
+        assert tx.decisions("other", SESSION) == [decision]
+        assert tx.intent("intent-2") == intent
+        assert tx.orders("other", SESSION) == orders
+        assert tx.risk_event("event-2") == event
+        assert tx.blocks("other") == [block]
+
+
+def test_one_conflict_among_many_keeps_all_of_them_out(ledger: SqlLedger) -> None:
+    new = replace(samples.ORDER, client_order_id="order-9", symbol="NEW")
+
+    def record() -> None:
+        with ledger.transaction() as tx:
+            tx.add_all([new, replace(samples.ORDER, limit_price=Decimal(99))])
+
+    with pytest.raises(LedgerConflict, match="limit_price is"):
+        record()
+    with ledger.read() as tx:
+        assert tx.order("order-9") is None

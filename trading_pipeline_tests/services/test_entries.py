@@ -12,7 +12,7 @@ from trading_pipeline.domain.orders import Leg, OrderType, OrdStatus
 from trading_pipeline.domain.risk import Code, Verdict
 from trading_pipeline.services.dispatch import dispatch_due
 from trading_pipeline.services.entries import Decided, decide_on_snapshot
-from trading_pipeline_tests.fakes import Crashed, Fuse
+from trading_pipeline_tests.fakes import Crashed
 from trading_pipeline_tests.services.scripted import TIMES, Scene, Stage, flat_bars, minute, quote
 
 
@@ -102,16 +102,16 @@ def test_a_refused_plan_is_an_event_with_its_code_and_is_not_tried_again(stage: 
 def test_rows_of_a_snapshot_commit_together_or_not_at_all(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = started(stage)
     snapshot = scene.watchlist("XYZ", "ABC", "DEF")
-    fuse, add_order = Fuse(burns_at=5), SqlTransaction.add_order
+    add_all = SqlTransaction.add_all
     with scene.ledger.read() as tx:
         before = tx.row_counts()
 
-    def breaking(self: SqlTransaction, order: Any) -> bool:
-        fuse.touch()
-        return add_order(self, order)
+    def breaking(self: SqlTransaction, records: Any) -> None:
+        add_all(self, records[:-5])
+        raise Crashed
 
-    monkeypatch.setattr(SqlTransaction, "add_order", breaking)
-    with pytest.raises(Crashed):
+    with monkeypatch.context() as patch, pytest.raises(Crashed):
+        patch.setattr(SqlTransaction, "add_all", breaking)
         decide_on_snapshot(scene.desk(at=15), snapshot, TIMES, quotes_of("XYZ", "ABC", "DEF"))
 
     with scene.ledger.read() as tx:
