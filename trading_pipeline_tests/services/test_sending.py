@@ -8,12 +8,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from trading_pipeline.adapters.clock import ReplayClock
 from trading_pipeline.domain.control import Block, BlockKind, TradingState
 from trading_pipeline.domain.errors import LeaseLost, OrderRefused, OutcomeUnknown
 from trading_pipeline.domain.orders import ExecType, Order, OrdStatus
+from trading_pipeline.domain.submission import SubmissionRules
 from trading_pipeline.ports import ClientIdScope
-from trading_pipeline.services.border import Border, border
+from trading_pipeline.services.border import Border, Pacer, border
 from trading_pipeline.services.dispatch import Dispatched, dispatch_due
 from trading_pipeline.services.local_reports import end_locally
 from trading_pipeline.services.sending import LAG, MOST
@@ -281,6 +285,35 @@ def test_where_the_venue_does_not_keep_our_ids_for_good_one_order_is_claimed_at_
 
     assert venue.claimed == [1] * 5
     assert [stood.count(NEW) for stood in venue.stood] == [0, 1, 2, 3, 4]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    waits=st.lists(st.integers(0, 40_000).map(lambda ms: timedelta(milliseconds=ms)), max_size=8),
+    others=st.integers(0, 12),
+    per_second=st.integers(1, 6),
+    is_entry=st.booleans(),
+)
+def test_as_many_as_the_pacer_has_room_for_leave_at_once_and_the_next_one_waits(
+    waits: list[timedelta], others: int, per_second: int, is_entry: bool
+) -> None:
+    clock = ReplayClock(minute(15))
+    pacer = Pacer(clock, SubmissionRules(orders_per_second=per_second, venue_requests_per_minute=20))
+    for wait in waits:
+        pacer.entry()
+        clock.sleep_until(clock.now() + wait)
+    for _ in range(others):
+        pacer.protection()
+    take, room = (
+        (pacer.entry, pacer.room_for_entries()) if is_entry else (pacer.protection, pacer.room_for_protection())
+    )
+    now = clock.now()
+
+    for _ in range(room):
+        take()
+    assert clock.now() == now
+    take()
+    assert clock.now() > now
 
 
 # crashes
