@@ -23,6 +23,7 @@ from trading_pipeline.analytics.sabr20 import Sabr20Rules
 from trading_pipeline.analytics.screening import CoarseRules
 from trading_pipeline.analytics.universe import UniverseRules
 from trading_pipeline.analytics.watchlist import WatchlistRules
+from trading_pipeline.domain.bar_building import LiveRules
 from trading_pipeline.domain.broker_rules import BrokerRules
 from trading_pipeline.domain.cadence import CadenceRules, LeaseRules
 from trading_pipeline.domain.errors import SettingsError
@@ -191,6 +192,7 @@ class Settings(_Frozen):
     automation: AutomationSettings = AutomationSettings()
     storage: StorageSettings = StorageSettings()
     broker: BrokerRules = BrokerRules()
+    live: LiveRules = LiveRules()
 
     @model_validator(mode="after")
     def _paper_is_a_broker_s(self) -> Settings:
@@ -199,11 +201,11 @@ class Settings(_Frozen):
         return self
 
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON of all but storage and broker: the `config_hash` of what is decided under it.
+        """SHA-256 of the canonical JSON of all but storage, broker and live: the `config_hash` of what is decided.
 
         Equal settings have equal digests, however their numbers were written (0.1, 0.10).
         """
-        decisive = _canonical(self.model_dump(exclude={"storage", "broker"}))
+        decisive = _canonical(self.model_dump(exclude={"storage", "broker", "live"}))
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

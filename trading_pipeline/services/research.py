@@ -126,7 +126,15 @@ def _opens(desk: ResearchDesk, session: date) -> dict[pd.Timestamp, pd.Timestamp
 
 
 def make_regime_score(desk: ResearchDesk, session: date) -> pd.DataFrame:
-    """Score the regime at every screening instant; store it in the ledger and as the frame `regime_score`.
+    """Score the regime at every screening instant; store it in the ledger and as the frame `regime_score`."""
+    scored = score_regime(desk, session)
+    desk.frames.write("regime_score", session, snapshots.flat_details(scored))
+    snapshots.record_regimes(desk, session, scored)
+    return scored
+
+
+def score_regime(desk: ResearchDesk, session: date) -> pd.DataFrame:
+    """The regime at every screening instant; nothing is stored.
 
     Daily bars are those of earlier sessions: the session's own is imported at any time after the close, and what was
     decided at 16:00 must not depend on when.
@@ -134,7 +142,7 @@ def make_regime_score(desk: ResearchDesk, session: date) -> pd.DataFrame:
     snapshots.require_own_inputs(desk, session)
     rules, instants = desk.settings.regime, desk.screen_instants(session)
     indices = sorted({*rules.trend_indices, *rules.correlation_symbols})
-    scored = regime.score_regime(
+    return regime.score_regime(
         as_of=instants,
         indices_4h=_only(indicators(desk, session, REGIME), indices),
         indices_1d=_before(_only(indicators(desk, session, DAILY), indices), session),
@@ -146,9 +154,6 @@ def make_regime_score(desk: ResearchDesk, session: date) -> pd.DataFrame:
         previous_session=desk.calendar.previous(session),
         opens_at=pd.Timestamp(desk.calendar.times(session).opens_at),
     )
-    desk.frames.write("regime_score", session, snapshots.flat_details(scored))
-    snapshots.record_regimes(desk, session, scored)
-    return scored
 
 
 def _only(frame: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:

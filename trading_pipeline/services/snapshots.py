@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -29,15 +29,18 @@ DETAILS = ("ratio", "bars_since_pivot", "drawdown_pct", "exhaustion", "quartile"
 HASHED = ("start", "open", "high", "low", "close", "volume")
 
 
-def record_watchlists(desk: ResearchDesk, session: date, scored: pd.DataFrame) -> int:
-    """Record one snapshot per trigger instant, scored or empty; returns how many were new."""
+def record_watchlists(
+    desk: ResearchDesk, session: date, scored: pd.DataFrame, only: Collection[pd.Timestamp] | None = None
+) -> int:
+    """Record one snapshot per trigger instant (or of `only` these), scored or empty; returns how many were new."""
     inputs = _stored_inputs(desk, session, desk.trigger_instants(session))
     new, previous = 0, pd.DataFrame(columns=scored.columns)
     with desk.ledger.transaction() as tx:
         for instant, digest in inputs.items():
             rows = scored[(scored["as_of"] == instant) & scored["scored"].astype(bool)].sort_values("rank")
             snapshot = _scan(desk, session, instant, digest, rows, watchlist.changes(rows, previous))
-            new += tx.add_snapshot(snapshot, [_setup(snapshot, row) for row in _records(rows)])
+            if only is None or instant in only:
+                new += tx.add_snapshot(snapshot, [_setup(snapshot, row) for row in _records(rows)])
             previous = rows
     return new
 
