@@ -1,4 +1,4 @@
-"""data import | check"""
+"""data import | check | fetch | stream"""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from trading_pipeline.adapters.data_import import ImportReport, ImportSpec, import_bars, read_delivery
 from trading_pipeline.analytics.bars import session_table
 from trading_pipeline.analytics.quality import QualityReport, check_bars
+from trading_pipeline.cli import vendors
 from trading_pipeline.cli.context import JsonOption, parse_day, workspace_of
 from trading_pipeline.cli.output import heading, print_json, print_table, progress, say
 from trading_pipeline.domain.errors import InputError
@@ -20,8 +21,13 @@ from trading_pipeline.domain.market import Adjustment, Timeframe
 from trading_pipeline.wiring import Workspace
 
 app = typer.Typer(
-    help="Bars: import files, check what is stored.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
+    help="Bars: import files, fetch and stream from a vendor, check what is stored.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
 )
+app.command("fetch")(vendors.fetch)
+app.command("stream")(vendors.stream)
 SHOWN_ROWS = 15
 IMPORT = "trading-pipeline data import FILE --timeframe 1min|5min|1d"
 

@@ -104,6 +104,11 @@ class LiveBarRecorder:
         is_past = self.clock.now() >= self.times.closes_at + MINUTE
         return is_past and self._closed() == self.times.closes_at and not self._waiting and self._repair is None
 
+    @property
+    def closed_until(self) -> datetime | None:
+        """Up to when minutes are stored; None before `start`."""
+        return self._closed_until
+
     def step(self) -> Stored | None:
         """Take what has arrived, look after the stream, and store a minute that has closed; None when none has."""
         self._take(self.stream.take(self._patience()))
