@@ -117,11 +117,7 @@ class Past:
 
     def told(self, bar: MarketBar) -> Told:
         """The bar, with the volume the feed sees."""
-        volume = max((bar.volume * self._fraction).to_integral_value(), Decimal(1)) if bar.volume else ZERO
-        return Told(
-            start_at=bar.start_at, open=bar.open, high=bar.high, low=bar.low, close=bar.close, volume=volume,
-            vwap=(bar.high + bar.low + bar.close) / 3, trades=max(int(volume) // SHARES_PER_TRADE, 1),
-        )  # fmt: skip
+        return told_of(bar, self._fraction)
 
     def _finished(self, symbol: str, timeframe: Timeframe, first: datetime, last: datetime) -> list[MarketBar]:
         return [bar for bar in self._tape.bars(symbol, timeframe, first, last) if bar.end_at <= self._until]
@@ -148,6 +144,15 @@ class Past:
         if base is None or frame.minutes is None or frame.minutes % base.minutes:
             return []
         return [self.told(bar) for bar in self.base(symbol, first, last)]
+
+
+def told_of(bar: MarketBar, volume_fraction: Decimal) -> Told:
+    """A bar with that much of its volume, in whole shares; one that traded keeps a share."""
+    volume = max((bar.volume * volume_fraction).to_integral_value(), Decimal(1)) if bar.volume else ZERO
+    return Told(
+        start_at=bar.start_at, open=bar.open, high=bar.high, low=bar.low, close=bar.close, volume=volume,
+        vwap=(bar.high + bar.low + bar.close) / 3, trades=max(int(volume) // SHARES_PER_TRADE, 1),
+    )  # fmt: skip
 
 
 def merged(parts: Sequence[Told], start_at: datetime) -> Told:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from trading_pipeline.settings import Settings
 
 
 class AlpacaDoorRules(BaseModel):
@@ -33,4 +37,17 @@ class AlpacaDoorRules(BaseModel):
     )
     unread_limit: int = Field(
         default=1000, ge=1, description="arrays a data stream may leave unread before it is cut as too slow"
+    )
+
+
+def door_rules(settings: Settings) -> AlpacaDoorRules:
+    """Open to the configured client: its keys where it has some, and as many requests as it is going to send."""
+    client, usual = settings.broker.alpaca, AlpacaDoorRules()
+    return usual.model_copy(
+        update={
+            "key_id": client.key_id.get_secret_value() or usual.key_id,
+            "secret_key": client.secret_key.get_secret_value() or usual.secret_key,
+            "requests_per_minute": max(client.requests_per_minute, usual.requests_per_minute),
+            "data_requests_per_minute": max(client.data_requests_per_minute, usual.data_requests_per_minute),
+        }
     )
