@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from filelock import FileLock, Timeout
 
+from trading_pipeline.adapters.bar_tape import StoredTape
+from trading_pipeline.adapters.calendar import FIRST_DAY
+from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.cli.context import Options
 from trading_pipeline.cli.output import say
 from trading_pipeline.domain.errors import HomeInUseError
 from trading_pipeline.settings import load_settings, resolve_home
-from trading_pipeline.venue.door import Door, listen, server_of, url_of
+from trading_pipeline.venue.alpaca.door import AlpacaDoor
+from trading_pipeline.venue.alpaca.rules import door_rules
+from trading_pipeline.venue.door import ByPort, Door, listen, port_of, server_of, url_of
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.faults import Faults, read_script
-from trading_pipeline.venue.hub import Hub
+from trading_pipeline.venue.hub import Hub, VenueTime
 from trading_pipeline.venue.rules import rules_from
+from trading_pipeline.venue.tape import Tape
+from trading_pipeline.wiring import Workspace
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
@@ -37,25 +47,78 @@ def serve(
     faults: Annotated[Path | None, typer.Option(help="JSON script of faults to play")] = None,
 ) -> None:
     """Serve this home's simulated account on loopback, until SIGTERM. Prints its URL."""
+    workspace, script = _workspace(context), _script(faults)
+    with _account(workspace) as account, listen(port) as listening:
+        say(f"venue {account.rules.account} at {url_of(listening)}")
+        if ready_file:
+            ready_file.write_text(url_of(listening), encoding="utf-8")
+        server_of(Door(Hub(account), script)).run(sockets=[listening])
+
+
+@app.command()
+def alpaca(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Alpaca's protocol; 0: any free one")] = 0,
+    control_port: Annotated[int, typer.Option(min=0, max=65_535, help="The market's side; 0: any free one")] = 0,
+    ready_file: Annotated[Path | None, typer.Option(help="Written with both URLs (JSON) once both doors serve")] = None,
+    faults: Annotated[Path | None, typer.Option(help="JSON script of faults to play at both doors")] = None,
+    real_time: Annotated[
+        bool, typer.Option(help="Time runs as the machine's; else the market's side moves it")
+    ] = False,
+) -> None:
+    """Serve this home's simulated account to Alpaca clients on loopback, until SIGTERM. Prints its URLs.
+
+    Its keys are the configured ones of broker.alpaca, else those of the door's own rules.
+    """
+    workspace, script = _workspace(context), _script(faults) or Faults()
+    with _account(workspace, legs_wait_for_whole_entry=True) as account, listen(port) as trading:
+        hub = Hub(account, _time(workspace, account, real_time), _tape(workspace))
+        door = AlpacaDoor(hub, door_rules(workspace.settings), workspace.calendar, script)
+        with listen(control_port) as control:
+            urls = {"alpaca": url_of(trading), "control": url_of(control)}
+            say(f"venue {account.rules.account}: Alpaca at {urls['alpaca']}, control at {urls['control']}")
+            if ready_file:
+                ready_file.write_text(json.dumps(urls), encoding="utf-8")
+            doors = ByPort({port_of(trading): door, port_of(control): Door(hub, script)})
+            server_of(doors).run(sockets=[trading, control])
+
+
+def _workspace(context: typer.Context) -> Workspace:
     options: Options = context.obj or Options()
-    settings, home = load_settings(options.config, profile=options.profile), resolve_home(options.home)
-    script = Faults(read_script(faults)) if faults else None
+    return Workspace(resolve_home(options.home), load_settings(options.config, profile=options.profile))
+
+
+def _script(faults: Path | None) -> Faults | None:
+    return Faults(read_script(faults)) if faults else None
+
+
+@contextmanager
+def _account(workspace: Workspace, **house_rules: Any) -> Iterator[SimulatedVenue]:
+    """The home's simulated account, for this process alone; the process ends in order on SIGTERM."""
+    home = workspace.home
+    rules = rules_from(workspace.settings).model_copy(update=house_rules)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))  # uvicorn ends in order first, then raises the signal again
     home.mkdir(parents=True, exist_ok=True)
     try:
         with (
             FileLock(home / "venue.lock").acquire(blocking=False),
-            closing(SimulatedVenue(home / "venue.sqlite3", rules_from(settings))) as account,
+            closing(SimulatedVenue(home / "venue.sqlite3", rules)) as account,
         ):
-            _serve(account, script, port, ready_file)
+            yield account
     except Timeout as error:
         raise HomeInUseError(f"another process serves the venue of {home}. Stop it, or use another --home") from error
 
 
-def _serve(venue: SimulatedVenue, script: Faults | None, port: int, ready_file: Path | None) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))  # uvicorn ends in order first, then raises the signal again
-    with listen(port) as listening:
-        say(f"venue {venue.rules.account} at {url_of(listening)}")
-        if ready_file:
-            ready_file.write_text(url_of(listening), encoding="utf-8")
-        server_of(Door(Hub(venue), script)).run(sockets=[listening])
+def _time(workspace: Workspace, account: SimulatedVenue, real_time: bool) -> VenueTime:
+    """A venue that has seen nothing stands where the calendar begins."""
+    first = workspace.calendar.sessions(FIRST_DAY, date.max)[0]
+    return VenueTime(
+        max(account.seen_until(), workspace.calendar.times(first).opens_at), SystemClock().now if real_time else None
+    )
+
+
+def _tape(workspace: Workspace) -> Tape | None:
+    """The home's stored bars; None where it has none."""
+    tape = StoredTape(workspace.bars, workspace.calendar)
+    return tape if tape.symbols() else None

@@ -20,6 +20,8 @@ class Assets:
 
     def __init__(self, context: DoorContext) -> None:
         self._context, self._hub = context, context.hub
+        tape = self._hub.tape
+        self._listed = frozenset({*(tape.symbols() if tape else ()), *context.rules.untradable})
 
     def routes(self) -> list[Route]:
         return [
@@ -42,13 +44,14 @@ class Assets:
 
     def symbols(self) -> Sequence[str]:
         """Known ones, ascending: on the tape, seen by the engine, or named by the door's rules."""
-        tape = self._hub.tape.symbols() if self._hub.tape else ()
-        rules = self._context.rules
-        return sorted({*tape, *self._hub.venue.book().marks, *rules.untradable})
+        return sorted(self._known())
+
+    def _known(self) -> frozenset[str]:
+        return self._listed.union(self._hub.venue.book().marks)
 
     def symbol_of(self, symbol_or_id: str) -> str | None:
         """The symbol meant by a symbol or an asset's id; None when there is no such asset."""
-        known = self.symbols()
+        known = self._known()
         if symbol_or_id in known:
             return symbol_or_id
         if self._hub.tape is None and _SYMBOL.fullmatch(symbol_or_id):
