@@ -1,4 +1,4 @@
-"""The venue behind Alpaca's protocol: REST under /v2 and the trade_updates stream, on the engine every door shares."""
+"""The venue behind Alpaca's protocol: REST, the trade_updates stream, market data; on the engine every door shares."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from trading_pipeline.venue.alpaca.activities import ActivityRoutes
 from trading_pipeline.venue.alpaca.assets import Assets
 from trading_pipeline.venue.alpaca.clock import ClockRoutes
 from trading_pipeline.venue.alpaca.context import NOT_FOUND, AlpacaError, DoorContext, rendered
+from trading_pipeline.venue.alpaca.data import data_routes
 from trading_pipeline.venue.alpaca.order_routes import OrderRoutes
 from trading_pipeline.venue.alpaca.orders import Orders
 from trading_pipeline.venue.alpaca.rules import AlpacaDoorRules
 from trading_pipeline.venue.alpaca.stream import TradeUpdates
+from trading_pipeline.venue.alpaca.stream_data import data_streams
 from trading_pipeline.venue.door import abortable
 from trading_pipeline.venue.faults import Faults
 from trading_pipeline.venue.hub import Hub
@@ -49,6 +51,7 @@ class AlpacaDoor:
             ActivityRoutes(self.context, self.orders),
         )  # fmt: skip
         routes = [*(route for part in parts for route in part.routes()), *self.updates.routes()]
+        routes += [*data_routes(self.context), *data_streams(self.context)]
         return Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found})
 
     def _on_reports(self, reports: Sequence[ExecutionReport]) -> None:
