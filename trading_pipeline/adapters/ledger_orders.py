@@ -13,7 +13,8 @@ from sqlalchemy import bindparam, update
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_outbox import status_entry
 from trading_pipeline.adapters.ledger_records import verify
-from trading_pipeline.adapters.ledger_rows import Condition, Rows
+from trading_pipeline.adapters.ledger_rows import Rows
+from trading_pipeline.adapters.ledger_wire import Wire
 from trading_pipeline.domain.errors import LedgerError
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.orders import EXTERNAL, TERMINAL, ExecType, ExecutionReport, Fill, Leg, Order, OrdStatus
@@ -36,6 +37,14 @@ _PLACES = {name: place for place, name in enumerate(kinds.ORDERS.names)}
 CUM_QTY, STATUS = _PLACES["cum_qty"], _PLACES["status"]
 of_state = itemgetter(*(_PLACES[name] for name in (*kinds.ORDER_STATE, "client_order_id")))
 unchanging = itemgetter(*(place for name, place in _PLACES.items() if name not in kinds.ORDERS.bookkeeping))
+OF_ACCOUNT = (
+    kinds.ORDERS.select()
+    .where(ORDERS.c.account == bindparam("account"))
+    .order_by(ORDERS.c.created_at, ORDERS.c.record_no)
+)
+OPEN = OF_ACCOUNT.where(*(ORDERS.c.status != status for status in sorted(TERMINAL)))
+UNSENT = OF_ACCOUNT.where(ORDERS.c.status == OrdStatus.PENDING_NEW)
+OF_SESSION = OF_ACCOUNT.where(ORDERS.c.session == bindparam("session"))
 LEGS_OF = (
     kinds.ORDERS.select()
     .where(ORDERS.c.parent_id == bindparam("identity"))
@@ -52,12 +61,20 @@ REPORTS_OF = (
 class OrderRows(Rows):
     """Orders, what was said about them, and what they filled."""
 
+    def __init__(self, wire: Wire, *, writable: bool) -> None:
+        super().__init__(wire, writable=writable)
+        self._known: dict[str, Sequence[Any]] = {}  # rows read here: nobody else writes before this transaction ends
+
     def add_order(self, order: Order) -> bool:
         """Record an order; the second time what was asked must be the same, whatever became of it since."""
         return self._add(kinds.ORDERS, order, *as_asked(order))
 
     def order(self, client_order_id: str) -> Order | None:
-        return self._one(kinds.ORDERS, client_order_id)
+        rows, stored = self._wire.rows_and_stored(kinds.ORDERS.select_one, {"identity": client_order_id})
+        if not rows:
+            return None
+        self._known[client_order_id] = stored[0]
+        return Order(**dict(zip(kinds.ORDERS.names, rows[0], strict=True)))
 
     def children(self, client_order_id: str) -> Sequence[Order]:
         """Legs whose parent the order is, by leg."""
@@ -67,7 +84,9 @@ class OrderRows(Rows):
     def save_order(self, order: Order) -> None:
         """Store the order's new state; raises LedgerError when it was never added, or shares would be lost."""
         self._require_writable()
-        recorded = self._wire.stored_row(kinds.ORDERS.select_one, {"identity": order.client_order_id})
+        recorded = self._known.get(order.client_order_id) or self._wire.stored_row(
+            kinds.ORDERS.select_one, {"identity": order.client_order_id}
+        )
         if recorded is None:
             raise LedgerError(f"order {order.client_order_id} was never added to the ledger: add_order comes first.")
         given = kinds.ORDERS.stored(order, self._wire.dialect)
@@ -77,6 +96,7 @@ class OrderRows(Rows):
             there, here = kinds.ORDERS.values(self._recorded(order)), kinds.ORDERS.values(order)
             verify(kinds.ORDERS, there, here, self._wire.dialect)
         self._save_state(order, given)
+        self._known[order.client_order_id] = given
         if given[STATUS] != recorded[STATUS]:
             self._outbox.add(status_entry(OrdStatus(recorded[STATUS]), order))
 
@@ -87,17 +107,14 @@ class OrderRows(Rows):
 
     def unsent_orders(self, account: str) -> Sequence[Order]:
         """Orders PendingNew and not claimed, or claimed and never acknowledged, oldest first."""
-        columns = kinds.ORDERS.table.c
-        return self._orders(columns.account == account, columns.status == OrdStatus.PENDING_NEW)
+        return kinds.ORDERS.found(self._wire, UNSENT, {"account": account})
 
     def open_orders(self, account: str) -> Sequence[Order]:
         """Orders the venue may still execute (in doubt and unsent ones included), oldest first."""
-        columns = kinds.ORDERS.table.c
-        return self._orders(columns.account == account, columns.status.not_in(sorted(TERMINAL)))
+        return kinds.ORDERS.found(self._wire, OPEN, {"account": account})
 
     def orders(self, account: str, session: date) -> Sequence[Order]:
-        columns = kinds.ORDERS.table.c
-        return self._orders(columns.account == account, columns.session == session)
+        return kinds.ORDERS.found(self._wire, OF_SESSION, {"account": account, "session": session})
 
     def add_report(self, broker: str, report: ExecutionReport) -> bool:
         return self._add(kinds.REPORTS, report, ("broker", broker))
@@ -116,10 +133,6 @@ class OrderRows(Rows):
         wanted += [columns.session == session] if session is not None else []
         wanted += [columns.symbol == symbol] if symbol is not None else []
         return self._all(kinds.FILLS, *wanted, order=(columns.executed_at, columns.record_no))
-
-    def _orders(self, *wanted: Condition) -> list[Order]:
-        columns = kinds.ORDERS.table.c
-        return self._all(kinds.ORDERS, *wanted, order=(columns.created_at, columns.record_no))
 
     def _require_taken_back(self, recorded: Order, order: Order) -> None:
         reported, taken_back = filled_by(self.reports(order.client_order_id))

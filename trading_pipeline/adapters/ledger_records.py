@@ -126,6 +126,13 @@ class Kind(Generic[R]):
         return [self.record(**dict(zip(self.names, row, strict=True))) for row in wire.rows(query, values)]
 
     @cached_property
+    def select_session(self) -> Select[Any]:
+        """A query of an account's records of one session, in the order they were recorded; made once."""
+        columns = self.table.c
+        of_session = (columns.account == bindparam("account"), columns.session == bindparam("session"))
+        return self.select().where(*of_session).order_by(columns.record_no)
+
+    @cached_property
     def insert(self) -> Insert:
         """A plain insertion of records; made once."""
         return self.table.insert()

@@ -56,8 +56,7 @@ class Rows:
         return kind.records(self._connection, kind.select().where(*wanted).order_by(*order))
 
     def _of_session(self, kind: Kind[R], account: str, session: date) -> list[R]:
-        columns = kind.table.c
-        return self._all(kind, columns.account == account, columns.session == session, order=(columns.record_no,))
+        return kind.found(self._wire, kind.select_session, {"account": account, "session": session})
 
     def _between(
         self, kind: Kind[R], account: str, first: date | None, last: date | None, order: Sequence[ColumnElement[Any]]

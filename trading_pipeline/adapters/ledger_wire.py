@@ -67,10 +67,15 @@ class Wire:
 
     def rows(self, statement: Statement, values: Values) -> list[list[Any]]:
         """The rows a query finds; the same query always with its values in the same order."""
+        return self.rows_and_stored(statement, values)[0]
+
+    def rows_and_stored(self, statement: Statement, values: Values) -> tuple[list[list[Any]], list[Sequence[Any]]]:
+        """The rows a query finds, and the same as they are stored."""
         made = prepared(statement, self.dialect, tuple(values))
         found = self._send(made.sql, made.parameters(tuple(values.values())))
         description = getattr(found, "cursor", found).description
-        return made.decoded(found.fetchall(), description)
+        stored = found.fetchall()
+        return made.decoded(stored, description), stored
 
     def stored_row(self, statement: Statement, values: Values) -> Sequence[Any] | None:
         """The first row a query finds, as it is stored."""

@@ -41,6 +41,9 @@ class Holdings:
     entry_prices: Mapping[str, Decimal] = field(default_factory=dict)
     unsettled_usd: Decimal = ZERO
     """What sales of the session brought: it settles on the next session."""
+    open_orders: tuple[Order, ...] = ()
+    activities: tuple[CashActivity, ...] = ()
+    """Everything open, and the session's cash movements besides fills: as read for the rest."""
 
     @property
     def positions_usd(self) -> Decimal:
@@ -70,8 +73,12 @@ def cash_after(opening_cash_usd: Decimal, fills: Sequence[Fill]) -> Decimal:
 
 def recorded_cash(tx: LedgerTransaction, record: SessionRecord) -> Decimal:
     """Cash (USD) by the record: what the session opened with, its fills, its cash activities (fees, dividends)."""
-    moved = sum((one.amount_usd for one in tx.cash_activities(record.account, session=record.session)), ZERO)
-    return cash_after(record.opening_cash_usd, tx.fills(record.account, session=record.session)) + moved
+    activities = tx.cash_activities(record.account, session=record.session)
+    return _cash(record, tx.fills(record.account, session=record.session), activities)
+
+
+def _cash(record: SessionRecord, fills: Sequence[Fill], activities: Sequence[CashActivity]) -> Decimal:
+    return cash_after(record.opening_cash_usd, fills) + sum((one.amount_usd for one in activities), ZERO)
 
 
 def _cash_flow(fill: Fill) -> Decimal:
@@ -86,11 +93,14 @@ def read_holdings(desk: Desk, tx: LedgerTransaction, record: SessionRecord) -> H
     The positions carry the stop that is open now, not the one they were last given: without one their notional counts.
     """
     open_orders, fills = tx.open_orders(desk.account), tx.fills(desk.account, session=record.session)
+    activities = tx.cash_activities(desk.account, session=record.session)
     entries = tuple(order for order in open_orders if order.leg is Leg.ENTRY)
     return Holdings(
-        cash_usd=recorded_cash(tx, record),
+        cash_usd=_cash(record, fills, activities),
         positions=tuple(replace(p, stop=open_stop(p, open_orders)) for p in tx.positions(desk.account)),
         working=entries,
+        open_orders=tuple(open_orders),
+        activities=tuple(activities),
         entry_prices={order.client_order_id: _entry_price(tx, order) for order in entries},
         unsettled_usd=sum((_sold_usd(fill) for fill in fills if fill.side is Side.SELL), ZERO),
     )
@@ -145,13 +155,13 @@ def read_book(
     book = RiskBook(
         equity_usd=holdings.equity_usd,
         prior_close_equity_usd=record.opening_equity_usd,
-        cash_flows_today_usd=_flows(tx.cash_activities(desk.account, session=session)),
+        cash_flows_today_usd=_flows(holdings.activities),
         buying_power_usd=holdings.buying_power_usd + (desk.rules.risk.buying_power_multiple - 1) * holdings.equity_usd,
         settled_cash_usd=holdings.settled_cash_usd,
         exposures=exposures(holdings, intents),
         orders_this_execution=sum(intent.snapshot_id == snapshot.snapshot_id for intent in intents),
         decided_setups=frozenset(intent.setup_id for intent in intents),
-        own_orders=tuple(tx.open_orders(desk.account)),
+        own_orders=holdings.open_orders,
         mode=Mode[desk.rules.mode.upper()],
         quote=None,
         quoted_at=None,
