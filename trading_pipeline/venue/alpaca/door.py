@@ -50,7 +50,10 @@ class AlpacaDoor:
             orders, assets, AccountRoutes(self.context, assets, orders), ClockRoutes(self.context),
             ActivityRoutes(self.context, self.orders),
         )  # fmt: skip
-        routes = [*(route for part in parts for route in part.routes()), *self.updates.routes()]
+        routes = [
+            *(route for part in parts for route in part.routes()), *data_routes(self.context),
+            *self.updates.routes(), *data_streams(self.context),
+        ]  # fmt: skip
         routes += [*data_routes(self.context), *data_streams(self.context)]
         return Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found})
 
