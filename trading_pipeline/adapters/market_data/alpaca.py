@@ -49,7 +49,7 @@ SIZES = {
 }
 """Ten to twenty pages of 10,000 bars: half a minute at most, which is what a crash costs."""
 FIELDS = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v", "vwap": "vw", "trade_count": "n"}
-INVALID = re.compile(r"invalid symbol(?:s|\(s\))?:? *\[?\"?([A-Z0-9./^=_\- ,]+)", re.IGNORECASE)
+INVALID = re.compile(r"invalid symbols?[^:]*:\s*([^\"}]+)", re.IGNORECASE)
 APPLIED = {"forward_splits", "reverse_splits", "stock_dividends", "cash_dividends"}
 
 
@@ -104,7 +104,8 @@ class AlpacaMarketData:
                 break
             except _InvalidSymbols as error:
                 refused |= dict.fromkeys(error.among(asked), "Alpaca does not know this symbol")
-        rows = bar_rows(answer or {}, FIELDS, daily=timeframe is Timeframe.DAY1, time="t", zone=EXCHANGE)
+        found = {symbol: rows for symbol in symbols if isinstance(rows := (answer or {}).get(symbol), list)}
+        rows = bar_rows(found, FIELDS, daily=timeframe is Timeframe.DAY1, time="t", zone=EXCHANGE)
         return BarDelivery(
             bars=in_regular_hours(rows, timeframe, sessions), feed=self.feed(timeframe), refused=refused
         )  # fmt: skip
@@ -154,9 +155,12 @@ class _InvalidSymbols(MarketDataError):
     """A request named symbols that are none."""
 
     def among(self, asked: Sequence[str]) -> list[str]:
-        """Which of the symbols asked for are meant; all of them when the answer names none of them."""
-        named = {part.strip().strip('"') for part in str(self).split(",")}
-        return [symbol for symbol in asked if symbol in named] or list(asked)
+        """Which of the symbols asked for are meant; raises the refusal itself when it names none of them."""
+        named = {part.strip(" []") for part in str(self).split(",")}
+        found = [symbol for symbol in asked if symbol in named]
+        if not found:
+            raise MarketDataError(f"Alpaca refuses a question: invalid symbol {self}") from self
+        return found
 
 
 def _refusal(what: str, error: APIError) -> MarketDataError:

@@ -40,16 +40,17 @@ def bar_rows(
 
 
 def in_regular_hours(rows: pd.DataFrame, timeframe: Timeframe, sessions: Sequence[SessionTimes]) -> pd.DataFrame:
-    """Rows that start inside one of the sessions; daily ones on their dates."""
+    """Rows that start inside one of the sessions (daily ones: on their dates), and those whose time is unreadable."""
     if timeframe is Timeframe.DAY1:
         days = pd.Series([one.session for one in sessions], dtype=SESSION_NS)
-        return rows[rows["time"].isin(days)].reset_index(drop=True)
+        return rows[rows["time"].isin(days) | rows["time"].isna()].reset_index(drop=True)
     opens = as_ns(pd.Series([one.opens_at for one in sessions], dtype=UTC_NS))
     closes = as_ns(pd.Series([one.closes_at for one in sessions], dtype=UTC_NS))
     start = as_ns(rows["time"])
     at = opens.searchsorted(start, "right") - 1
-    inside: pd.DataFrame = rows[(at >= 0) & (start < closes[at.clip(min=0)])].reset_index(drop=True)
-    return inside
+    inside = (at >= 0) & (start < closes[at.clip(min=0)])
+    kept: pd.DataFrame = rows[inside | rows["time"].isna().to_numpy()].reset_index(drop=True)
+    return kept
 
 
 def frame_of_minutes(bars: Sequence[MinuteBar]) -> pd.DataFrame:
