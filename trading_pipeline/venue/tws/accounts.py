@@ -38,7 +38,7 @@ class Account:
     def values_now(self) -> list[Message]:
         """Messages 6, then 7 for what is held, then 8."""
         told: list[Message] = [(6, 2, tag, value, _unit(tag), self.name) for tag, value in self.values().items()]
-        told += [self._portfolio(position) for position in self._hub.venue.positions()]
+        told += [self.portfolio(position) for position in self._hub.venue.positions()]
         return [*told, (8, 1, f"{self._hub.time.now().astimezone(NEW_YORK):%H:%M}")]
 
     def multi(self, request_id: int, model: str) -> list[Message]:
@@ -56,7 +56,13 @@ class Account:
         """Messages 61. The average cost is the venue's: without commission."""
         return [self.position(held) for held in self._hub.venue.positions()]
 
+    def held(self, symbol: str) -> VenuePosition:
+        """What is held of a symbol; none of it is a position too."""
+        holding = self._hub.venue.book().holding(symbol)
+        return VenuePosition(symbol, holding.quantity, holding.avg_px)
+
     def position(self, held: VenuePosition) -> Message:
+        """Message 61."""
         contract = Stock(held.symbol).fields(VENUE_EXCHANGE, strike="0.0", right="")
         return (61, 3, self.name, *contract, held.quantity, _price(held.avg_px))
 
@@ -72,7 +78,8 @@ class Account:
         mark = self._hub.venue.book().marks.get(held.symbol)
         return mark.price if mark else held.avg_px
 
-    def _portfolio(self, held: VenuePosition) -> Message:
+    def portfolio(self, held: VenuePosition) -> Message:
+        """Message 7."""
         contract, price = Stock(held.symbol).fields(VENUE_EXCHANGE, right="0"), self._market_price(held)
         value = price * held.quantity
         profit = value - held.avg_px * held.quantity

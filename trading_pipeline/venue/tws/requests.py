@@ -10,13 +10,13 @@ from trading_pipeline.domain.market import require_aware
 from trading_pipeline.venue.hub import Hub
 from trading_pipeline.venue.tws import checks
 from trading_pipeline.venue.tws.accounts import Account
+from trading_pipeline.venue.tws.checks import Trouble
 from trading_pipeline.venue.tws.contracts import Asked, Contracts, market_rule
 from trading_pipeline.venue.tws.desk import Desk
 from trading_pipeline.venue.tws.order_messages import (
     Execution,
     commission_report,
     completed_order,
-    error,
     execution,
     open_order,
     order_status,
@@ -30,11 +30,19 @@ from trading_pipeline.venue.tws.wire import NEW_YORK, Fields, Message, parsed_ti
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One kind of message: its name in fault scripts, what is done, and the orderRef fault rules may ask for."""
+    """One kind of message: its name in fault scripts, what is done, and the orderRef fault rules may ask for.
+
+    id_at: which field errors about it name; None where TWS names none.
+    """
 
     op: str
     run: Callable[[Session, Fields], None]
     subject: Callable[[Session, Fields], str] = lambda _, __: ""
+    id_at: int | None = None
+
+    def request_id(self, fields: Fields) -> int:
+        """What an error about it is said to be about."""
+        return -1 if self.id_at is None else fields.to(self.id_at).whole()
 
 
 class OrderRequests:
@@ -43,10 +51,10 @@ class OrderRequests:
     def __init__(self, hub: Hub, desk: Desk, rules: TwsDoorRules) -> None:
         self._hub, self._desk, self._rules = hub, desk, rules
         self.table: Mapping[int, Request] = {
-            3: Request("orders.submit", self._place, self._placed_ref),
-            4: Request("orders.cancel", self._cancel, self._cancelled_ref),
+            3: Request("orders.submit", self._place, self._placed_ref, 1),
+            4: Request("orders.cancel", self._cancel, self._cancelled_ref, 2),
             5: Request("orders.open", self._own_open),
-            7: Request("executions", self._executions),
+            7: Request("executions", self._executions, id_at=2),
             8: Request("ids", self._next_id),
             15: Request("orders.bind", self._bind),
             16: Request("orders.open", self._all_open),
@@ -67,20 +75,18 @@ class OrderRequests:
         order = self._desk.orders.own(session.client_id, fields.to(2).whole())
         return order.terms.order_ref if order else ""
 
-    def _cancel_all(self, session: Session, _: Fields) -> None:
+    def _cancel_all(self, _: Session, __: Fields) -> None:
         if self._rules.read_only:
-            session.say(error(-1, 321, checks.READ_ONLY))
-        else:
-            self._desk.cancel_all()
+            raise Trouble(321, checks.READ_ONLY)
+        self._desk.cancel_all()
 
     def _next_id(self, session: Session, _: Fields) -> None:
         session.say(next_valid_id(self._desk, session))
 
     def _bind(self, session: Session, fields: Fields) -> None:
         if session.client_id != 0:
-            session.say(error(-1, 327, "Only the default client (i.e. 0) can auto bind orders."))
-        else:
-            session.binds_manual_orders = fields.to(2).flag()
+            raise Trouble(327, "Only the default client (i.e. 0) can auto bind orders.")
+        session.binds_manual_orders = fields.to(2).flag()
 
     def _own_open(self, session: Session, _: Fields) -> None:
         self._tell_open(session, (order for order in self._desk.orders if order.client_id == session.client_id))
@@ -91,12 +97,12 @@ class OrderRequests:
     def _tell_open(self, session: Session, orders: Iterable[WireOrder]) -> None:
         """In read-only mode TWS complains and never ends the list."""
         if self._rules.read_only:
-            return session.say(error(-1, 321, checks.READ_ONLY))
+            raise Trouble(321, checks.READ_ONLY)
         for order in orders:
             if self._desk.orders.is_open(order):
                 shown = self._desk.showing.shown(order)
                 session.say(open_order(shown), order_status(shown))
-        return session.say((53, 1))
+        session.say((53, 1))
 
     def _completed(self, session: Session, _: Fields) -> None:
         """Orders that ended since midnight in New York."""
@@ -154,11 +160,11 @@ class AccountRequests:
         self._hub, self._account, self._contracts = hub, account, contracts
         self.table: Mapping[int, Request] = {
             6: Request("account", self._updates),
-            9: Request("contracts", self._details),
+            9: Request("contracts", self._details, id_at=2),
             17: Request("account", lambda session, _: session.say(managed_accounts(account))),
             49: Request("clock", self._clock),
             61: Request("positions", self._positions),
-            62: Request("account", self._summary),
+            62: Request("account", self._summary, id_at=2),
             63: Request("account", _nothing),
             64: Request("positions", self._no_positions),
             76: Request("account", self._multi),
@@ -197,9 +203,8 @@ class AccountRequests:
         read = fields.to(2)
         request_id, stock = read.whole(), self._contracts.find(Asked.read(read))
         if stock is None:
-            session.say(error(request_id, 200, checks.NO_CONTRACT))
-        else:
-            session.say(self._contracts.details(request_id, stock), (52, 1, request_id))
+            raise Trouble(200, checks.NO_CONTRACT)
+        session.say(self._contracts.details(request_id, stock), (52, 1, request_id))
 
 
 def next_valid_id(desk: Desk, session: Session) -> Message:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from trading_pipeline.venue.tws.wire import Field, Message, encoded
+from trading_pipeline.venue.tws.wire import Message, encoded
 
 NOT_STARTED = -1
 
@@ -38,37 +38,41 @@ class Pace:
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """A connection that has said hello; client_id is known once it has started the API."""
+    """A connection; client_id is known once it has started the API.
+
+    is_muted: what is said now is lost. change: what a fault makes of what is said now.
+    """
 
     writer: asyncio.StreamWriter
     pace: Pace
     client_id: int = NOT_STARTED
     is_muted: bool = False
-    """What is said now is lost."""
+    change: Callable[[Sequence[Message]], Sequence[Message]] | None = None
     binds_manual_orders: bool = False
     market_data_type: int = 1
     follows_account: bool = False
     follows_positions: bool = False
-    extra_fields: Message = ()
-    """Put behind messages whose readers let it pass."""
 
     def say(self, *messages: Message) -> None:
         """Write messages, unless nobody would hear them."""
         if self.is_muted or self.writer.is_closing():
             return
-        for message in messages:
-            more: tuple[Field, ...] = self.extra_fields if message[0] in TOLERANT else ()
-            self.writer.write(encoded((*message, *more)))
+        for message in self.change(messages) if self.change else messages:
+            self.writer.write(encoded(message))
+
+    def break_off(self, message: Message) -> None:
+        """Write half a message, and nothing more for good."""
+        whole = encoded(message)
+        if not self.is_muted:
+            self.writer.write(whole[: len(whole) // 2])
+        self.close()
 
     def close(self) -> None:
         """End the connection once what was said is out."""
+        self.is_muted = True
         self.writer.close()
 
     def abort(self) -> None:
         """End it by a reset: what was said and is not out yet is lost."""
         self.is_muted = True
         self.writer.transport.abort()
-
-
-TOLERANT = frozenset({3, 4, 5, 10, 101})
-"""Messages after which both client libraries let further fields pass: orders, errors, contracts."""
