@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from trading_pipeline.domain.errors import DataFileError, LedgerUnavailable
 from trading_pipeline.domain.market import require_aware
-from trading_pipeline.domain.orders import AnyRequest, OrderRequest
+from trading_pipeline.domain.orders import AnyRequest, ExecutionReport, OrderRequest
 from trading_pipeline.venue.checks import orders_of
 
 SCHEMA = """
@@ -30,9 +30,11 @@ CREATE TABLE IF NOT EXISTS families (first_id TEXT PRIMARY KEY, request TEXT NOT
     is_finished INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS ids (number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, venue_id TEXT NOT NULL,
     client_order_id TEXT NOT NULL, UNIQUE (kind, venue_id));
+CREATE TABLE IF NOT EXISTS said (exec_id TEXT PRIMARY KEY, report TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
 _REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)
+_REPORT = TypeAdapter(ExecutionReport)
 
 
 class IdKind(StrEnum):
@@ -71,6 +73,7 @@ class VenueIds:
         self._families: dict[str, Family] = {}  # by client_order_id of every member
         self._clients: dict[tuple[IdKind, str], str] = {}
         self._known: dict[tuple[IdKind, str], list[str]] = {}
+        self._said: dict[str, ExecutionReport] = {}
         self._path = path
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,11 +83,12 @@ class VenueIds:
     # requests
 
     def register(self, request: AnyRequest, at: datetime) -> None:
-        """Keep what is about to be sent. Other content under a known first id takes its place."""
+        """Keep what is about to be sent. Other content under a known first id takes its place; what had ended is
+        followed again."""
         family = Family(request, require_aware(at))
         with self._lock:
             known = self._families.get(family.first_id)
-            if known is not None and known.request == request:
+            if known is not None and known.request == request and not known.is_finished:
                 return
             text = (family.first_id, _REQUEST.dump_json(request).decode(), at.isoformat())
             with self._saving() as connection:
@@ -141,6 +145,21 @@ class VenueIds:
         with self._lock:
             return self._clients.get((kind, venue_id))
 
+    # what was made of the broker's words
+
+    def first_said(self, report: ExecutionReport) -> ExecutionReport:
+        """The report as it was first made under its exec_id: a broker that only tells how an order stands now must not
+        be made to contradict itself."""
+        with self._lock:
+            known = self._said.get(report.exec_id)
+            if known is not None:
+                return known
+            row = (report.exec_id, _REPORT.dump_json(report).decode())
+            with self._saving() as connection:
+                connection.execute("INSERT OR IGNORE INTO said VALUES (?, ?)", row)
+            self._said[report.exec_id] = report
+        return report
+
     # the floor
 
     def floor(self) -> int:
@@ -185,6 +204,8 @@ class VenueIds:
         ids = self._connection.execute("SELECT kind, venue_id, client_order_id FROM ids ORDER BY number")
         for kind, venue_id, client_order_id in ids:
             self._join(IdKind(kind), venue_id, client_order_id)
+        for exec_id, report in self._connection.execute("SELECT exec_id, report FROM said"):
+            self._said[exec_id] = _REPORT.validate_json(report)
 
     @contextmanager
     def _saving(self) -> Iterator[sqlite3.Connection]:

@@ -1,0 +1,184 @@
+"""Requests to Alpaca through its own client: each with a timeout, none repeated, every answer told apart.
+
+The client library has no timeout and repeats a POST after a 504, which can trade twice; both are switched off here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+import requests
+from alpaca.common.exceptions import APIError
+from alpaca.trading.client import TradingClient
+from requests.adapters import HTTPAdapter
+
+from trading_pipeline.adapters.brokers.alpaca.budget import Budget
+from trading_pipeline.adapters.brokers.alpaca.hosts import is_loopback
+from trading_pipeline.adapters.brokers.alpaca.keys import KEY_ID, SECRET_KEY, AlpacaKeys
+from trading_pipeline.adapters.brokers.alpaca.refusals import Refusal, read_refusal, shortened
+from trading_pipeline.domain.broker_rules import AlpacaRules
+from trading_pipeline.domain.errors import KeysRefused, OutcomeUnknown, TradingError
+from trading_pipeline.ports import Clock
+
+log = logging.getLogger(__name__)
+DEFINITE = frozenset({400, 403, 404, 409, 422})
+"""With a body of Alpaca's own: nothing was done."""
+ABOUT_THE_ORDER = 4031
+"""How the code of a 403 begins that is not about the keys."""
+RETRY_AFTER_SECONDS = 10.0
+"""After a 429 that does not say."""
+
+
+class Refused(TradingError):
+    """A definite no of Alpaca's; the caller knows what it was about."""
+
+    def __init__(self, refusal: Refusal, what: str) -> None:
+        self.refusal = refusal
+        super().__init__(refusal.words(what))
+
+
+class _PatientAdapter(HTTPAdapter):
+    """A timeout for every request, and no redirects: an order must not be sent on."""
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self._timeout = timeout_seconds
+        super().__init__(max_retries=0)
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        options["timeout"] = self._timeout
+        response = super().send(request, *args, **options)
+        if response.is_redirect or 300 <= response.status_code < 400:
+            raise requests.exceptions.TooManyRedirects(f"HTTP {response.status_code}, which Alpaca never answers")
+        return response
+
+
+class _Client(TradingClient):
+    """The trading client with keys that may change between two requests; it keeps none itself."""
+
+    def __init__(self, rules: AlpacaRules, keys: AlpacaKeys) -> None:
+        self._keys = keys
+        super().__init__("-", "-", raw_data=True, url_override=rules.trading_url.rstrip("/"))
+        self._retry, self._retry_codes = 0, []
+        self._session.trust_env = not is_loopback(rules.trading_url)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _PatientAdapter(rules.timeout_seconds))
+
+    def _get_auth_headers(self) -> dict[str, str]:
+        key_id, secret = self._keys.pair()
+        return {"APCA-API-KEY-ID": key_id, "APCA-API-SECRET-KEY": secret}
+
+
+class AlpacaRest:
+    """One account's REST interface. `what` is said in errors: "submit tp-…", "list orders".
+
+    Every call raises Refused (definite), KeysRefused (nothing done), OutcomeUnknown (anything may have happened), or
+    SettingsError when there are no keys.
+    """
+
+    def __init__(self, rules: AlpacaRules, keys: AlpacaKeys, clock: Clock) -> None:
+        self._client, self._keys = _Client(rules, keys), keys
+        self._clock, self._budget = clock, Budget(clock, rules.requests_per_minute)
+
+    def document(self, method: str, path: str, what: str, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The JSON object that is answered."""
+        found = self.call(method, path, what, data)
+        if not isinstance(found, dict):
+            raise _unknown(what, "its answer is no object")
+        return found
+
+    def found(self, path: str, what: str, query: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        """The JSON object that is answered to a GET; None when there is none of that name. Never raises Refused."""
+        try:
+            return self.document("GET", path, what, query)
+        except Refused as refused:
+            if refused.refusal.status == requests.codes.not_found:
+                return None
+            raise OutcomeUnknown(str(refused)) from refused
+
+    def rows(self, path: str, what: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The JSON array of objects that is answered to a GET. Never raises Refused."""
+        try:
+            found = self.call("GET", path, what, query)
+        except Refused as refused:
+            raise OutcomeUnknown(str(refused)) from refused
+        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+            raise _unknown(what, "its answer is no list of objects")
+        return found
+
+    def activities(self, path: str, what: str, query: Mapping[str, Any], page_size: int) -> Iterator[dict[str, Any]]:
+        """Every account activity that fits, oldest first, page by page."""
+        token: dict[str, Any] = {}
+        while True:
+            asked = {**query, **token, "direction": "asc", "page_size": page_size}
+            page = self.rows(path, what, asked)
+            yield from page
+            if len(page) < page_size:
+                return
+            last = page[-1].get("id")
+            if not isinstance(last, str) or last == token.get("page_token"):
+                raise _unknown(what, "its pages do not go on")
+            token = {"page_token": last}
+
+    def call(self, method: str, path: str, what: str, data: Mapping[str, Any] | None = None) -> Any:
+        """The answer's JSON; None for an empty one."""
+        self._budget.take(is_order=method != "GET")
+        try:
+            return self._client._request(method, path, dict(data) if data is not None else None)
+        except APIError as error:
+            self._raise_for(error, what)
+        except requests.JSONDecodeError as error:
+            raise _unknown(what, "its answer is not JSON") from error
+        except requests.RequestException as error:
+            raise _unknown(what, f"no answer ({type(error).__name__})") from error
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client._session.close()
+
+    def _raise_for(self, error: APIError, what: str) -> NoReturn:
+        response = error.response
+        status, body = response.status_code, response.text
+        refusal = read_refusal(status, body)
+        if status == requests.codes.too_many_requests:
+            seconds = self._pause(response.headers)
+            raise _unknown(what, f"too many requests, asked again after {seconds:.0f} s (it was not done)") from error
+        if status == requests.codes.unauthorized or (
+            status == requests.codes.forbidden and not _is_about_order(refusal)
+        ):
+            self._keys.refresh()
+            raise KeysRefused(_keys_refused(what, status, body)) from error
+        if refusal is not None and status in DEFINITE:
+            raise Refused(refusal, what) from error
+        raise _unknown(what, f"HTTP {status}: {shortened(body)}") from error
+
+    def _pause(self, headers: Mapping[str, str]) -> float:
+        """Seconds nobody asks for: as told, else some."""
+        for name, now in (("Retry-After", 0.0), ("X-RateLimit-Reset", self._clock.now().timestamp())):
+            try:
+                seconds = float(headers[name]) - now
+            except (KeyError, ValueError):
+                continue
+            if 0 <= seconds <= 60:
+                break
+        else:
+            seconds = RETRY_AFTER_SECONDS
+        log.warning("Alpaca answers too many requests; nothing is asked for %.0f s", seconds)
+        self._budget.pause(seconds)
+        return seconds
+
+
+def _is_about_order(refusal: Refusal | None) -> bool:
+    return refusal is not None and refusal.code // 10_000 == ABOUT_THE_ORDER
+
+
+def _keys_refused(what: str, status: int, body: str) -> str:
+    return (
+        f"Alpaca refused our keys (HTTP {status}: {shortened(body)}), so it was not asked to {what}. Set {KEY_ID} and "
+        f"{SECRET_KEY} to keys that are not revoked; a paper account has its own. They are read again without a restart"
+    )
+
+
+def _unknown(what: str, why: str) -> OutcomeUnknown:
+    return OutcomeUnknown(f"Alpaca was asked to {what}: {why}. Query the venue before anything is sent again")
