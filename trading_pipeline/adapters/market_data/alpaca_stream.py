@@ -35,6 +35,8 @@ ADVICE = {
     409: "the plan does not include this feed: set broker.alpaca.feed: iex",
 }
 """What the stream's error codes ask for."""
+CODES = {"auth failed": 402, "auth timeout": 404, "connection limit": 406, "insufficient subscription": 409}
+"""Errors before a stream begins come through the library as words alone."""
 FATAL = {401, 402, 405, 409}
 """Errors that opening another connection does not cure."""
 
@@ -192,9 +194,10 @@ class _Line(StockDataStream):
             await super()._start_ws()
         except Exception as refusal:
             # the library tries for ever, refused keys too, and tells nobody
-            is_refused = "auth" in str(refusal)
-            self._should_run = not is_refused
-            self._on_control({"code": 402 if is_refused else 0, "msg": str(refusal) or type(refusal).__name__})
+            text = str(refusal) or type(refusal).__name__
+            code = next((code for words, code in CODES.items() if words in text), 0)
+            self._should_run = code not in FATAL
+            self._on_control({"code": code, "msg": text})
             raise
         self._on_line("")
 
