@@ -1,0 +1,50 @@
+"""Which order of ours is which at TWS: by permId, and for a first time by orderRef. Never by order id alone."""
+
+from __future__ import annotations
+
+from trading_pipeline.adapters.brokers.ib.board import Board, Seen
+from trading_pipeline.adapters.brokers.venue_ids import IdKind, VenueIds
+
+
+class Names:
+    """Names orders, and learns the permIds of those it has named for good."""
+
+    def __init__(self, ids: VenueIds, board: Board) -> None:
+        self._ids, self._board = ids, board
+
+    def name(self, perm_id: int, order_ref: str) -> str:
+        """The client_order_id: our own, else the one somebody else gave it, else one made of the permId.
+
+        orderRef is unique to nobody: the second order under one is told apart by its permId.
+        """
+        known = self._ids.client_id(str(perm_id), IdKind.PERMANENT)
+        if known is not None:
+            return known
+        named = order_ref or f"ib-{perm_id}"
+        others = self._ids.venue_ids(named, IdKind.PERMANENT)
+        named = f"{named}~{perm_id}" if others else named
+        self._ids.learn(named, str(perm_id), IdKind.PERMANENT)
+        return named
+
+    def of(self, seen: Seen) -> str:
+        """The name of an order on the board."""
+        return self.name(seen.perm_id, seen.order.orderRef)
+
+    def parent_of(self, seen: Seen) -> str | None:
+        """The name of its entry, where TWS tells it."""
+        parent = self._board.at(seen.client_id, seen.parent_id) if seen.parent_id > 0 else None
+        if parent is None:
+            parent = self._board.orders.get(seen.parent_perm_id)
+        return self.of(parent) if parent is not None else None
+
+    def find(self, client_order_id: str) -> Seen | None:
+        """The order on the board under that name."""
+        for perm_id in reversed(self._ids.venue_ids(client_order_id, IdKind.PERMANENT)):
+            seen = self._board.orders.get(int(perm_id))
+            if seen is not None:
+                return seen
+        return next((seen for seen in self._board.orders.values() if self.of(seen) == client_order_id), None)
+
+    def is_known(self, client_order_id: str) -> bool:
+        """True for an order that TWS has shown us under that name, now or before."""
+        return bool(self._ids.venue_ids(client_order_id, IdKind.PERMANENT))

@@ -1,0 +1,45 @@
+"""An IbBroker at the TWS door of a simulated venue, through the real client library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trading_pipeline.adapters.brokers.ib import IbBroker, ToldReports
+from trading_pipeline.adapters.brokers.remote import RemoteMarket
+from trading_pipeline.adapters.brokers.venue_ids import VenueIds
+from trading_pipeline.domain.broker_rules import IbRules
+from trading_pipeline.venue.engine import SimulatedVenue
+from trading_pipeline.venue.faults import FaultRule, FaultScript
+from trading_pipeline_tests.adapters.venue_worlds import StandingClock, TradedWorld
+from trading_pipeline_tests.venue.builders import SESSION
+from trading_pipeline_tests.venue.tws.doors import TwsDoors
+
+QUICK = IbRules(messages_per_second=1_000, timeout_seconds=2.0)
+
+
+class IbWorld(TradedWorld):
+    """`venue` looks at the account from inside; `files` is where the broker keeps what it must not forget."""
+
+    broker: IbBroker
+    market: RemoteMarket
+
+    def __init__(
+        self, doors: TwsDoors, venue: SimulatedVenue, files: Path, rules: IbRules = QUICK, client_id: int = 11
+    ) -> None:
+        self.doors, self.venue, self.files = doors, venue, files
+        self.rules = rules.model_copy(update={"host": doors.host, "port": doors.port, "client_id": client_id})
+        clock = StandingClock(SESSION.opens_at)
+        super().__init__(clock, a_broker(self.rules, clock, files), doors.market)
+
+    def play(self, *rules: FaultRule) -> None:
+        self.market.play_faults(FaultScript(rules=rules))
+
+    def restart(self) -> None:
+        """The process ends, and another one begins with the same files."""
+        self.broker.close()
+        self.broker = a_broker(self.rules, self.clock, self.files)
+
+
+def a_broker(rules: IbRules, clock: StandingClock, files: Path, account_id: str = "") -> IbBroker:
+    ids, told = VenueIds(files / "ids.db"), ToldReports(files / "told.db")
+    return IbBroker(rules, clock, ids, told, account_id)
