@@ -194,3 +194,15 @@ class Book(Accounting):
             self.resize(sibling.client_order_id, at)
         else:
             self.end(sibling, ExecType.CANCELED, at, "the other leg of its OCO filled")
+
+    def correct(self, trade: ExecutionReport, was: Decimal, price: Decimal, at: datetime) -> None:
+        """Let a fill told at one price have been at another: cash and cost follow, its commission stays."""
+        ticket = self.tickets[trade.client_order_id]
+        more, holding = (price - was) * trade.last_qty, self.holding(ticket.symbol)
+        self.cash_usd += -more if ticket.is_buy else more
+        if ticket.is_buy and holding.quantity:
+            left = more * min(holding.quantity / trade.last_qty, Decimal(1))
+            self.holdings[ticket.symbol] = replace(holding, cost_usd=holding.cost_usd + left)
+        changed = self.put(replace(ticket, value_usd=ticket.value_usd + more))
+        told = {"last_qty": trade.last_qty, "last_px": price, "commission": trade.commission}
+        self.report(changed, ExecType.TRADE_CORRECT, at, ref_exec_id=trade.exec_id, text="price corrected", **told)

@@ -274,6 +274,16 @@ class SimulatedVenue:
             if ticket.is_open and not ticket.cum_qty:
                 book.reject(ticket, now, text)
 
+    def correct(self, exec_id: str, price: Decimal, now: datetime) -> None:
+        """Take back the price (USD per share) of a fill and say another; raises InputError for one never made."""
+        about = [report for report in self.reports if exec_id in {report.exec_id, report.ref_exec_id}]
+        if not about or about[0].exec_type is not ExecType.TRADE:
+            raise InputError(f"the venue made no fill {exec_id!r} among its {len(self.reports)} reports")
+        if not price.is_finite() or price <= 0:
+            raise InputError(f"{price} is no price to correct {exec_id} to")
+        with self._change() as book:
+            book.correct(about[0], about[-1].last_px, price, now)
+
     def on_session_close(self, times: SessionTimes) -> None:
         """Expire what is not GTC and was accepted before the close, entries before their legs."""
         with self._change() as book:

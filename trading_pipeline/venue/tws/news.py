@@ -66,8 +66,10 @@ class OrderNews:
 
     def _messages(self, report: ExecutionReport, shown: Shown, done: Execution | None) -> list[Message]:
         order_id, state = shown.order.order_id, [open_order(shown), order_status(shown)]
-        if done is not None:
+        if done is not None and report.exec_type is ExecType.TRADE:
             return self._filled(shown, done)
+        if done is not None:
+            return [execution(-1, done, self._account.name), order_status(shown), commission_report(done)]
         if report.exec_type in {ExecType.CANCELED, ExecType.EXPIRED}:
             return [*state, error(order_id, 202, CANCELED)]
         if report.exec_type is ExecType.REJECTED:

@@ -48,9 +48,9 @@ class Execution:
     time: datetime
     shares: Decimal
     price: Decimal
-    cum_quantity: Decimal
-    avg_price: Decimal
     commission: Decimal
+    cum_quantity: Decimal = ZERO
+    avg_price: Decimal = ZERO
 
 
 def order_status(shown: Shown) -> Message:

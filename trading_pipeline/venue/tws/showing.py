@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 
 from trading_pipeline.domain.money import ZERO, average_price
 from trading_pipeline.domain.orders import ExecType, ExecutionReport, OrderType
@@ -25,7 +24,8 @@ class Showing:
     def __init__(self, hub: Hub, orders: WireOrders, account: str) -> None:
         self._hub, self._orders, self.account = hub, orders, account
         self._executions: dict[int, list[Execution]] = {}
-        self._in_order: list[Execution] = []
+        self._places: dict[str, tuple[int, int]] = {}
+        """Where the fill of a report is, by the report's exec_id, in the order they were made."""
         self._read = 0
         self.catch_up()
 
@@ -39,17 +39,16 @@ class Showing:
 
     def executions(self) -> Sequence[Execution]:
         """Every fill so far, oldest first; a corrected one as corrected."""
-        return [self._executions[done.order.perm_id][_number(done) - 1] for done in self._in_order]
+        return [self._executions[perm_id][at] for perm_id, at in self._places.values()]
 
-    def corrected(self, exec_id: str, price: Decimal) -> Execution | None:
-        """Tell a fill again at another price, under its next version; None for one nobody made."""
-        for made in self._executions.values():
-            for at, done in enumerate(made):
-                if done.exec_id == exec_id:
-                    stem, _, version = exec_id.rpartition(".")
-                    made[at] = replace(done, exec_id=f"{stem}.{int(version) + 1:02d}", price=price)
-                    return made[at]
-        return None
+    def report_of(self, exec_id: str) -> str | None:
+        """The engine's own id of a fill, by the wire's; None for one nobody made."""
+        stems = {done.exec_id.rpartition(".")[0]: name for name, done in self._by_report()}
+        return stems.get(exec_id.rpartition(".")[0])
+
+    def _by_report(self) -> Iterator[tuple[str, Execution]]:
+        for name, (perm_id, at) in self._places.items():
+            yield name, self._executions[perm_id][at]
 
     def shown(self, order: WireOrder) -> Shown:
         """An order as it stands."""
@@ -104,25 +103,38 @@ class Showing:
     def _noted(self, report: ExecutionReport) -> tuple[WireOrder, Execution | None]:
         order = self._orders.at_engine(report.client_order_id)
         assert order is not None, "adopted, if nobody sent it here"
-        if report.exec_type is not ExecType.TRADE:
-            return order, None
+        if report.exec_type is ExecType.TRADE:
+            return order, self._filled_by(order, report)
+        if report.exec_type is ExecType.TRADE_CORRECT:
+            return order, self._corrected(report)
+        return order, None
+
+    def _filled_by(self, order: WireOrder, report: ExecutionReport) -> Execution:
         made = self._executions.setdefault(order.perm_id, [])
-        done = _execution(order, report, made)
-        made.append(done)
-        self._in_order.append(done)
-        return order, done
+        self._places[report.exec_id] = (order.perm_id, len(made))
+        stem = f"{GATEWAY}.{order.perm_id:08x}.{len(made) + 1:02d}"
+        made.append(
+            Execution(
+                exec_id=f"{stem}.01", order=order, time=report.occurred_at, shares=report.last_qty,
+                price=report.last_px, commission=report.commission,
+            )
+        )  # fmt: skip
+        _add_up(made)
+        return made[-1]
+
+    def _corrected(self, report: ExecutionReport) -> Execution:
+        """The same fill under its next version: the last part of the execId, as IB counts them."""
+        perm_id, at = self._places[report.ref_exec_id]
+        made = self._executions[perm_id]
+        stem, _, version = made[at].exec_id.rpartition(".")
+        made[at] = replace(made[at], exec_id=f"{stem}.{int(version) + 1:02d}", price=report.last_px)
+        _add_up(made)
+        return made[at]
 
 
-def _execution(order: WireOrder, report: ExecutionReport, made: Iterable[Execution]) -> Execution:
-    before = list(made)
-    shares = sum((one.shares for one in before), report.last_qty)
-    value = sum((one.shares * one.price for one in before), report.last_qty * report.last_px)
-    return Execution(
-        exec_id=f"{GATEWAY}.{order.perm_id:08x}.{len(before) + 1:02d}.01", order=order, time=report.occurred_at,
-        shares=report.last_qty, price=report.last_px, cum_quantity=shares,
-        avg_price=round(average_price(value, shares), 8), commission=report.commission,
-    )  # fmt: skip
-
-
-def _number(done: Execution) -> int:
-    return int(done.exec_id.split(".")[2])
+def _add_up(made: list[Execution]) -> None:
+    """What each fill makes of its order: shares and average price so far."""
+    shares = value = ZERO
+    for at, done in enumerate(made):
+        shares, value = shares + done.shares, value + done.shares * done.price
+        made[at] = replace(done, cum_quantity=shares, avg_price=round(average_price(value, shares), 8))

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import requests
+
 from trading_pipeline.adapters.brokers.remote import RemoteMarket
-from trading_pipeline.venue.door import LOOPBACK, Door, listen, server_of, url_of
+from trading_pipeline.venue.door import LOOPBACK, Door, listen, port_of, server_of, url_of
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.faults import Faults
 from trading_pipeline.venue.hub import Hub, VenueTime
 from trading_pipeline.venue.tape import Tape
+from trading_pipeline.venue.tws.control import Control, serve_beside
 from trading_pipeline.venue.tws.door import TwsDoor
 from trading_pipeline.venue.tws.rules import TwsDoorRules
 from trading_pipeline_tests.venue.builders import OPEN
@@ -32,7 +35,13 @@ class TwsDoors:
 
     @property
     def market(self) -> RemoteMarket:
+        """What moves prices and time."""
         return RemoteMarket(self.control_url)
+
+    def act(self, name: str, **details: object) -> None:
+        """Do something to TWS as its operator; see control.Act."""
+        answer = requests.post(f"{self.control_url}/tws", json={"act": name, **details}, timeout=5)
+        assert answer.ok, answer.text
 
 
 @contextmanager
@@ -44,18 +53,13 @@ def a_tws_door(
     hub = Hub(venue, VenueTime(max(OPEN, venue.seen_until())), tape)
     door = TwsDoor(hub, rules, played)
     with listen() as listening, listen() as control:
-        server = server_of(Door(hub, played))
-        ended = threading.Thread(target=lambda: asyncio.run(_serve_both()), daemon=True)
-
-        async def _serve_both() -> None:
-            serving = asyncio.create_task(door.serve(listening))
-            await server.serve(sockets=[control])
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-
-        ended.start()
+        server = server_of(Control(hub, Door(hub, played), door))
+        thread = threading.Thread(
+            target=lambda: asyncio.run(serve_beside(door, listening, server, control)), daemon=True
+        )
+        thread.start()
         try:
-            yield TwsDoors(LOOPBACK, listening.getsockname()[1], url_of(control), door)
+            yield TwsDoors(LOOPBACK, port_of(listening), url_of(control), door)
         finally:
             server.should_exit = True
-            ended.join(10)
+            thread.join(10)
