@@ -80,13 +80,13 @@ def an_alpaca_door(
     played = faults or Faults()
     hub = Hub(venue, VenueTime(max(venue.seen_until(), start or at(0))), tape)
     door = AlpacaDoor(hub, rules, calendar or new_york(), played)
-    with listen() as trading, listen() as control:
-        server = server_of(ByPort({port_of(trading): door, port_of(control): Door(hub, played)}))
-        threading.Thread(target=server.run, kwargs={"sockets": [trading, control]}, daemon=True).start()
-        try:
-            yield AlpacaDoors(url_of(trading), url_of(control), door)
-        finally:
-            server.should_exit = True  # the thread ends within a tenth of a second; nobody need wait for it
+    trading, control = listen(), listen()
+    server = server_of(ByPort({port_of(trading): door, port_of(control): Door(hub, played)}))
+    threading.Thread(target=server.run, kwargs={"sockets": [trading, control]}, daemon=True).start()
+    try:
+        yield AlpacaDoors(url_of(trading), url_of(control), door)
+    finally:
+        server.should_exit = True  # it closes its sockets within a tenth of a second; nobody need wait for it
 
 
 class Desk:

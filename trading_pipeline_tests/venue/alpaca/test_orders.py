@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from alpaca.trading.enums import OrderClass, OrderSide, OrderStatus, QueryOrderStatus, TimeInForce
@@ -28,9 +29,9 @@ def desk() -> Iterator[Desk]:
         yield desk
 
 
-def leg_ids(bracket: dict[str, object]) -> tuple[str, str]:
+def leg_ids(bracket: dict[str, Any]) -> tuple[str, str]:
     """Target and stop."""
-    target, stop = bracket["legs"]  # type: ignore[misc]
+    target, stop = bracket["legs"]
     return target["id"], stop["id"]
 
 
