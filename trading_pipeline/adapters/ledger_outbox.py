@@ -169,6 +169,8 @@ def _data(**values: object) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
+    if type(value) is str:
+        return value
     if isinstance(value, Decimal):
         return plain(value)
     if isinstance(value, bool):

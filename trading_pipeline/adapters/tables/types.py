@@ -23,6 +23,7 @@ from trading_pipeline.domain.reconciliation import Break, BreakKind
 from trading_pipeline.domain.risk import Code, Finding, Verdict
 
 Conversion = Callable[[Any], Any]
+WITHOUT_ZONE = len("2025-03-10 14:15:00.000000")
 
 EXACT_PLACES = 8
 STEPS_PER_UNIT = 100_000_000
@@ -75,7 +76,7 @@ def _in_utc_or_none(instant: datetime | None) -> datetime | None:
 
 
 def _instant_text(instant: datetime | None) -> str | None:
-    return None if instant is None else _in_utc(instant).replace(tzinfo=None).isoformat(" ", "microseconds")
+    return None if instant is None else _in_utc(instant).isoformat(" ", "microseconds")[:WITHOUT_ZONE]
 
 
 class Exact(TypeDecorator[Decimal]):
