@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sys
@@ -23,12 +24,15 @@ from trading_pipeline.domain.errors import HomeInUseError
 from trading_pipeline.settings import load_settings, resolve_home
 from trading_pipeline.venue.alpaca.door import AlpacaDoor
 from trading_pipeline.venue.alpaca.rules import door_rules
-from trading_pipeline.venue.door import ByPort, Door, listen, port_of, server_of, url_of
+from trading_pipeline.venue.door import LOOPBACK, ByPort, Door, listen, port_of, server_of, url_of
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.faults import Faults, read_script
 from trading_pipeline.venue.hub import Hub, VenueTime
 from trading_pipeline.venue.rules import rules_from
 from trading_pipeline.venue.tape import Tape
+from trading_pipeline.venue.tws.control import Control, serve_beside
+from trading_pipeline.venue.tws.door import TwsDoor
+from trading_pipeline.venue.tws.rules import door_rules as tws_rules
 from trading_pipeline.wiring import Workspace
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
@@ -81,6 +85,30 @@ def alpaca(
                 ready_file.write_text(json.dumps(urls), encoding="utf-8")
             doors = ByPort({port_of(trading): door, port_of(control): Door(hub, script)})
             server_of(doors).run(sockets=[trading, control])
+
+
+@app.command()
+def ib(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The TWS protocol; 0: any free one")] = 0,
+    control_port: Annotated[int, typer.Option(min=0, max=65_535, help="The market's side; 0: any free one")] = 0,
+    ready_file: Annotated[Path | None, typer.Option(help="Written with both addresses (JSON) once both serve")] = None,
+    faults: Annotated[Path | None, typer.Option(help="JSON script of faults to play at both doors")] = None,
+    real_time: Annotated[
+        bool, typer.Option(help="Time runs as the machine's; else the market's side moves it")
+    ] = False,
+) -> None:
+    """Serve this home's simulated account to TWS clients on loopback, until SIGTERM. Prints its addresses."""
+    workspace, script = _workspace(context), _script(faults) or Faults()
+    with _account(workspace) as account, listen(port) as trading, listen(control_port) as control:
+        hub = Hub(account, _time(workspace, account, real_time), _tape(workspace))
+        tws = TwsDoor(hub, tws_rules(workspace.settings), script)
+        addresses = {"ib": f"{LOOPBACK}:{port_of(trading)}", "control": url_of(control)}
+        say(f"venue {account.rules.account}: TWS at {addresses['ib']}, control at {addresses['control']}")
+        if ready_file:
+            ready_file.write_text(json.dumps(addresses), encoding="utf-8")
+        server = server_of(Control(hub, Door(hub, script), tws))
+        asyncio.run(serve_beside(tws, trading, server, control))
 
 
 def _workspace(context: typer.Context) -> Workspace:

@@ -36,7 +36,7 @@ class DataRequests:
 
     def __init__(self, hub: Hub, contracts: Contracts, rules: TwsDoorRules, streams: Streams) -> None:
         self._hub, self._contracts, self._rules, self._streams = hub, contracts, rules, streams
-        self._pacing = BarPacing()
+        self._pacing = BarPacing(rules.historical_requests)
         self.table: Mapping[int, Request] = {
             1: Request("data.live", self._ticks, id_at=2),
             2: Request("data.live", self._end(300, "Can't find EId with tickerId:{}"), id_at=2),

@@ -6,16 +6,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable
 
-WINDOW_SECONDS, MOST_IN_WINDOW = 600.0, 60
+WINDOW_SECONDS = 600.0
 SAME_SECONDS = 15.0
 BURST_SECONDS, BURST = 2.0, 6
 
 
 class BarPacing:
-    """Sixty requests in ten minutes, none twice within 15 s, fewer than six of one contract and type within 2 s."""
+    """So many requests in ten minutes, none twice within 15 s, fewer than six of one contract and type within 2 s."""
 
-    def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
-        self._elapsed = elapsed
+    def __init__(self, most: int = 60, elapsed: Callable[[], float] = time.monotonic) -> None:
+        self._most, self._elapsed = most, elapsed
         self._asked: deque[tuple[float, Hashable, Hashable]] = deque()
 
     def is_violated(self, request: Hashable, series: Hashable, weight: int = 1) -> bool:
@@ -25,7 +25,7 @@ class BarPacing:
             self._asked.popleft()
         same = any(asked == request and now - at < SAME_SECONDS for at, asked, _ in self._asked)
         burst = sum(of == series and now - at < BURST_SECONDS for at, _, of in self._asked)
-        if same or burst + 1 >= BURST or len(self._asked) + weight > MOST_IN_WINDOW:
+        if same or burst + 1 >= BURST or len(self._asked) + weight > self._most:
             return True
         self._asked.extend([(now, request, series)] * weight)
         return False

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from trading_pipeline.settings import Settings
 
 
 class TwsDoorRules(BaseModel):
@@ -20,6 +23,7 @@ class TwsDoorRules(BaseModel):
         default="live", description="what the account's subscriptions give; delayed: 15 minutes old, when asked for"
     )
     historical_pacing: bool = Field(default=True, description="answer 162 to what breaks the pacing of bar requests")
+    historical_requests: int = Field(default=60, ge=1, description="in ten minutes")
     read_only: bool = Field(default=False, description="the API's Read-Only box is ticked: orders are error 321")
     master_client_id: int | None = Field(default=None, ge=0, description="this client hears of every client's orders")
     largest_client_count: int = Field(default=32, ge=1, le=32)
@@ -28,4 +32,17 @@ class TwsDoorRules(BaseModel):
     )
     presets_day: bool = Field(
         default=True, description="an order without time in force becomes DAY, and error 10349 says so"
+    )
+
+
+def door_rules(settings: Settings) -> TwsDoorRules:
+    """Open to the configured client: as many messages, streams and bar requests as it is going to send."""
+    client, usual = settings.broker.ib, TwsDoorRules()
+    return usual.model_copy(
+        update={
+            "account": settings.broker.account_id,
+            "messages_per_second": max(2 * client.messages_per_second, usual.messages_per_second),
+            "market_data_lines": max(client.market_data_lines, usual.market_data_lines),
+            "historical_requests": max(client.historical_requests_per_10_minutes, usual.historical_requests),
+        }
     )
