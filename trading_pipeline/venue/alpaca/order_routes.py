@@ -88,10 +88,10 @@ class OrderRoutes:
             self._hub.call(lambda venue, now: venue.submit(request, now, remembers_refusal=False))
         except OrderRefused as error:
             checks.refuse_as_alpaca(error)
-        first = _first(request)
+        accepted = self.orders.current(_first(request).client_order_id)
         if rule is not None and rule.fault is Fault.REJECT_LATER:
-            self._hub.call(lambda venue, now: venue.reject(first.client_order_id, now, "rejected by script"))
-        return self.orders.current(first.client_order_id)
+            self._hub.call(lambda venue, now: venue.reject(accepted.engine_id, now, "rejected by script"))
+        return accepted
 
     def _permit(self) -> None:
         rules = self._context.rules

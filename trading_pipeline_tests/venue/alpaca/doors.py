@@ -129,9 +129,9 @@ class Desk:
 
 
 @contextmanager
-def a_desk(rules: VenueRules = ALPACA, **options: Any) -> Iterator[Desk]:
-    """A desk at a fresh account's door."""
-    with an_alpaca_door(SimulatedVenue(None, rules), **options) as doors:
+def a_desk(house: VenueRules = ALPACA, **options: Any) -> Iterator[Desk]:
+    """A desk at a fresh account's door; options are those of an_alpaca_door."""
+    with an_alpaca_door(SimulatedVenue(None, house), **options) as doors:
         yield Desk(doors)
 
 
