@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 Key = tuple[str, datetime]
 NUMBERS = ("open", "high", "low", "close", "volume", "vwap", "trade_count")
 POLL_SECONDS = 0.5
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ class LiveBarRecorder:
     _minutes: dict[Key, MinuteBar] = field(default_factory=dict)
     _waiting: dict[Key, MinuteBar] = field(default_factory=dict)
     _closed_until: datetime | None = None
-    _heard_at: datetime | None = None
+    _heard_at: datetime = NEVER
+    _tried_at: datetime = NEVER
     _connections: int = 0
     _repairs: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "bar-repair"))
     _repair: Future[list[MinuteBar]] | None = None
@@ -87,7 +89,7 @@ class LiveBarRecorder:
         self.refused |= self.stream.subscribe(self.symbols)
         self._connections = self.stream.health().connections
         self._closed_until = max(self.times.opens_at, self._last_minute(self.clock.now()))
-        self._heard_at = self.clock.now()
+        self._heard_at = self._tried_at = self.clock.now()
         if self._closed_until > self.times.opens_at:
             self._ask_history(self.times.opens_at)
 
@@ -235,23 +237,30 @@ class LiveBarRecorder:
         if health.connections > self._connections:
             self._connections = health.connections
             self.counts.reconnects += 1
+            self._tried_at = now
             self._ask_history(self._closed())
         if not self._is_silent(now):
             return
         self.is_stale = True
-        self._heard_at = now  # the next attempt comes after another silence
+        if now - self._tried_at < self._silence:
+            return
+        self._tried_at = now
         log.warning("%s's stream is mute: %s", self.stream.name, health.problem or "no bar though minutes have ended")
         self.stream.reconnect()
 
+    @property
+    def _silence(self) -> timedelta:
+        return timedelta(seconds=self.rules.silence_seconds)
+
     def _is_silent(self, now: datetime) -> bool:
         """True when a minute of the session ended that long ago and nothing has come since its end."""
-        silence = timedelta(seconds=self.rules.silence_seconds)
+        silence = self._silence
         ended = self.times.opens_at + (min(now, self.times.closes_at) - self.times.opens_at) // MINUTE * MINUTE
         if now > self.times.closes_at + silence or ended <= self.times.opens_at:
             return False
         if now - ended < silence:
             ended -= MINUTE
-        return self._heard_at is not None and self._heard_at < ended and ended > self.times.opens_at
+        return self._heard_at < ended and ended > self.times.opens_at
 
     def _ask_history(self, since: datetime) -> None:
         """Begin to ask for the session's minutes; one question at a time, its answer covers everything before it."""
@@ -259,6 +268,8 @@ class LiveBarRecorder:
             self._repair = self._repairs.submit(self._missed, since)
 
     def _missed(self, since: datetime) -> list[MinuteBar]:
+        """Minutes from before `since` on. A minute that has just ended may be neither streamed nor complete yet."""
+        self.clock.sleep_until(self.clock.now() + self._grace)
         now = self.clock.now()
         size, found = self.history.request_size(Timeframe.MIN1).symbols, list[MinuteBar]()
         for at in range(0, len(self.symbols), size):
