@@ -1,7 +1,7 @@
 """What TWS has said: every order, execution, commission and error, as the messages came, without conclusions.
 
-The client library keeps books of its own. They are not read: there an error ends an order, and an order that has ended
-may work again (ib_async issues 191 and 217). `ear` listens to the same messages before the library does.
+The client library would keep books of its own: in them an error ends an order, and an order that has ended may work
+again (ib_async issues 191 and 217). `ear` keeps these instead.
 """
 
 from __future__ import annotations
@@ -173,27 +173,23 @@ class Board:
 
 
 def ear(sdk: Any, ib: Any, board: Board) -> Any:
-    """The library's receiver of messages, with the board listening."""
+    """The library's receiver of messages, but orders and executions go to the board instead of its own books."""
 
     class Ear(sdk.wrapper.Wrapper):  # type: ignore[misc]  # the library has no types
         def openOrder(self, orderId: int, contract: Any, order: Any, orderState: Any) -> None:  # noqa: N802, N803
             board.open_order(orderId, contract, order, orderState.status)
-            super().openOrder(orderId, contract, order, orderState)
+            ib.client.updateReqId(orderId + 1)
 
-        def orderStatus(self, orderId: int, status: str, filled: float, *others: Any) -> None:  # noqa: N802, N803
+        def orderStatus(self, _: int, status: str, filled: float, *others: Any) -> None:  # noqa: N802
             board.order_status(others[2], status, filled)
-            super().orderStatus(orderId, status, filled, *others)
 
         def completedOrder(self, contract: Any, order: Any, orderState: Any) -> None:  # noqa: N802, N803
             board.completed_order(contract, order, orderState)
-            super().completedOrder(contract, order, orderState)
 
-        def execDetails(self, reqId: int, contract: Any, execution: Any) -> None:  # noqa: N802, N803
+        def execDetails(self, _: int, contract: Any, execution: Any) -> None:  # noqa: N802
             board.execution(contract, execution)
-            super().execDetails(reqId, contract, execution)
 
         def commissionReport(self, commissionReport: Any) -> None:  # noqa: N802, N803
             board.commission(commissionReport)
-            super().commissionReport(commissionReport)
 
     return Ear(ib)

@@ -10,13 +10,16 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from trading_pipeline.adapters.brokers.ib.board import Board
+from trading_pipeline.adapters.brokers.ib.changing import Changing
+from trading_pipeline.adapters.brokers.ib.contracts import Stocks
 from trading_pipeline.adapters.brokers.ib.health import Health
 from trading_pipeline.adapters.brokers.ib.link import READ_ONLY_ADVICE, Link
 from trading_pipeline.adapters.brokers.ib.names import Names
-from trading_pipeline.adapters.brokers.ib.placing import Placing
 from trading_pipeline.adapters.brokers.ib.reading import Reading
 from trading_pipeline.adapters.brokers.ib.shapes import ORDER_TYPES, TIMES_IN_FORCE
+from trading_pipeline.adapters.brokers.ib.submitting import Submitting
 from trading_pipeline.adapters.brokers.ib.told import ToldReports
+from trading_pipeline.adapters.brokers.ib.tools import Tools
 from trading_pipeline.adapters.brokers.ib_client import IbThread
 from trading_pipeline.adapters.brokers.venue_ids import VenueIds
 from trading_pipeline.domain.broker_rules import IbRules
@@ -65,9 +68,11 @@ class IbBroker:
         names = Names(ids, self._board)
         self._link = Link(self._thread, rules, clock, ids, self._board, self._reconcile, self._tell_listeners)
         self._reading = Reading(self._link, clock, ids, told, names, account_id)
-        self._placing = Placing(
-            self._thread.sdk, self._link, clock, ids, told, names, self._reading, rules.timeout_seconds
+        sdk = self._thread.sdk
+        tools = Tools(
+            sdk, self._link, clock, ids, told, names, self._reading, Stocks(sdk, self._link), rules.timeout_seconds
         )
+        self._submitting, self._changing = Submitting(tools), Changing(tools)
         self._thread.start(self._link.run())
 
     @property
@@ -106,7 +111,7 @@ class IbBroker:
             raise SettingsError(f"TWS is connected, but {READ_ONLY_ADVICE}")
 
     def submit(self, request: AnyRequest) -> str:
-        return self._call(self._alone(lambda: self._placing.submit(request)))
+        return self._call(self._alone(lambda: self._submitting.submit(request)))
 
     def replace(
         self,
@@ -116,10 +121,10 @@ class IbBroker:
         limit_price: Decimal | None = None,
         quantity: Decimal | None = None,
     ) -> None:
-        self._call(self._alone(lambda: self._placing.replace(client_order_id, quantity, limit_price, stop_price)))
+        self._call(self._alone(lambda: self._changing.replace(client_order_id, quantity, limit_price, stop_price)))
 
     def cancel(self, client_order_id: str) -> None:
-        self._call(self._alone(lambda: self._placing.cancel(client_order_id)))
+        self._call(self._alone(lambda: self._changing.cancel(client_order_id)))
 
     def order(self, client_order_id: str) -> VenueOrder | None:
         return self._call(self._look(lambda: self._reading.order(client_order_id)))

@@ -96,6 +96,8 @@ STATUSES: Mapping[str, S] = {
 TAKEN = frozenset({"PreSubmitted", "Submitted", "PendingCancel", "Filled"})
 """Interactive Brokers has taken the order."""
 ENDS = frozenset({"ApiCancelled", "Cancelled", "Filled"})
+NOT_TAKEN = frozenset({"Inactive", "Cancelled", "ApiCancelled"})
+"""An order just sent that shows this was refused, or is held: TWS is asked."""
 READ_ONLY = "read-only"
 
 

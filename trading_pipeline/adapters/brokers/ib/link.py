@@ -15,11 +15,12 @@ from trading_pipeline.adapters.brokers.ib.health import Health, LinkState
 from trading_pipeline.adapters.brokers.ib_client import NEW_YORK, IbThread
 from trading_pipeline.adapters.brokers.venue_ids import VenueIds
 from trading_pipeline.domain.broker_rules import IbRules
-from trading_pipeline.domain.errors import OutcomeUnknown
+from trading_pipeline.domain.errors import OutcomeUnknown, TradingPipelineError
 from trading_pipeline.ports import Clock
 
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
+IN_USE = 326
 FIRST_WAIT_SECONDS, MOST_WAIT_SECONDS = 0.2, 60.0
 MOST_REMARKS = 20
 READ_ONLY_ADVICE = (
@@ -47,7 +48,7 @@ class Link:
         self._denied: asyncio.Future[str] | None = None
         self._moved = asyncio.Condition()
         self._work: set[asyncio.Task[None]] = set()
-        self.is_read_only = False
+        self.is_read_only, self._cut_off = False, ""
         self.health = Health(state=LinkState.DISCONNECTED, since=clock.now(), library=thread.sdk.__name__)
 
     @property
@@ -77,7 +78,7 @@ class Link:
         self._hang_up()
         self._set(LinkState.CONNECTING, self.health.problem)
         self._lost.clear()
-        self.is_read_only = False
+        self.is_read_only, self._cut_off = False, ""
         self._ib, self._denied = self._new_client(), asyncio.get_running_loop().create_future()
         rules = self._rules
         dialing = asyncio.ensure_future(
@@ -110,11 +111,14 @@ class Link:
         self._set(LinkState.RECONCILING)
         try:
             await self._reconcile()
-        except OutcomeUnknown as error:
+        except TradingPipelineError as error:
             return READ_ONLY_ADVICE if self.is_read_only else str(error)
         if self._lost.is_set():
             return "the connection was lost while orders were read again"
-        self._set(LinkState.READY, connections=self.health.connections + 1)
+        if self._cut_off:
+            self._set(LinkState.CUT_OFF, self._cut_off)
+        else:
+            self._set(LinkState.READY, connections=self.health.connections + 1)
         return ""
 
     def _new_client(self) -> Any:
@@ -225,14 +229,17 @@ class Link:
         meaning = meaning_of(code)
         if is_read_only(code, text):
             self.is_read_only = True
+            self._deny(READ_ONLY_ADVICE)
         if request_id > 0:
             self.board.complain(self._rules.client_id, request_id, code, text)
         if meaning is Meaning.CUT_OFF:
-            self._set(LinkState.CUT_OFF, f"TWS has lost Interactive Brokers ({code}: {text}); it tries by itself")
+            self._cut_off = f"TWS has lost Interactive Brokers ({code}: {text}); it tries by itself"
+            self._set(LinkState.CUT_OFF, self._cut_off)
         elif meaning in {Meaning.RESTORED, Meaning.RESTORED_LOST}:
+            self._cut_off = ""
             self._begin(self._come_back())
         elif meaning is Meaning.DENIED:
-            self._deny(code, text)
+            self._deny(self._in_use() if code == IN_USE else f"TWS refuses ({code}: {text})")
         elif meaning is Meaning.UNKNOWN:
             self.remark(f"TWS says {code}, which nobody has heard of: {text} (request {request_id})")
         self._on_news()
@@ -242,20 +249,19 @@ class Link:
         if problem:
             self.lose(problem)
 
-    def _deny(self, code: int, text: str) -> None:
-        advice = (
+    def _in_use(self) -> str:
+        return (
             f"client id {self._rules.client_id} is in use: another program, or a former one that still hangs, is "
             "connected with it. Stop it, or choose another broker.ib.client_id"
-            if code == 326
-            else f"TWS refuses ({code}: {text})"
         )
+
+    def _deny(self, advice: str) -> None:
+        """The first word about it is the reason."""
         if self._denied is not None and not self._denied.done():
             self._denied.set_result(advice)
 
     def _on_api_error(self, text: str) -> None:
-        """The socket ended; after a refusal, that is what was meant."""
-        if self._denied is not None and not self._denied.done():
-            self._denied.set_result(f"{self._rules.host}:{self._rules.port} ended the connection ({text})")
+        self._deny(f"{self._rules.host}:{self._rules.port} ended the connection ({text})")
 
     def _on_lost(self) -> None:
         self._set(LinkState.DISCONNECTED, "TWS ended the connection")
