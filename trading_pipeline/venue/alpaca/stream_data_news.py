@@ -43,16 +43,19 @@ class News:
     def __init__(self, feed: str, spread: Decimal, volume: Decimal) -> None:
         self._feed, self._spread, self._volume = feed, spread, volume
         self._days = Days()
+        self._last_at: dict[str, datetime] = {}
         self._told_halts: set[tuple[Halt, bool]] = set()
 
     def of_bars(self, bars: Sequence[MarketBar], is_wanted: Wanted) -> Iterator[Message]:
-        """What anybody follows: all trades, then quotes, bars, days."""
-        told = [(bar, told_of(bar, self._volume)) for bar in bars]
-        days = [self._days.add(bar.symbol, one) for bar, one in told]
+        """What anybody follows: all trades, then quotes, bars, days. A bar delivered again is not told again."""
+        bars = [bar for bar in bars if bar.symbol not in self._last_at or self._last_at[bar.symbol] < bar.start_at]
+        self._last_at |= {bar.symbol: bar.start_at for bar in bars}
+        told = [told_of(bar, self._volume) for bar in bars]
+        days = [self._days.add(bar.symbol, one) for bar, one in zip(bars, told, strict=True)]
         wires: dict[str, Callable[[int], Wire]] = {
             "trades": lambda n: _ticked("t", bars[n].symbol, trades_in(bars[n], self._feed)[-1]),
             "quotes": lambda n: _ticked("q", bars[n].symbol, quote_at(bars[n], self._feed, self._spread)),
-            "bars": lambda n: bar_message("b", bars[n].symbol, told[n][1]),
+            "bars": lambda n: bar_message("b", bars[n].symbol, told[n]),
             "dailyBars": lambda n: bar_message("d", bars[n].symbol, days[n]),
         }
         for channel, wire_of in wires.items():
