@@ -14,7 +14,7 @@ import typer
 from trading_pipeline.adapters.report_page.rehearsal import write_verdict
 from trading_pipeline.adapters.synthetic import SyntheticMarketSpec
 from trading_pipeline.cli.context import JsonOption, workspace_of
-from trading_pipeline.cli.demo import MARKET_SESSIONS, build_market
+from trading_pipeline.cli.demo import MARKET_SESSIONS, build_market, require_same_market
 from trading_pipeline.cli.output import heading, print_json, print_table, progress, say
 from trading_pipeline.domain.errors import InputError
 from trading_pipeline.domain.rehearsal import Verdict
@@ -48,7 +48,9 @@ def rehearse(
     workspace = workspace_of(context)
     with progress() as shown:
         if workspace.bars.base_timeframe() is None:
-            build_market(workspace, SyntheticMarketSpec(seed=16, symbols=40, sessions=MARKET_SESSIONS), shown)
+            spec = SyntheticMarketSpec(seed=16, symbols=40, sessions=MARKET_SESSIONS)
+            require_same_market(workspace, spec)
+            build_market(workspace, spec, shown)
         days = _last(workspace, sessions)
         plan = Plan(broker=broker.value, sessions=days, seed=seed, fault_rate=fault_rate, kills=kills)
         task = shown.add_task(f"sessions through the {broker.value} door", total=len(days))

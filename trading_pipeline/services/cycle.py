@@ -39,9 +39,17 @@ class Cycle:
     _heard_of: int = 0
     _state: TradingStateRecord | None = None
     _unheard: int = 0
+    _connections: int = 0
 
     def look(self, record: SessionRecord) -> None:
-        """Reports first, then the comparison of record and venue when it is due; what it adopted brings reports."""
+        """Reports first, then the comparison of record and venue when it is due; what it adopted brings reports.
+
+        After each reconnect it is due: what happened meanwhile may not have been told.
+        """
+        connections = self.desk.connections()
+        if connections != self._connections:
+            self._connections = connections
+            self.reconciler.reconnected()
         self.sync(record)
         if self.reconciler.run_if_due() is not None:
             self.sync(record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -43,6 +43,8 @@ class Desk:
     """Sectors, earnings and correlations for the risk checks; by default nothing is known."""
     frames: ResearchStore | None = None
     """Indicators that exits may look at; None: no such exit happens."""
+    connections: Callable[[], int] = lambda: 0
+    """How often the venue was connected to so far: after each time, record and venue are compared before entries."""
 
     def snapshots(self, tx: LedgerTransaction, session: date) -> Sequence[ScanSnapshot]:
         """Watchlists of the session made by the desk's own code and configuration, ascending by as_of."""

@@ -2,15 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
+from trading_pipeline.adapters.brokers.venue_ids import VenueIds
+from trading_pipeline.domain.errors import InputError
+from trading_pipeline.ports import Clock
 from trading_pipeline.settings import Settings
-from trading_pipeline.wiring.venues import Connect
+from trading_pipeline.wiring.venues import Connect, Line
 
-IDS = "{broker}-ids.sqlite3"
-"""File in the home that joins a broker's order ids to ours."""
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def broker_connection(settings: Settings, home: Path) -> Connect | None:
-    """What connects to the configured broker; None for the simulated venue. Nothing is opened yet."""
-    return None
+def broker_connection(settings: Settings, home: Path, reread: Callable[[], Settings]) -> Connect | None:
+    """What connects to the configured broker; None for the simulated venue. Nothing is opened yet.
+
+    reread: the settings as they are now, for keys that are swapped while it runs. Raises
+    InputError when an address may not be spoken to in the configured mode.
+    """
+    if settings.broker.name == "alpaca":
+        return _alpaca(settings, home, reread)
+    return _ib(settings, home) if settings.broker.name == "ib" else None
+
+
+def _alpaca(settings: Settings, home: Path, reread: Callable[[], Settings]) -> Connect:
+    from trading_pipeline.adapters.brokers.alpaca import AlpacaBroker, AlpacaKeys, AlpacaOrderNews, require_allowed
+
+    rules, mode = settings.broker.alpaca, settings.execution.mode
+    for url in (rules.trading_url, rules.trading_stream_url):
+        require_allowed(url, mode)
+
+    def connect(clock: Clock, ends: ExitStack) -> Line:
+        ids, keys = VenueIds(home / "alpaca-ids.sqlite3"), AlpacaKeys(lambda: reread().broker.alpaca)
+        ends.callback(ids.close)
+        broker = AlpacaBroker(rules, clock, ids, account=settings.execution.account, keys=keys)
+        ends.callback(broker.close)
+        broker.check_account(settings.broker.account_id)
+        news = AlpacaOrderNews(rules, keys, on_news=_nothing, on_connected=_nothing)
+        news.start()
+        ends.callback(news.stop)
+        return Line(broker, lambda: news.health().connections)
+
+    return connect
+
+
+def _ib(settings: Settings, home: Path) -> Connect:
+    from trading_pipeline.adapters.brokers.ib import IbBroker, ToldReports
+
+    rules = settings.broker.ib
+    if settings.execution.mode == "simulation" and rules.host not in LOOPBACK:
+        raise InputError(
+            f"broker.ib.host is {rules.host}, and execution.mode simulation stays on this machine: set it to "
+            "127.0.0.1, or execution.mode to paper"
+        )
+
+    def connect(clock: Clock, ends: ExitStack) -> Line:
+        ids, told = VenueIds(home / "ib-ids.sqlite3"), ToldReports(home / "ib-reports.sqlite3")
+        ends.callback(ids.close)
+        ends.callback(told.close)
+        broker = IbBroker(rules, clock, ids, told, settings.broker.account_id)
+        ends.callback(broker.close)
+        broker.check_account(settings.broker.account_id, is_live=False)
+        return Line(broker, lambda: broker.health().connections)
+
+    return connect
+
+
+def _nothing() -> None:
+    """The loop asks every few seconds; what the stream is for is to tell when it was away."""

@@ -76,12 +76,13 @@ class Room:
         """The desk, its clock at `starts_at`; a live one steps on from there as the room's clock runs."""
         clock = SteppedClock(starts_at, self.clock) if self.clock else ReplayClock(starts_at)
         rules = (self.settings or self.workspace.settings).execution
-        broker = border(self.access.broker(clock, self.lease), clock, rules.submission)
+        line = self.access.line(clock, self.lease)
+        broker = border(line.broker, clock, rules.submission)
         return Desk(
             ledger=self.ledger, broker=broker, border=broker, lease=self.lease, clock=clock, rules=rules,
             provenance=self.workspace.provenance,
             base_bar_minutes=base_bar_minutes, any_research=self.any_research, facts=self.workspace.facts(),
-            frames=self.workspace.frames,
+            frames=self.workspace.frames, connections=line.connections,
         )  # fmt: skip
 
 

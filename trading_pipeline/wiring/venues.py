@@ -13,8 +13,22 @@ from trading_pipeline.ports import Broker, Clock, SimulatedMarket
 from trading_pipeline.services.lease import HeldLease
 from trading_pipeline.venue.engine import SimulatedVenue
 
-Connect = Callable[[Clock, ExitStack], Broker]
-"""Makes a broker by a clock; what must be ended with it is pushed onto the stack."""
+
+def never() -> int:
+    """Of venues whose every call is a connection of its own."""
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Who takes orders; and how often it was connected to so far."""
+
+    broker: Broker
+    connections: Callable[[], int] = never
+
+
+Connect = Callable[[Clock, ExitStack], Line]
+"""Makes a line by a clock; what must be ended with it is pushed onto the stack."""
 
 
 class Access(Protocol):
@@ -23,7 +37,7 @@ class Access(Protocol):
     @property
     def market(self) -> SimulatedMarket | None: ...
 
-    def broker(self, clock: Clock, lease: HeldLease | None) -> Broker:
+    def line(self, clock: Clock, lease: HeldLease | None) -> Line:
         """Who takes orders, by the given clock."""
 
     def close(self) -> None:
@@ -40,8 +54,8 @@ class OwnVenue:
     def market(self) -> SimulatedMarket:
         return self.venue
 
-    def broker(self, clock: Clock, lease: HeldLease | None) -> Broker:  # noqa: ARG002  one process, one leader
-        return SimulatedBroker(self.venue, clock)
+    def line(self, clock: Clock, lease: HeldLease | None) -> Line:  # noqa: ARG002  one process, one leader
+        return Line(SimulatedBroker(self.venue, clock))
 
     def close(self) -> None:
         self.venue.close()
@@ -59,8 +73,8 @@ class VenueProcess:
         """The venue at a URL."""
         return cls(url, RemoteMarket(url))
 
-    def broker(self, clock: Clock, lease: HeldLease | None) -> Broker:
-        return RemoteBroker(self.url, clock, fence=(lambda: lease.token) if lease else None)
+    def line(self, clock: Clock, lease: HeldLease | None) -> Line:
+        return Line(RemoteBroker(self.url, clock, fence=(lambda: lease.token) if lease else None))
 
     def close(self) -> None:
         self.market.close()
@@ -74,7 +88,7 @@ class BrokerAccess:
     market: RemoteMarket | None = None
     _open: ExitStack = field(default_factory=ExitStack)
 
-    def broker(self, clock: Clock, lease: HeldLease | None) -> Broker:  # noqa: ARG002  no broker knows our tokens
+    def line(self, clock: Clock, lease: HeldLease | None) -> Line:  # noqa: ARG002  no broker knows our tokens
         return self.connect(clock, self._open)
 
     def close(self) -> None:

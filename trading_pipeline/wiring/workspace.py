@@ -206,7 +206,7 @@ class Workspace:
         """
         if venue_url:
             return VenueProcess.at(venue_url)
-        connect = broker_connection(self.settings, self.home)
+        connect = broker_connection(self.settings, self.home, lambda: load_settings(self.config, profile=self.profile))
         return self._own_venue() if connect is None else BrokerAccess(
             connect, RemoteMarket(market_url) if market_url else None
         )  # fmt: skip
