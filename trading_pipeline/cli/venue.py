@@ -35,6 +35,8 @@ from trading_pipeline.venue.tws.door import TwsDoor
 from trading_pipeline.venue.tws.rules import door_rules as tws_rules
 from trading_pipeline.wiring import Workspace
 
+AS_ALPACA = {"legs_wait_for_whole_entry": True, "commission_schedule": "zero"}
+"""House rules that are the vendor's: legs sleep until the entry is filled whole, and nothing is charged per order."""
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 
@@ -75,7 +77,7 @@ def alpaca(
     Its keys are the configured ones of broker.alpaca, else those of the door's own rules.
     """
     workspace, script = _workspace(context), _script(faults) or Faults()
-    with _account(workspace, legs_wait_for_whole_entry=True) as account, listen(port) as trading:
+    with _account(workspace, **AS_ALPACA) as account, listen(port) as trading:
         hub = Hub(account, _time(workspace, account, real_time), _tape(workspace))
         door = AlpacaDoor(hub, door_rules(workspace.settings), workspace.calendar, script)
         with listen(control_port) as control:
