@@ -52,7 +52,7 @@ class Spoiler:
             outcome.later.append((rule.seconds, message))
         elif rule.fault is Fault.REORDER:
             self._held.append(message)
-        elif rule.fault is Fault.CORRECT:
+        elif rule.fault is Fault.CORRECT and message.channel == "bars":
             outcome.now.append(_with(message, _early))
             self._held.append(replace(_with(message, lambda wire: wire | {"T": "u"}), channel="updatedBars"))
         else:
@@ -89,4 +89,4 @@ _CHANGES: dict[Fault, Callable[[Message, FaultRule], Sequence[Message]]] = {
     Fault.CLOCK_SKEW: lambda message, rule: [_with(message, lambda wire: _moved(wire, rule.seconds))],
     Fault.ABSURD: lambda message, _: [_with(message, _absurd)],
 }
-"""The rest (of HTTP, of orders) do nothing to a stream."""
+"""The rest (of HTTP, of orders; a correction of what is no bar) change nothing."""

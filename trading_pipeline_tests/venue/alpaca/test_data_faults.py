@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 import requests
 from alpaca.data.models import Bar
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
-from trading_pipeline.venue.faults import FaultScript
+from trading_pipeline.venue.alpaca.stream_data_codec import JSON, PACKED, Message, frames
+from trading_pipeline.venue.alpaca.stream_data_faults import Spoiler
+from trading_pipeline.venue.faults import Fault, Faults, FaultScript
 from trading_pipeline_tests.venue.alpaca.data_lines import BareLine, a_line, the_vendors_stream, until
 from trading_pipeline_tests.venue.alpaca.doors import AlpacaDoors, an_alpaca_door
 from trading_pipeline_tests.venue.builders import a_bar, a_venue, at, flat
@@ -177,6 +181,40 @@ def test_nobody_is_told_what_nobody_follows_and_no_fault_is_played_on_it(doors: 
         trade(doors, 1)
 
         assert heard(line) == [B1]
+
+
+LOSING = {Fault.OMIT, Fault.MALFORMED, Fault.STALL, Fault.CLOSE}
+WIRES = {
+    "bars": {"T": "b", "S": "AAA", "t": at(0), "o": 1.0, "h": 2.0, "l": 1.0, "c": 2.0, "v": 10, "n": 1, "vw": 1.5},
+    "quotes": {"T": "q", "S": "AAA", "t": at(0), "bp": 1.0, "ap": 1.1},
+    "statuses": {"T": "s", "S": "AAA", "t": at(0), "sc": "H"},
+}
+
+
+@given(
+    deliveries=st.lists(st.lists(st.sampled_from(sorted(WIRES)), max_size=4), max_size=5),
+    faults=st.lists(st.sampled_from(sorted(Fault)), min_size=1, max_size=3),
+    probability=st.sampled_from([0.3, 1.0]), seed=st.integers(0, 9),
+)  # fmt: skip
+def test_no_fault_stops_a_stream_and_only_losing_ones_lose(
+    deliveries: list[list[str]], faults: list[Fault], probability: float, seed: int
+) -> None:
+    rule: dict[str, object] = {"op": "data.stream.*", "times": 0, "probability": probability}
+    rules = [rule | {"fault": fault} for fault in faults]
+    spoiler = Spoiler(Faults(FaultScript.model_validate({"rules": rules, "seed": seed})))
+    given_out = [
+        [Message(channel, f"S{day}-{n}", WIRES[channel]) for n, channel in enumerate(channels)]
+        for day, channels in enumerate(deliveries)
+    ]
+
+    outcomes = [spoiler.spoiled(messages) for messages in given_out] + [spoiler.spoiled([])]
+
+    for outcome in outcomes:
+        frames(outcome.now, PACKED)
+        frames([message for _, message in outcome.later], JSON)
+    found = {message.symbol for outcome in outcomes for message in (*outcome.now, *(m for _, m in outcome.later))}
+    if not LOSING & set(faults):
+        assert found == {message.symbol for messages in given_out for message in messages}
 
 
 NEEDED = {"symbols": "AAA", "timeframe": "1Min", "feed": "iex", "start": at(0).isoformat()}
