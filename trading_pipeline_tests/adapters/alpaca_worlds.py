@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -36,6 +37,7 @@ class AlpacaWorld(TradedWorld):
     rules: AlpacaRules
     clock: StandingClock
     market: RemoteMarket
+    ids_path: Path | None = None
     broker: AlpacaBroker = field(init=False)
     minute: int = 0
 
@@ -72,14 +74,15 @@ def an_alpaca_world(
     *,
     venue_rules: VenueRules = ALPACA,
     door_rules: AlpacaDoorRules = GENEROUS,
+    start: datetime | None = None,
     **changes: object,
 ) -> Iterator[AlpacaWorld]:
-    """A fresh account at the open of the tests' session. changes: of the broker's settings."""
+    """A fresh account, at the open of the tests' session unless said otherwise. changes: of the broker's settings."""
     venue, faults = SimulatedVenue(None, venue_rules), Faults()
-    with an_alpaca_door(venue, faults=faults, rules=door_rules) as doors:
+    with an_alpaca_door(venue, start=start, faults=faults, rules=door_rules) as doors:
         rules = rules_for(doors, **changes)
-        clock, market = StandingClock(at(0)), doors.market()
-        world = AlpacaWorld(doors, venue, faults, VenueIds(path), rules, clock, market)
+        clock, market = StandingClock(start or at(0)), doors.market()
+        world = AlpacaWorld(doors, venue, faults, VenueIds(path), rules, clock, market, path)
         try:
             yield world
         finally:

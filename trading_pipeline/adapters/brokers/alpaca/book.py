@@ -44,15 +44,16 @@ class OrderBook:
 
     def put(self, orders: Iterable[WireOrder]) -> set[str]:
         """Take in how orders stand; returns their venue ids."""
-        told = sorted(orders, key=lambda one: (one.submitted_at, one.parent is not None, one.venue_id))
+        told = sorted(orders, key=lambda one: (one.parent is not None, one.key))
         for order in told:
             known = self._orders.get(order.venue_id)
             if known is None:
                 self._orders[order.venue_id] = order
                 self._join(order)
-            elif not known.has_ended:
+                continue
+            if not known.has_ended:
                 self._orders[order.venue_id] = replace(order, parent=order.parent or known.parent)
-                self._rename(order)
+            self._rename(order.venue_id)
         return {order.venue_id for order in told}
 
     def drop(self, venue_id: str) -> None:
@@ -87,7 +88,7 @@ class OrderBook:
     def chain(self, client_order_id: str) -> list[WireOrder]:
         """An order and its replacements, oldest first."""
         chain = [self._orders[venue_id] for venue_id in self._chains.get(client_order_id, ())]
-        return sorted(chain, key=lambda one: (one.submitted_at, one.venue_id))
+        return sorted(chain, key=lambda one: one.key)
 
     def current(self, client_order_id: str) -> WireOrder | None:
         """The one of the chain that works, or ended last: a replacement counts once its predecessor is replaced."""
@@ -139,7 +140,7 @@ class OrderBook:
     def open_views(self) -> list[VenueOrder]:
         """Every order that may still execute, by submission."""
         currents = [(name, self.current(name)) for name in list(self.names())]
-        open_ = [(order.submitted_at, name) for name, order in currents if order is not None and not order.has_ended]
+        open_ = [(order.key, name) for name, order in currents if order is not None and not order.has_ended]
         views = (self.view(name) for _, name in sorted(open_))
         return [view for view in views if view is not None]
 
@@ -152,12 +153,12 @@ class OrderBook:
         if self.is_ours(name):
             self._ids.learn(name, order.venue_id)
 
-    def _rename(self, order: WireOrder) -> None:
-        """A leg first met alone has Alpaca's name until its parent is known."""
-        before = self._names[order.venue_id]
-        if not self.is_ours(before) and self._name_of(order) != before:
-            self._chains[before].remove(order.venue_id)
-            self._join(self._orders[order.venue_id])
+    def _rename(self, venue_id: str) -> None:
+        """What was met before its parent, or before it was registered, is known as ours from now on."""
+        order = self._orders[venue_id]
+        if self._ids.client_id(venue_id) is None and self.is_ours(self._name_of(order)):
+            self._chains[self._names[venue_id]].remove(venue_id)
+            self._join(order)
 
     def _name_of(self, order: WireOrder) -> str:
         known = self._ids.client_id(order.venue_id)

@@ -149,22 +149,27 @@ class AlpacaBroker:
 
 
 class _Told:
-    """What was told of so far: each report as it was first made, and those that became known late."""
+    """What was told of so far: each report as it was first made, and those that became known late.
+
+    Late is what a venue dates before what has been asked or told since, as one whose clock is behind ours does.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._said: dict[str, ExecutionReport] = {}
         self._late: dict[str, datetime] = {}
+        self._has_told = False
 
     def tell(self, made: Sequence[ExecutionReport], since: datetime) -> Sequence[ExecutionReport]:
         """Reports at or after `since`, oldest first, and late ones."""
         now = self._clock.now()
-        newest = max((report.occurred_at for report in self._said.values()), default=None)
+        newest = max((report.occurred_at for report in self._said.values()), default=since)
         for report in made:
             if report.exec_id not in self._said:
                 self._said[report.exec_id] = report
-                if newest is not None and report.occurred_at < newest:
+                if self._has_told and report.occurred_at < max(newest, since):
                     self._late[report.exec_id] = now
+        self._has_told = True
         self._late = {exec_id: seen for exec_id, seen in self._late.items() if now - seen <= LATE_FOR}
         due = (one for one in self._said.values() if one.occurred_at >= since or one.exec_id in self._late)
         return in_order(due)

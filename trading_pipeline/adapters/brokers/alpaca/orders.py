@@ -136,6 +136,8 @@ class Orders:
         prices = {"stop_price": text(stop_price), "limit_price": text(limit_price)}
         wanted = {name: price for name, price in prices.items() if price is not None}
         order = self._known_here_or_found(client_order_id)
+        if not order.is_stop:  # it may have been filled in part since it was last looked at; a resting stop cannot
+            order = self.find(client_order_id) or order
         for _ in range(TRIES):
             refused = self._ask_replace(client_order_id, order, wanted)
             if refused is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 
-from trading_pipeline.adapters.brokers.alpaca.book import OrderBook
+from trading_pipeline.adapters.brokers.alpaca.book import OrderBook, replacement_number
 from trading_pipeline.adapters.brokers.alpaca.fills import Fills, WireFill
 from trading_pipeline.adapters.brokers.alpaca.wire import WireOrder
 from trading_pipeline.adapters.brokers.venue_ids import VenueIds
@@ -23,8 +23,9 @@ def reports_of(book: OrderBook, fills: Fills, ids: VenueIds) -> list[ExecutionRe
     for name in list(book.names()):
         chain = book.chain(name)
         executed = fills.shares(one.venue_id for one in chain)
-        for number, order in enumerate(chain):
-            before = next((one for one in chain[:number] if one.venue_id == order.replaces), None)
+        by_id = {one.venue_id: one for one in chain}
+        for order in chain:
+            before = by_id.get(order.replaces or "")
             said += _of_order(ids, name, order, before)
             if executed >= order.filled:  # an order ends after its last fill, also where activities are late
                 said += _end(name, order, before)
@@ -89,8 +90,9 @@ def _said(name: str, order: WireOrder, exec_type: ExecType, at: datetime, tag: s
 
 
 def _replaced(name: str, order: WireOrder, at: datetime, tag: str, quantity: Decimal | None = None) -> ExecutionReport:
+    number = replacement_number(order.client_id)  # of two at one instant the later one holds
     return ExecutionReport(
-        exec_id=f"{order.venue_id}:{tag}", client_order_id=name, venue_order_id=order.venue_id,
+        exec_id=f"{number:04}:{order.venue_id}:{tag}", client_order_id=name, venue_order_id=order.venue_id,
         exec_type=ExecType.REPLACED, occurred_at=at, limit_price=order.limit_price, stop_price=order.stop_price,
         quantity=quantity,
     )  # fmt: skip

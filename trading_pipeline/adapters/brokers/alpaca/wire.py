@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -51,6 +52,7 @@ STATUSES: Mapping[str, OrdStatus] = {
 }
 """Every status of Alpaca's document and client library; any other is InDoubt."""
 _ENDED_AT = {"canceled": "canceled_at", "expired": "expired_at", "rejected": "failed_at", "replaced": "replaced_at"}
+_FRACTION = re.compile(r"\.(\d+)")
 _TYPES = {one.value.lower(): one for one in OrderType}
 _LIVES = {one.value.lower(): one for one in TimeInForce}
 STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP})
@@ -59,7 +61,7 @@ STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireOrder:
     """One order as Alpaca tells it. client_id: ours, or what Alpaca made for a leg. parent: venue id of the order it
-    hangs on. word: the status in Alpaca's own word."""
+    hangs on. word: the status in Alpaca's own word. nanos: of submitted_at, which alone would tie two orders."""
 
     venue_id: str
     client_id: str
@@ -71,6 +73,7 @@ class WireOrder:
     quantity: Decimal
     filled: Decimal
     submitted_at: datetime
+    nanos: str
     updated_at: datetime
     ended_at: datetime
     limit_price: Decimal | None = None
@@ -85,6 +88,11 @@ class WireOrder:
         """In FIX terms; working orders with fills are PartiallyFilled."""
         found = STATUSES.get(self.word, OrdStatus.IN_DOUBT)
         return OrdStatus.PARTIALLY_FILLED if found is OrdStatus.NEW and self.filled else found
+
+    @property
+    def key(self) -> tuple[datetime, str, str]:
+        """By submission."""
+        return (self.submitted_at, self.nanos, self.venue_id)
 
     @property
     def has_ended(self) -> bool:
@@ -180,7 +188,8 @@ def read_order(row: Raw, parent: str | None = None) -> Iterator[WireOrder]:
 
 def _read(row: Raw) -> WireOrder:
     filled = number(row.get("filled_qty")) or ZERO
-    submitted_at = instant(row.get("submitted_at") or row["created_at"])
+    submitted = row.get("submitted_at") or row["created_at"]
+    submitted_at, nanos = instant(submitted), _FRACTION.search(submitted)
     updated_at = instant(row["updated_at"]) if row.get("updated_at") else submitted_at
     word = str(row["status"])
     ended = row.get(_ENDED_AT.get(word, "filled_at"))
@@ -188,6 +197,7 @@ def _read(row: Raw) -> WireOrder:
         venue_id=_required(row, "id"), client_id=_required(row, "client_order_id"), symbol=_required(row, "symbol"),
         side=_side(row["side"]), order_type=_type(row), life=_LIVES.get(str(row["time_in_force"]), TimeInForce.DAY),
         word=word, quantity=number(row.get("qty")) or filled, filled=filled, submitted_at=submitted_at,
+        nanos=(nanos[1] if nanos else "").ljust(9, "0"),
         updated_at=updated_at, ended_at=instant(ended) if ended else updated_at,
         limit_price=number(row.get("limit_price")),
         stop_price=number(row.get("stop_price")), trail=number(row.get("trail_price")),
