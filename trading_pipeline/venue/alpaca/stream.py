@@ -48,6 +48,11 @@ class TradeUpdates:
     def routes(self) -> list[WebSocketRoute]:
         return [WebSocketRoute("/stream", self.serve)]
 
+    @property
+    def listening(self) -> int:
+        """Connections that are told."""
+        return len(self._listeners)
+
     # telling
 
     def tell(self, news: Sequence[News]) -> None:
