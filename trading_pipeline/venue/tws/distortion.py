@@ -11,7 +11,7 @@ from trading_pipeline.venue.tws.wire import Message, local_time, parsed_time
 UNHEARD_OF, UNHEARD_OF_CODE = "ZzUnheardOf", 98765
 TOLERANT = frozenset({3, 4, 5, 10, 101})
 """Messages behind which both client libraries let further fields pass: orders, errors, contracts."""
-STATUS_AT = {3: 2, 5: 91, 101: 83}
+STATUS_AT = {3: 2, 5: 94, 101: 77}
 COMMISSION, CLOCK, EXECUTION, EXECUTION_TIME_AT = 59, 49, 11, 15
 
 
