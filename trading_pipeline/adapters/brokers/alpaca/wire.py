@@ -172,7 +172,7 @@ def read_orders(rows: list[dict[str, Any]]) -> list[WireOrder]:
 def read_order(row: Raw, parent: str | None = None) -> Iterator[WireOrder]:
     """An order and its legs."""
     try:
-        order = replace(_read(row), parent=parent)
+        order, legs = replace(_read(row), parent=parent), _legs(row)
     except (KeyError, TypeError, ValueError, InvalidOperation, NaiveDatetimeError) as error:
         log.critical("Alpaca tells of an order nobody can read (%r: %s): compare with its web page", error, _named(row))
         return
@@ -182,7 +182,7 @@ def read_order(row: Raw, parent: str | None = None) -> Iterator[WireOrder]:
             "doubt. Compare with its web page, and update trading-pipeline", order.client_id, order.symbol, order.word,
         )  # fmt: skip
     yield order
-    for leg in row.get("legs") or ():
+    for leg in legs:
         yield from read_order(leg, order.venue_id)
 
 
@@ -201,10 +201,10 @@ def _read(row: Raw) -> WireOrder:
         updated_at=updated_at, ended_at=instant(ended) if ended else updated_at,
         limit_price=number(row.get("limit_price")),
         stop_price=number(row.get("stop_price")), trail=number(row.get("trail_price")),
-        replaces=row.get("replaces") or None, replaced_by=row.get("replaced_by") or None,
+        replaces=_link(row, "replaces"), replaced_by=_link(row, "replaced_by"),
     )  # fmt: skip
-    if not order.quantity:
-        raise ValueError("it has no quantity yet (an order by amount)")
+    if order.quantity <= 0 or order.filled < 0:
+        raise ValueError("it has no quantity (an order by amount has none before its first fill)")
     return order
 
 
@@ -228,6 +228,17 @@ def _required(row: Raw, name: str) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name} is {value!r}")
     return value
+
+
+def _link(row: Raw, name: str) -> str | None:
+    return _required(row, name) if row.get(name) else None
+
+
+def _legs(row: Raw) -> list[Raw]:
+    legs = row.get("legs") or []
+    if not isinstance(legs, list) or not all(isinstance(leg, Mapping) for leg in legs):
+        raise TypeError("its legs are no list of orders")
+    return legs
 
 
 def _side(word: Any) -> Side:
