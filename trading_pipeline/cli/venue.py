@@ -10,18 +10,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from filelock import FileLock, Timeout
 
-from trading_pipeline.adapters.bar_tape import StoredTape
-from trading_pipeline.adapters.calendar import FIRST_DAY
 from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.cli.context import Options
 from trading_pipeline.cli.output import say
 from trading_pipeline.domain.errors import HomeInUseError
-from trading_pipeline.settings import load_settings, resolve_home
+from trading_pipeline.settings import Settings, load_settings, resolve_home
 from trading_pipeline.venue.alpaca.door import AlpacaDoor
 from trading_pipeline.venue.alpaca.rules import door_rules
 from trading_pipeline.venue.door import LOOPBACK, ByPort, Door, listen, port_of, server_of, url_of
@@ -33,7 +31,9 @@ from trading_pipeline.venue.tape import Tape
 from trading_pipeline.venue.tws.control import Control, serve_beside
 from trading_pipeline.venue.tws.door import TwsDoor
 from trading_pipeline.venue.tws.rules import door_rules as tws_rules
-from trading_pipeline.wiring import Workspace
+
+if TYPE_CHECKING:
+    from trading_pipeline.wiring import Workspace  # heavy, and serving without a tape needs none of it
 
 AS_ALPACA = {"legs_wait_for_whole_entry": True, "commission_schedule": "zero"}
 """House rules that are the vendor's: legs sleep until the entry is filled whole, and nothing is charged per order."""
@@ -53,8 +53,8 @@ def serve(
     faults: Annotated[Path | None, typer.Option(help="JSON script of faults to play")] = None,
 ) -> None:
     """Serve this home's simulated account on loopback, until SIGTERM. Prints its URL."""
-    workspace, script = _workspace(context), _script(faults)
-    with _account(workspace) as account, listen(port) as listening:
+    (home, settings), script = _place(context), _script(faults)
+    with _account(home, settings) as account, listen(port) as listening:
         say(f"venue {account.rules.account} at {url_of(listening)}")
         if ready_file:
             ready_file.write_text(url_of(listening), encoding="utf-8")
@@ -77,7 +77,7 @@ def alpaca(
     Its keys are the configured ones of broker.alpaca, else those of the door's own rules.
     """
     workspace, script = _workspace(context), _script(faults) or Faults()
-    with _account(workspace, **AS_ALPACA) as account, listen(port) as trading:
+    with _account(workspace.home, workspace.settings, **AS_ALPACA) as account, listen(port) as trading:
         hub = Hub(account, _time(workspace, account, real_time), _tape(workspace))
         door = AlpacaDoor(hub, door_rules(workspace.settings), workspace.calendar, script)
         with listen(control_port) as control:
@@ -102,7 +102,8 @@ def ib(
 ) -> None:
     """Serve this home's simulated account to TWS clients on loopback, until SIGTERM. Prints its addresses."""
     workspace, script = _workspace(context), _script(faults) or Faults()
-    with _account(workspace) as account, listen(port) as trading, listen(control_port) as control:
+    place = workspace.home, workspace.settings
+    with _account(*place) as account, listen(port) as trading, listen(control_port) as control:
         hub = Hub(account, _time(workspace, account, real_time), _tape(workspace))
         tws = TwsDoor(hub, tws_rules(workspace.settings), script)
         addresses = {"ib": f"{LOOPBACK}:{port_of(trading)}", "control": url_of(control)}
@@ -113,9 +114,15 @@ def ib(
         asyncio.run(serve_beside(tws, trading, server, control))
 
 
-def _workspace(context: typer.Context) -> Workspace:
+def _place(context: typer.Context) -> tuple[Path, Settings]:
     options: Options = context.obj or Options()
-    return Workspace(resolve_home(options.home), load_settings(options.config, profile=options.profile))
+    return resolve_home(options.home), load_settings(options.config, profile=options.profile)
+
+
+def _workspace(context: typer.Context) -> Workspace:
+    from trading_pipeline.wiring import Workspace
+
+    return Workspace(*_place(context))
 
 
 def _script(faults: Path | None) -> Faults | None:
@@ -123,10 +130,9 @@ def _script(faults: Path | None) -> Faults | None:
 
 
 @contextmanager
-def _account(workspace: Workspace, **house_rules: Any) -> Iterator[SimulatedVenue]:
+def _account(home: Path, settings: Settings, **house_rules: Any) -> Iterator[SimulatedVenue]:
     """The home's simulated account, for this process alone; the process ends in order on SIGTERM."""
-    home = workspace.home
-    rules = rules_from(workspace.settings).model_copy(update=house_rules)
+    rules = rules_from(settings).model_copy(update=house_rules)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))  # uvicorn ends in order first, then raises the signal again
     home.mkdir(parents=True, exist_ok=True)
@@ -142,6 +148,8 @@ def _account(workspace: Workspace, **house_rules: Any) -> Iterator[SimulatedVenu
 
 def _time(workspace: Workspace, account: SimulatedVenue, real_time: bool) -> VenueTime:
     """A venue that has seen nothing stands where the calendar begins."""
+    from trading_pipeline.adapters.calendar import FIRST_DAY
+
     first = workspace.calendar.sessions(FIRST_DAY, date.max)[0]
     return VenueTime(
         max(account.seen_until(), workspace.calendar.times(first).opens_at), SystemClock().now if real_time else None
@@ -150,5 +158,7 @@ def _time(workspace: Workspace, account: SimulatedVenue, real_time: bool) -> Ven
 
 def _tape(workspace: Workspace) -> Tape | None:
     """The home's stored bars; None where it has none."""
+    from trading_pipeline.adapters.bar_tape import StoredTape
+
     tape = StoredTape(workspace.bars, workspace.calendar)
     return tape if tape.symbols() else None
