@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from trading_pipeline.adapters.brokers.ib import IbBroker, ToldReports
@@ -14,7 +16,8 @@ from trading_pipeline_tests.adapters.venue_worlds import StandingClock, TradedWo
 from trading_pipeline_tests.venue.builders import SESSION
 from trading_pipeline_tests.venue.tws.doors import TwsDoors
 
-QUICK = IbRules(messages_per_second=1_000, timeout_seconds=2.0)
+QUICK = IbRules(messages_per_second=1_000, timeout_seconds=5.0)
+HASTY = QUICK.model_copy(update={"timeout_seconds": 0.6})
 
 
 class IbWorld(TradedWorld):
@@ -34,10 +37,20 @@ class IbWorld(TradedWorld):
     def play(self, *rules: FaultRule) -> None:
         self.market.play_faults(FaultScript(rules=rules))
 
-    def restart(self) -> None:
-        """The process ends, and another one begins with the same files."""
+    def restart(self, *, forget: bool = False) -> None:
+        """The process ends, and another one begins with the same files, or with none."""
         self.broker.close()
+        self.files = self.files / "anew" if forget else self.files
         self.broker = a_broker(self.rules, self.clock, self.files)
+
+
+def until(is_so: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait until something is so; fails when it never is."""
+    for _ in range(int(seconds / 0.01)):
+        if is_so():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError(f"not so within {seconds} s")
 
 
 def a_broker(rules: IbRules, clock: StandingClock, files: Path, account_id: str = "") -> IbBroker:

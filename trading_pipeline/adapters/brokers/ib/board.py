@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,6 +72,8 @@ class Board:
     complaints: defaultdict[tuple[int, int], list[Complaint]] = field(default_factory=lambda: defaultdict(list))
     newest: dict[tuple[int, int], int] = field(default_factory=dict)
     """(client, order id) → permId of the newest order under it"""
+    on_news: Callable[[], None] = lambda: None
+    """Called when an order has another status, or an execution or commission was not known: lists repeat the rest."""
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
     _statuses: dict[int, tuple[str, float]] = field(default_factory=dict)
 
@@ -96,8 +98,10 @@ class Board:
         self._waiting.append(waiting)
         await waiting
 
-    def stir(self) -> None:
-        """Wake whoever waits for a change."""
+    def stir(self, *, is_news: bool = False) -> None:
+        """Wake whoever waits for a change, and tell whoever wants news."""
+        if is_news:
+            self.on_news()
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             if not one.done():
@@ -144,12 +148,14 @@ class Board:
         self.stir()
 
     def execution(self, contract: Any, execution: Any) -> None:
+        is_new = execution.execId not in self.executions
         self.executions[execution.execId] = (execution, contract)
-        self.stir()
+        self.stir(is_news=is_new)
 
     def commission(self, report: Any) -> None:
+        is_new = report.execId not in self.commissions
         self.commissions[report.execId] = report
-        self.stir()
+        self.stir(is_news=is_new)
 
     def complain(self, client_id: int, order_id: int, code: int, text: str) -> None:
         self.complaints[client_id, order_id].append(Complaint(code, text))
@@ -168,8 +174,9 @@ class Board:
 
     def _set_status(self, seen: Seen, status: str) -> None:
         """Messages come twice and out of order: a filled or completed order works no more."""
-        if not seen.is_completed and seen.status != "Filled":
+        if not seen.is_completed and seen.status not in {status, "Filled"}:
             seen.status = status
+            self.on_news()
 
 
 def ear(sdk: Any, ib: Any, board: Board) -> Any:

@@ -13,7 +13,7 @@ from trading_pipeline.adapters.brokers.ib.board import Board
 from trading_pipeline.adapters.brokers.ib.changing import Changing
 from trading_pipeline.adapters.brokers.ib.contracts import Stocks
 from trading_pipeline.adapters.brokers.ib.health import Health
-from trading_pipeline.adapters.brokers.ib.link import READ_ONLY_ADVICE, Link
+from trading_pipeline.adapters.brokers.ib.link import READ_ONLY_ADVICE, ConnectionLost, Link
 from trading_pipeline.adapters.brokers.ib.names import Names
 from trading_pipeline.adapters.brokers.ib.reading import Reading
 from trading_pipeline.adapters.brokers.ib.shapes import ORDER_TYPES, TIMES_IN_FORCE
@@ -66,6 +66,7 @@ class IbBroker:
         self._account_id, self._board = account_id, Board()
         self._turn = asyncio.Lock()
         names = Names(ids, self._board)
+        self._board.on_news = self._tell_listeners
         self._link = Link(self._thread, rules, clock, ids, self._board, self._reconcile, self._tell_listeners)
         self._reading = Reading(self._link, clock, ids, told, names, account_id)
         sdk = self._thread.sdk
@@ -172,6 +173,13 @@ class IbBroker:
             return await work()
 
     async def _read(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Ask; once more on the next connection when the first one ends meanwhile."""
+        with suppress(ConnectionLost):
+            return await self._asked(work)
+        await self._link.lost()
+        return await self._asked(work)
+
+    async def _asked(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         await self._link.ready()
         async with self._turn:
             self._link.require_ready()

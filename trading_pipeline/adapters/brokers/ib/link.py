@@ -29,11 +29,15 @@ READ_ONLY_ADVICE = (
 )
 
 
+class ConnectionLost(OutcomeUnknown):
+    """The connection ended before the answer came: a question may be asked again on the next one."""
+
+
 class Link:
     """Touched only from inside the library's thread, but for `health`.
 
-    reconcile: reads everything again after each connection, before it is READY. on_news: called for each message that
-    may be news of an order, and for each change of state.
+    reconcile: reads everything again after each connection, before it is READY. on_news: called for each error message
+    and each change of state.
     """
 
     def __init__(
@@ -165,6 +169,11 @@ class Link:
             pass
         self.require_ready()
 
+    async def lost(self) -> None:
+        """Return once the loss of the connection is noted: the library tells requests first."""
+        while self.is_ready() and not self.is_connected():
+            await asyncio.sleep(0)
+
     def require_ready(self) -> None:
         """Raises OutcomeUnknown unless orders may be sent now."""
         if not self.is_ready():
@@ -195,7 +204,7 @@ class Link:
             self.lose(READ_ONLY_ADVICE if self.is_read_only else problem)
             raise OutcomeUnknown(f"{problem}. Ask again; TWS is connected to anew") from error
         except (ConnectionError, OSError) as error:
-            raise OutcomeUnknown(f"{what}: the connection was lost ({error}). Ask again") from error
+            raise ConnectionLost(f"{what}: the connection was lost ({error}). Ask again") from error
 
     async def send(self, messages: int, say: Callable[[Any], None]) -> None:
         """Send without waiting for an answer. Raises OutcomeUnknown before anything leaves when it cannot."""
