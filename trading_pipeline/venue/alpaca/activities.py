@@ -51,6 +51,8 @@ class ActivityRoutes:
 
     def __init__(self, context: DoorContext, orders: Orders) -> None:
         self._context, self._orders, self._venue = context, orders, context.hub.venue
+        self._fills: list[Activity] = []
+        self._told = 0
 
     def routes(self) -> list[Route]:
         route = self._context.route
@@ -62,7 +64,8 @@ class ActivityRoutes:
     def listed(self, asked: Asked) -> Reply:
         """Newest first unless asked otherwise. page_token: the id of the last entry of the page before."""
         size = whole_number(asked.query, "page_size", LARGEST_PAGE, LARGEST_PAGE)
-        chosen = [one for one in self._all() if self._is_wanted(one, asked)]
+        is_wanted = _choice(asked)
+        chosen = [one for one in self._all() if is_wanted(one)]
         if not is_ascending(asked.query):
             chosen.reverse()
         token = asked.query.get("page_token")
@@ -70,30 +73,13 @@ class ActivityRoutes:
             chosen = chosen[_position(chosen, token) + 1 :]
         return Reply([one.tell() for one in chosen[:size]])
 
-    def _is_wanted(self, one: Activity, asked: Asked) -> bool:
-        after, until, day = (instant(asked.query, name) for name in ("after", "until", "date"))
-        return (
-            self._is_of_kind(one, asked)
-            and (after is None or one.at > after)
-            and (until is None or one.at < until)
-            and (day is None or day <= one.at < day + DAY_NANOS)
-        )
-
-    def _is_of_kind(self, one: Activity, asked: Asked) -> bool:
-        named = asked.path.get("kind") or asked.query.get("activity_types", "")
-        if named:
-            kinds = {kind for name in named.upper().split(",") for kind in _GROUPS.get(name, {name})}
-            return one.kind in kinds
-        category = asked.query.get("category", "")
-        if category not in {"", "trade_activity", "non_trade_activity"}:
-            raise unprocessable(f"invalid category {category!r}")
-        return not category or (category == "trade_activity") == (one.kind == FILL)
-
     def _all(self) -> list[Activity]:
         """By time."""
-        fills = [activity for execution in self._orders.executions for activity in self._of_fill(execution)]
+        for execution in self._orders.executions[self._told :]:
+            self._fills += self._of_fill(execution)
+        self._told = len(self._orders.executions)
         cash = [self._of_cash(number, moved) for number, moved in enumerate(self._venue.cash_activities(EPOCH))]
-        return sorted((*fills, *cash), key=lambda one: (one.at, one.id))
+        return sorted((*self._fills, *cash), key=lambda one: (one.at, one.id))
 
     def _of_fill(self, done: Execution) -> list[Activity]:
         fill_id = activity_id(done.at, self._orders.execution_id(done))
@@ -107,6 +93,32 @@ class ActivityRoutes:
         at, kind = nanos(moved.occurred_at, number), _KINDS[moved.kind][0]
         cash_id = activity_id(at, uuid_of(moved.account, "cash", moved.activity_id))
         return Activity(cash_id, at, kind, lambda: _cash(cash_id, at, moved))
+
+
+def _choice(asked: Asked) -> Callable[[Activity], bool]:
+    """What a query lets through."""
+    after, until, day = (instant(asked.query, name) for name in ("after", "until", "date"))
+    is_of_kind = _kind_choice(asked)
+
+    def is_wanted(one: Activity) -> bool:
+        return (
+            is_of_kind(one)
+            and (after is None or one.at > after)
+            and (until is None or one.at < until)
+            and (day is None or day <= one.at < day + DAY_NANOS)
+        )
+
+    return is_wanted
+
+
+def _kind_choice(asked: Asked) -> Callable[[Activity], bool]:
+    named, category = asked.path.get("kind") or asked.query.get("activity_types", ""), asked.query.get("category", "")
+    if named:
+        kinds = {kind for name in named.upper().split(",") for kind in _GROUPS.get(name, {name})}
+        return lambda one: one.kind in kinds
+    if category not in {"", "trade_activity", "non_trade_activity"}:
+        raise unprocessable(f"invalid category {category!r}")
+    return lambda one: not category or (category == "trade_activity") == (one.kind == FILL)
 
 
 def activity_id(at: Nanos, unique: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -29,6 +30,8 @@ from trading_pipeline.venue.hub import Hub
 
 WINDOW_SECONDS = 60
 INVALID, UNPROCESSABLE, FORBIDDEN, NOT_FOUND, TOO_MANY = 40010001, 42210000, 40310000, 40410000, 42910000
+UNAUTHORIZED, INTERNAL = 40110000, 50010000
+LOG = logging.getLogger(__name__)
 
 
 class AlpacaError(TradingPipelineError):
@@ -53,7 +56,7 @@ class Asked:
         """The body as a JSON object, numbers as they were written; raises AlpacaError for any other body."""
         try:
             found = json.loads(self.body, parse_float=Decimal, parse_constant=Decimal)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise AlpacaError(400, INVALID, "request body format is invalid") from error
         if not isinstance(found, dict):
             raise AlpacaError(400, INVALID, "request body format is invalid")
@@ -146,7 +149,7 @@ class DoorContext:
             return None
         if key_id in self.keys:
             return rendered(AlpacaError(403, None, "forbidden."))
-        return rendered(AlpacaError(401, 40110000, "request is not authorized"))
+        return rendered(AlpacaError(401, UNAUTHORIZED, "request is not authorized"))
 
     def _quota(self, limit: RateLimit) -> dict[str, str]:
         resets_at = self.hub.time.now().timestamp() + limit.seconds_left
@@ -173,11 +176,14 @@ class DoorContext:
 
 
 def done(handler: Handler, asked: Asked, rule: FaultRule | None = None) -> Response:
-    """The handler's answer, or its error, as it goes out."""
+    """The handler's answer, or its error, as it goes out; the venue's own trouble is a 500."""
     try:
         return rendered(handler(asked), rule)
     except AlpacaError as error:
         return rendered(error, rule)
+    except TradingPipelineError as error:
+        LOG.exception("the venue failed")
+        return rendered(AlpacaError(500, INTERNAL, f"internal server error occurred: {error}"))
 
 
 def rendered(answer: Reply | AlpacaError, rule: FaultRule | None = None) -> Response:
@@ -197,7 +203,7 @@ def _not_done(rule: FaultRule) -> Response | None:
     if rule.fault is Fault.HTTP_429:
         return rendered(AlpacaError(429, TOO_MANY, "rate limit exceeded"))
     if rule.fault is Fault.HTTP_500:
-        return rendered(AlpacaError(500, 50010000, "internal server error occurred"))
+        return rendered(AlpacaError(500, INTERNAL, "internal server error occurred"))
     if rule.fault is Fault.REJECT:
         return rendered(AlpacaError(403, FORBIDDEN, "new orders are rejected by user request"))
     return None

@@ -143,11 +143,13 @@ class OrderRoutes:
         return Reply(order_json(self.orders, self._known(asked), nested=flag(asked.query, "nested")))
 
     def by_client_id(self, asked: Asked) -> Reply:
+        """Without legs unless these are asked for: the API's document does not say that they come."""
+        self.orders.route(self._hub.time.now())
         name = asked.query.get("client_order_id", "")
         found = self.orders.by_client_id(name)
         if found is None:
             raise AlpacaError(404, NOT_FOUND, f"order not found for {name}")
-        return Reply(order_json(self.orders, found, nested=True))
+        return Reply(order_json(self.orders, found, nested=flag(asked.query, "nested")))
 
     def listed(self, asked: Asked) -> Reply:
         self.orders.route(self._hub.time.now())

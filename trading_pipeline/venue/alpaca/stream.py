@@ -139,7 +139,8 @@ class TradeUpdates:
         return is_known
 
     def _listen(self, data: dict[str, Any], listener: Listener) -> None:
-        streams = [name for name in data.get("streams", ()) if name == TRADE_UPDATES]
+        asked = data.get("streams")
+        streams = [TRADE_UPDATES] if isinstance(asked, list) and TRADE_UPDATES in asked else []
         listener.send(_answer("listening", streams=streams))
         if streams and listener not in self._listeners:
             self._listeners.append(listener)
@@ -164,7 +165,7 @@ def _read(message: Any) -> dict[str, Any]:
         raise WebSocketDisconnect(message.get("code", GOING_AWAY))
     try:
         asked = json.loads(message.get("text") or message.get("bytes") or b"")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return asked if isinstance(asked, dict) else {}
 

@@ -144,3 +144,14 @@ def refused(status: int, code: int | None = None, message: str = "") -> Iterator
     body.append(json.loads(str(caught.value)))
     assert (caught.value.status_code, body[0].get("code")) == (status, code)
     assert re.search(message, body[0]["message"]), body[0]
+
+
+def leg_ids(bracket: dict[str, Any]) -> tuple[str, str]:
+    """Target and stop."""
+    target, stop = bracket["legs"]
+    return target["id"], stop["id"]
+
+
+def names(orders: list[dict[str, Any]]) -> list[str]:
+    """Client ids, in order."""
+    return [order["client_order_id"] for order in orders]

@@ -22,7 +22,7 @@ STATUSES = {
     "new": {OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED}, "accepted": {OrdStatus.NEW},
 }  # fmt: skip
 on_random_days = given(steps=days(acts=True), house=st.sampled_from(HOUSES))
-quick = settings(deadline=None, max_examples=40)
+quick = settings(deadline=None, max_examples=25)
 
 
 def heard(steps: list[Step], house: VenueRules) -> tuple[SimulatedVenue, Orders, list[News]]:
