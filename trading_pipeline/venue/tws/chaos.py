@@ -31,7 +31,7 @@ class Chaos:
 
     async def serve(self, session: Session, request: Request, fields: Fields, run: Callable[[], None]) -> None:
         """Do what was asked, or what the script makes of it."""
-        rule = self.faults.next(request.op, request.subject(session, fields))
+        rule = self.faults.next(request.op_of(session, fields), request.subject(session, fields))
         if rule is None:
             return run()
         if rule.fault in NOT_DONE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 
 from trading_pipeline.domain.market import MarketBar
 from trading_pipeline.venue.hub import Hub
@@ -15,7 +16,7 @@ from trading_pipeline.venue.tws.pacing import BarPacing
 from trading_pipeline.venue.tws.requests import Request
 from trading_pipeline.venue.tws.rules import TwsDoorRules
 from trading_pipeline.venue.tws.session import Session
-from trading_pipeline.venue.tws.streams import Stream, Streams
+from trading_pipeline.venue.tws.streams import DELAY, Stream, Streams
 from trading_pipeline.venue.tws.ticks import DELAYED_TYPE, LIVE_TYPE, five_second_bars, real_time_bar, ticks_of
 from trading_pipeline.venue.tws.wire import Fields, Message
 
@@ -29,6 +30,7 @@ NOT_FOR_API = (
 )
 SHOWS_DELAYED = "Requested market data is not subscribed. Displaying delayed market data."
 RT_VOLUME_TICKS = "233"
+LOOK_BACK = timedelta(days=7)
 
 
 class DataRequests:
@@ -67,8 +69,19 @@ class DataRequests:
             raise Trouble(101, TOO_MANY)
         kind = DELAYED_TYPE if is_delayed else LIVE_TYPE
         session.say((81, request_id, 0.01, "9c0001", 3), (58, 1, request_id, kind))
-        last = self._streams.last(stock.symbol, self._hub.time.now(), is_delayed=is_delayed)
+        last = self._last(stock, is_delayed=is_delayed)
         session.say(*(render(last) if last else ()), *([(57, 1, request_id)] if is_snapshot else []))
+
+    def _last(self, stock: Stock, *, is_delayed: bool) -> MarketBar | None:
+        """The newest bar a client may see: of those delivered here, else of the tape's last week."""
+        now, tape = self._hub.time.now(), self._hub.tape
+        found = self._streams.last(stock.symbol, now, is_delayed=is_delayed)
+        base = tape.base_timeframe() if tape is not None and found is None else None
+        if tape is None or base is None:
+            return found
+        ends_by = now - DELAY if is_delayed else now
+        bars = [bar for bar in tape.bars(stock.symbol, base, now - LOOK_BACK, now) if bar.end_at <= ends_by]
+        return bars[-1] if bars else None
 
     def _delayed(self, session: Session, request_id: int) -> bool:
         """Whether what is asked for comes delayed. Raises Trouble when it does not come at all."""

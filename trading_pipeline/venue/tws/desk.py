@@ -77,6 +77,8 @@ class Desk:
         if stock is None:
             raise Trouble(200, checks.NO_CONTRACT)
         terms = self._preset(client_id, placing)
+        if placing.what_if:
+            return self._estimate(client_id, placing, stock.symbol, terms)
         known = self.orders.own(client_id, placing.order_id)
         if known is not None and (self.orders.is_open(known) or not self._may_reuse(known)):
             return self._change(known, stock.symbol, terms)
@@ -131,7 +133,7 @@ class Desk:
 
     def _submit(self, orders: Sequence[WireOrder]) -> None:
         """An order, or an entry with its stop and target, to the engine; what the wire knows of them goes along."""
-        named = [self._named(order) for order in orders]
+        named = self.orders.named(orders)
         first, *legs = [request_of(order.terms, order.symbol, order.engine_id) for order in named]
         request = BracketRequest(entry=first, stop=legs[0], target=legs[1] if legs[1:] else None) if legs else first
         facts = _facts(named)
@@ -141,8 +143,8 @@ class Desk:
         """An order to the engine, as one of a family that is there."""
         if not self.orders.is_open(known) and not self.showing.shown(known).filled:
             return self._turn_away([order], "Parent order is being cancelled.")
-        named = self._named(order)
-        request, facts = request_of(named.terms, named.symbol, named.engine_id), _facts([named])
+        (named,) = self.orders.named([order])
+        request, facts = request_of(named.terms, named.symbol, named.engine_id), named.fact
         return self._send([named], lambda venue, now: venue.join(known.engine_id, request, now, facts))
 
     def _send(self, named: Sequence[WireOrder], work: Work) -> None:
@@ -174,9 +176,6 @@ class Desk:
             self.orders.reload()
             raise
 
-    def _named(self, order: WireOrder) -> WireOrder:
-        return replace(order, engine_id=self.orders.engine_id_for(order.terms.order_ref, order.perm_id))
-
     def _partner(self, order: WireOrder) -> WireOrder | None:
         """The open order of its OCA group, if any: both then cancel one another."""
         group = order.terms.oca_group
@@ -184,6 +183,14 @@ class Desk:
             if other.terms.oca_group == group and other.engine_id and self.orders.is_open(other):
                 return other
         return None
+
+    def _estimate(self, client_id: int, placing: Placing, symbol: str, terms: Terms) -> None:
+        """What an order would cost and bind; it is not placed."""
+        checks.check_terms(terms, self.showing.account, is_plain=placing.is_plain)
+        order = WireOrder(
+            perm_id=0, client_id=client_id, order_id=placing.order_id, symbol=symbol, exchange="SMART", terms=terms
+        )
+        self._say(client_id, open_order(self.showing.estimated(order)))
 
     # changes
 

@@ -52,6 +52,7 @@ FARMS = (
 LOST = "Connectivity between IB and Trader Workstation has been lost."
 RESTORED_WITHOUT = "Connectivity between IB and Trader Workstation has been restored - data lost."
 RESTORED_WITH = "Connectivity between IB and Trader Workstation has been restored - data maintained."
+UNREADABLE = "Server error when reading an API client request: "
 IN_USE = "Unable to connect as the client id is already in use. Retry with a unique client id."
 
 
@@ -151,10 +152,13 @@ class TwsDoor:
             return session.close() if session.pace.strikes >= self.rules.strikes else None
         request = self._requests.get(number)
         if request is None:
-            return session.say(error(-1, 320, f"Server error when reading an API client request: message {number}"))
+            return session.say(error(-1, 320, f"{UNREADABLE}message {number} is not served here"))
         if self.is_cut_off:
             return None
-        return await self.chaos.serve(session, request, fields, lambda: self._run(session, request, fields))
+        try:
+            return await self.chaos.serve(session, request, fields, lambda: self._run(session, request, fields))
+        except InputError as trouble:
+            return session.say(error(-1, 320, f"{UNREADABLE}{trouble}"))
 
     def _run(self, session: Session, request: Request, fields: Fields) -> None:
         try:
@@ -169,7 +173,8 @@ class TwsDoor:
         session.client_id = client_id
         self.sessions[client_id] = session
         session.say(managed_accounts(self.account), next_valid_id(self.desk, session))
-        return session.say(*(error(-1, code, text) for code, text in FARMS))
+        greetings = ((1100, LOST),) if self.is_cut_off else FARMS
+        return session.say(*(error(-1, code, text) for code, text in greetings))
 
     # what is said
 

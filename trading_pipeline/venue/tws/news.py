@@ -35,6 +35,9 @@ class OrderNews:
         self._hub, self._desk, self._account, self._tell = hub, desk, account, tell
         self._held: dict[int, tuple[WireOrder, str]] = {}
         """Told as PreSubmitted, and why: what they wait for may come without a report."""
+        for order in desk.orders:
+            if desk.orders.is_open(order) and not desk.orders.is_staged(order):
+                self._shown(order)
 
     def on_reports(self, _: Sequence[ExecutionReport]) -> None:
         """The engine reported something."""
@@ -90,7 +93,7 @@ class OrderNews:
 
     def _warning(self, report: ExecutionReport, shown: Shown) -> list[Message]:
         """A new order outside the session's hours waits for the next open."""
-        hours = session_hours(self._hub.venue.book())
+        hours = session_hours(self._desk.orders.book)
         ticket = self._desk.orders.ticket(shown.order)
         if report.exec_type is not ExecType.NEW or hours is None or not self._desk.showing.waits_for_open(ticket):
             return []

@@ -10,6 +10,8 @@ from trading_pipeline.domain.money import ZERO
 from trading_pipeline.venue.tws.orders import WireOrder
 from trading_pipeline.venue.tws.wire import UNSET, UNSET_INT, Field, Message, local_time
 
+NO_MARGINS: Message = (UNSET,) * 9
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
@@ -32,6 +34,8 @@ class Shown:
     commission: Decimal | None = None
     ended_at: datetime | None = None
     end_text: str = ""
+    what_if: Message = ()
+    """Margins and equity before, their change, and after (nine figures in USD); of an order that is not placed."""
 
     @property
     def oca_group(self) -> str:
@@ -77,8 +81,8 @@ def open_order(shown: Shown) -> Message:
         *head, *_wording(shown), *ids, *shares, 0, "", -1, 0, "", "", "", "", "", UNSET_INT, 0, 0, 0, "",
         terms.oca_type, 0, 0, "", shown.parent_id, 0, "", 0, "None", "", 0, "", "", "", "?", 0, 0, "",
         0, 0, shown.trail_stop_price, terms.trailing_percent, "", "", "", 0, 0, 0, UNSET_INT, UNSET_INT, "", "",
-        0, "", "IB", 0, 0, "", 0, 0, shown.status, *_margins(), *_commission(shown), "", 0, 0, 0,
-        "None", *_adjustments(shown), 0, "", "", "", 0, 1, 0, 0, 0, "", "", 0, *_competition(),
+        0, "", "IB", 0, 0, "", 0, bool(shown.what_if), shown.status, *(shown.what_if or NO_MARGINS),
+        *_commission(shown), "", 0, 0, 0, "None", *_adjustments(shown), 0, "", "", "", 0, 1, 0, 0, 0, "", "", 0, *_competition(),
     )  # fmt: skip
 
 
@@ -122,10 +126,6 @@ def _wording(shown: Shown) -> Message:
 
 def _price(price: Decimal | None) -> Field:
     return "0.0" if price is None else price
-
-
-def _margins() -> Message:
-    return (UNSET,) * 9
 
 
 def _commission(shown: Shown) -> Message:

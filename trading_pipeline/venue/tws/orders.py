@@ -7,12 +7,13 @@ venue loses none.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from trading_pipeline.domain.orders import OrdStatus
+from trading_pipeline.venue.book import Book
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.tickets import Ticket
 from trading_pipeline.venue.tws.contracts import Stock
@@ -55,7 +56,7 @@ class WireOrders:
     """All of a door's orders, with what the engine's file remembers of them."""
 
     def __init__(self, venue: SimulatedVenue) -> None:
-        self._venue = venue
+        self._venue, self._book = venue, venue.book()  # to look at: it shows the engine as it stands
         self.reload()
 
     def reload(self) -> None:
@@ -64,7 +65,9 @@ class WireOrders:
         self._by_id: dict[tuple[int, int], int] = {}
         self._by_engine_id: dict[str, int] = {}
         self._children: dict[tuple[int, int], list[int]] = {}
-        found = [fact for name, fact in self._venue.book().facts.items() if name.startswith(ORDERS)]
+        self._highest: dict[int, int] = {}
+        self._newest = FIRST_PERM_ID - 1
+        found = [fact for name, fact in self._book.facts.items() if name.startswith(ORDERS)]
         for order in sorted(map(_WIRE_ORDER.validate_python, found), key=lambda order: order.perm_id):
             self.put(order)
 
@@ -76,6 +79,8 @@ class WireOrders:
         if order.perm_id not in self._orders and order.terms.parent_id:
             self._children.setdefault((order.client_id, order.terms.parent_id), []).append(order.perm_id)
         self._orders[order.perm_id] = order
+        self._newest = max(self._newest, order.perm_id)
+        self._highest[order.client_id] = max(self._highest.get(order.client_id, 0), order.order_id)
         if order.order_id:
             self._by_id[order.client_id, order.order_id] = order.perm_id
         if order.engine_id:
@@ -103,7 +108,12 @@ class WireOrders:
 
     def ticket(self, order: WireOrder) -> Ticket | None:
         """The engine's side of it; None while there is none."""
-        return self._venue.book().tickets.get(order.engine_id)
+        return self._book.tickets.get(order.engine_id)
+
+    @property
+    def book(self) -> Book:
+        """The engine's book, to look at."""
+        return self._book
 
     def is_staged(self, order: WireOrder) -> bool:
         """True for an order that waits to be transmitted."""
@@ -116,14 +126,13 @@ class WireOrders:
 
     def next_perm_id(self) -> int:
         """One no order has had."""
-        return max(self._orders, default=FIRST_PERM_ID - 1) + 1
+        return self._newest + 1
 
     def next_order_id(self, client_id: int) -> int:
         """The next valid id of a client: above all it used, unless the ids were rolled back since."""
-        used = [order_id for client, order_id in self._by_id if client == client_id]
-        floor = self._venue.book().facts.get(f"{FLOORS}{client_id}")
+        floor = self._book.facts.get(f"{FLOORS}{client_id}")
         if floor is None:
-            return max(used, default=0) + 1
+            return self._highest.get(client_id, 0) + 1
         since = [o.order_id for o in self if o.client_id == client_id and o.perm_id >= floor["perm_id"]]
         return int(max([floor["order_id"], *(order_id + 1 for order_id in since)]))
 
@@ -132,25 +141,26 @@ class WireOrders:
         floor = max(self.next_order_id(client_id) - count, 1)
         return {f"{FLOORS}{client_id}": {"order_id": floor, "perm_id": self.next_perm_id()}}
 
-    def engine_id_for(self, order_ref: str, perm_id: int) -> str:
-        """orderRef is nobody's promise of uniqueness: the same again is another order, under an id of its own."""
-        wanted = order_ref or f"ib-{perm_id}"
-        return wanted if wanted not in self._venue.book().tickets else f"{wanted}~{perm_id}"
+    def named(self, orders: Sequence[WireOrder]) -> list[WireOrder]:
+        """Orders with ids for the engine. orderRef is nobody's promise: the same again is another order."""
+        taken: set[str] = set()
+        found = []
+        for order in orders:
+            wanted = order.terms.order_ref or f"ib-{order.perm_id}"
+            is_taken = wanted in self._book.tickets or wanted in taken
+            found.append(replace(order, engine_id=f"{wanted}~{order.perm_id}" if is_taken else wanted))
+            taken.add(found[-1].engine_id)
+        return found
 
-    def adopt(self, ticket: Ticket) -> WireOrder:
+    def adopt(self, engine_id: str) -> WireOrder:
         """An order that did not come by this door: one somebody entered by hand, of client 0, without an order id."""
+        ticket = self._book.tickets[engine_id]
         order = WireOrder(
             perm_id=self.next_perm_id(), client_id=0, order_id=0, symbol=ticket.symbol, exchange="SMART",
             terms=_terms_of(ticket), engine_id=ticket.client_order_id,
         )  # fmt: skip
         self._venue.note(order.fact)
         return self.put(order)
-
-    def unknown(self) -> Sequence[Ticket]:
-        """The engine's orders this door has not seen yet."""
-        tickets = self._venue.book().tickets.values()
-        found = [t for t in tickets if t.client_order_id not in self._by_engine_id and t.was_on_book]
-        return sorted(found, key=lambda ticket: ticket.sequence)
 
 
 def status_of(order: WireOrder, ticket: Ticket | None, *, waits_for_open: bool, entry_cum: bool) -> str:

@@ -32,13 +32,18 @@ from trading_pipeline.venue.tws.wire import NEW_YORK, Fields, Message, parsed_ti
 class Request:
     """One kind of message: its name in fault scripts, what is done, and the orderRef fault rules may ask for.
 
-    id_at: which field errors about it name; None where TWS names none.
+    id_at: which field errors about it name; None where TWS names none. other_op: its name where it is another thing.
     """
 
     op: str
     run: Callable[[Session, Fields], None]
     subject: Callable[[Session, Fields], str] = lambda _, __: ""
     id_at: int | None = None
+    other_op: Callable[[Session, Fields], str | None] = lambda _, __: None
+
+    def op_of(self, session: Session, fields: Fields) -> str:
+        """Its name in fault scripts."""
+        return self.other_op(session, fields) or self.op
 
     def request_id(self, fields: Fields) -> int:
         """What an error about it is said to be about."""
@@ -51,7 +56,7 @@ class OrderRequests:
     def __init__(self, hub: Hub, desk: Desk, rules: TwsDoorRules) -> None:
         self._hub, self._desk, self._rules = hub, desk, rules
         self.table: Mapping[int, Request] = {
-            3: Request("orders.submit", self._place, self._placed_ref, 1),
+            3: Request("orders.submit", self._place, self._placed_ref, 1, self._change_op),
             4: Request("orders.cancel", self._cancel, self._cancelled_ref, 2),
             5: Request("orders.open", self._own_open),
             7: Request("executions", self._executions, id_at=2),
@@ -67,6 +72,10 @@ class OrderRequests:
 
     def _placed_ref(self, _: Session, fields: Fields) -> str:
         return fields[26]
+
+    def _change_op(self, session: Session, fields: Fields) -> str | None:
+        known = self._desk.orders.own(session.client_id, fields.to(1).whole())
+        return "orders.replace" if known is not None and known.engine_id else None
 
     def _cancel(self, session: Session, fields: Fields) -> None:
         self._desk.cancel(session.client_id, fields.to(2).whole())

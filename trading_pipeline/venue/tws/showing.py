@@ -24,6 +24,8 @@ class Showing:
     def __init__(self, hub: Hub, orders: WireOrders, account: str) -> None:
         self._hub, self._orders, self.account = hub, orders, account
         self._executions: dict[int, list[Execution]] = {}
+        self._told_at: dict[str, datetime] = {}
+        """When an order's newest report was made, by its id at the engine."""
         self._places: dict[str, tuple[int, int]] = {}
         """Where the fill of a report is, by the report's exec_id, in the order they were made."""
         self._read = 0
@@ -31,8 +33,6 @@ class Showing:
 
     def catch_up(self) -> Sequence[tuple[ExecutionReport, WireOrder, Execution | None]]:
         """The engine's reports since the last call, each with its order, and its execution where it is one."""
-        for ticket in self._orders.unknown():
-            self._orders.adopt(ticket)
         reports = self._hub.venue.reports
         fresh, self._read = reports[self._read :], len(reports)
         return [(report, *self._noted(report)) for report in fresh]
@@ -65,9 +65,25 @@ class Showing:
         held = why_held(ticket, entry_cum=entry_cum)
         return replace(shown if ticket is None else self._filled(shown, ticket), status=status, why_held=held)
 
+    def estimated(self, order: WireOrder) -> Shown:
+        """An order as it would be: what it binds is its value at its own price, or at the last."""
+        terms, book = order.terms, self._orders.book
+        mark = book.marks.get(order.symbol)
+        price = terms.limit_price or terms.aux_price or (mark.price if mark else ZERO)
+        account, held = self._hub.venue.account(), book.holdings_usd()
+        value = price * terms.quantity * (1 if terms.action == "BUY" else -1)
+        before, change = (held, held, account.equity_usd), (value, value, ZERO)
+        after = tuple(was + more for was, more in zip(before, change, strict=True))
+        cost = book.new_cost_usd(terms.quantity, price) - price * terms.quantity
+        return Shown(
+            order=order, account=self.account, status="PreSubmitted", quantity=terms.quantity,
+            limit_price=terms.limit_price, aux_price=terms.aux_price, parent_id=terms.parent_id, commission=cost,
+            what_if=(*before, *change, *after),
+        )  # fmt: skip
+
     def waits_for_open(self, ticket: Ticket | None) -> bool:
         """True while the session has not begun, or is over, for an order that came in between."""
-        hours = session_hours(self._hub.venue.book())
+        hours = session_hours(self._orders.book)
         if ticket is None or hours is None:
             return False
         return not hours[0] <= self._hub.time.now() < hours[1]
@@ -75,7 +91,7 @@ class Showing:
     def _has_bought(self, ticket: Ticket | None) -> bool:
         if ticket is None or ticket.entry_id is None:
             return False
-        return ticket.is_detached or self._hub.venue.book().tickets[ticket.entry_id].cum_qty > 0
+        return ticket.is_detached or self._orders.book.tickets[ticket.entry_id].cum_qty > 0
 
     def _filled(self, shown: Shown, ticket: Ticket) -> Shown:
         made, prices = self._executions.get(shown.order.perm_id, []), ticket.terms[-1]
@@ -90,19 +106,13 @@ class Showing:
             remaining=ticket.quantity - ticket.cum_qty,
             avg_price=made[-1].avg_price if made else ZERO,
             last_price=made[-1].price if made else ZERO,
-            ended_at=None if ticket.is_open else self._ended_at(ticket),
+            ended_at=None if ticket.is_open else self._told_at.get(ticket.client_order_id, prices.from_at),
             end_text=ticket.text or f"Filled Size: {ticket.cum_qty:f}",
         )
 
-    def _ended_at(self, ticket: Ticket) -> datetime:
-        """When its last report was made; a refused order was never reported."""
-        own = (r for r in reversed(self._hub.venue.reports) if r.client_order_id == ticket.client_order_id)
-        last = next(own, None)
-        return last.occurred_at if last else ticket.terms[0].from_at
-
     def _noted(self, report: ExecutionReport) -> tuple[WireOrder, Execution | None]:
-        order = self._orders.at_engine(report.client_order_id)
-        assert order is not None, "adopted, if nobody sent it here"
+        self._told_at[report.client_order_id] = report.occurred_at
+        order = self._orders.at_engine(report.client_order_id) or self._orders.adopt(report.client_order_id)
         if report.exec_type is ExecType.TRADE:
             return order, self._filled_by(order, report)
         if report.exec_type is ExecType.TRADE_CORRECT:

@@ -28,8 +28,8 @@ from trading_pipeline.venue.tws.order_messages import (
     order_status,
 )
 from trading_pipeline.venue.tws.orders import WireOrder
-from trading_pipeline.venue.tws.placing import Fields, Terms, read_placing
-from trading_pipeline.venue.tws.wire import Message, encoded, fields_of, text_of
+from trading_pipeline.venue.tws.placing import Terms, read_placing
+from trading_pipeline.venue.tws.wire import Fields, Message, encoded, fields_of, text_of
 from trading_pipeline_tests.venue.builders import a_bar, a_venue
 from trading_pipeline_tests.venue.tapes import ListedTape
 

@@ -316,7 +316,7 @@ def test_executions_are_told_again_by_filter_and_from_midnight_only(desk: Desk) 
     everything = desk.client.run(ask)
     assert [(fill.execution.orderRef, fill.execution.shares) for fill in everything] == [("one", 100)]
     assert [fill.commissionReport.commission for fill in desk.client.do(desk.client.ib.fills)] == [1]
-    wrong = [{"side": "SELL"}, {"symbol": "BBB"}, {"clientId": 9}, {"time": "20250610-13:35:00"}]
+    wrong: list[dict[str, Any]] = [{"side": "SELL"}, {"symbol": "BBB"}, {"clientId": 9}, {"time": "20250610-13:35:00"}]
     assert [desk.client.run(partial(ask, sdk.ExecutionFilter(**words))) for words in wrong] == [[], [], [], []]
 
     desk.deliver(a_bar(60 * 24, 100, 100, 100, 100))
