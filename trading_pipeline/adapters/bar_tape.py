@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -16,17 +17,28 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trading_pipeline.adapters.bar_feed import SymbolBars, bars_by_symbol
-from trading_pipeline.adapters.bar_files import BAR_SCHEMA, partition_of, unreadable
+from trading_pipeline.adapters.bar_files import BAR_SCHEMA, by_session, partition_of, unreadable
 from trading_pipeline.adapters.bar_store import ParquetBarStore
+from trading_pipeline.adapters.bar_views import in_units_of
 from trading_pipeline.adapters.calendar import ExchangeCalendar
-from trading_pipeline.domain.market import BASE_TIMEFRAMES, MarketBar, SessionTimes, Timeframe, require_aware
+from trading_pipeline.domain.market import (
+    BASE_TIMEFRAMES,
+    Adjustment,
+    MarketBar,
+    SessionTimes,
+    Timeframe,
+    require_aware,
+)
 from trading_pipeline.venue.tape import CorporateAction
 
 MAX_ROWS = 4_000_000
 """Bars kept in memory (56 bytes each)."""
+PARTS = 4
+"""A question may take one of so many parts of the room."""
 NANOSECONDS = 1_000_000_000
 
 Rows = Mapping[str, SymbolBars]
@@ -35,8 +47,8 @@ Rows = Mapping[str, SymbolBars]
 class StoredTape:
     """A bar store that no longer changes, in traded units. Implements venue.tape.Tape; may be asked from threads.
 
-    A partition (a session, or a year of daily bars) is read once and kept while there is room, the least recently
-    asked for going first. What is stored in it later is not seen.
+    A partition (a session, or a year of daily bars) is kept while there is room, the least recently asked for going
+    first. What is stored later may not be seen.
     """
 
     def __init__(self, store: ParquetBarStore, calendar: ExchangeCalendar, *, max_rows: int = MAX_ROWS) -> None:
@@ -58,10 +70,10 @@ class StoredTape:
 
         Empty for a symbol unknown. Raises DataFileError for a damaged file, NotAPriceError for a price that is none.
         """
-        found: list[MarketBar] = []
         span = [_nanoseconds(first), _nanoseconds(last) + 1]
-        for sessions in self._partitions(timeframe, first, last):
-            bars = self._rows(timeframe, sessions).get(symbol)
+        found: list[MarketBar] = []
+        for rows in self._rows_between(symbol, timeframe, first, last):
+            bars = rows.get(symbol)
             if bars is not None:
                 begin, end = np.searchsorted(bars.starts, span).tolist()
                 found += [bars.bar(symbol, row) for row in range(begin, end)]
@@ -73,7 +85,12 @@ class StoredTape:
 
     def sessions(self, first: date, last: date) -> Sequence[SessionTimes]:
         """The exchange's sessions from first to last, both included, ascending, whether bars are stored or not."""
-        return [self._calendar.times(session) for session in self._calendar.sessions(first, last)]
+        low, high = bisect_left(self._sessions, first), bisect_right(self._sessions, last)
+        return [self._calendar.times(session) for session in self._sessions[low:high]]
+
+    @cached_property
+    def _sessions(self) -> Sequence[date]:
+        return self._calendar.sessions(date.min, self._calendar.last_session())
 
     @cached_property
     def _base(self) -> Timeframe | None:
@@ -99,17 +116,30 @@ class StoredTape:
         known = {Timeframe.DAY1, *BASE_TIMEFRAMES}
         return np.array(sorted({day for one in known for day in self._store.sessions(one)}), dtype="M8[D]")
 
-    def _partitions(self, timeframe: Timeframe, first: datetime, last: datetime) -> Iterator[list[date]]:
-        """The sessions of each file that such bars are in, ascending: of daily bars the whole year's."""
+    def _rows_between(self, symbol: str, timeframe: Timeframe, first: datetime, last: datetime) -> Iterator[Rows]:
+        """Rows of the files that such bars are in, ascending: of daily bars the whole year's.
+
+        Of a span too wide to be kept only the symbol's rows are read.
+        """
         begin, end = (require_aware(one).astimezone(self._calendar.zone).date() for one in (first, last))
         if timeframe is Timeframe.DAY1:
             begin, end = date(begin.year, 1, 1), date(end.year, 12, 31)
-        low, high = (
-            np.searchsorted(self._stored, np.datetime64(begin)),
-            np.searchsorted(self._stored, np.datetime64(end), "right"),
-        )
-        for _, sessions in groupby(self._stored[low:high].tolist(), lambda day: partition_of(timeframe, day)):
-            yield list(sessions)
+        stored = self._stored
+        low, high = np.searchsorted(stored, np.datetime64(begin)), np.searchsorted(stored, np.datetime64(end), "right")
+        days: list[date] = stored[low:high].tolist()
+        if timeframe is not Timeframe.DAY1 and len(days) > self._narrow_sessions:
+            yield self._traded(self._store.read(timeframe, days, symbols=[symbol]))
+            return
+        for _, sessions in groupby(days, lambda day: partition_of(timeframe, day)):
+            yield self._rows(timeframe, list(sessions))
+
+    @cached_property
+    def _narrow_sessions(self) -> int:
+        """So many sessions of base bars may be asked for at a time without crowding out all others."""
+        folder = self._store.root / (self._base or Timeframe.MIN1).value
+        newest = max(folder.glob("[0-9]*.parquet"), default=None)
+        rows = 1 if newest is None else _row_count(newest)
+        return self._max_rows // (PARTS * max(rows, 1))
 
     def _rows(self, timeframe: Timeframe, sessions: Sequence[date]) -> Rows:
         key = timeframe, partition_of(timeframe, sessions[0])
@@ -127,15 +157,43 @@ class StoredTape:
             total -= sizes[self._kept.popitem(last=False)[0]]
 
     def _read(self, timeframe: Timeframe, sessions: Sequence[date]) -> Rows:
-        """A view is in the units of one session: where a split lies between two, each side has a view of its own."""
+        """Daily bars are made of finer ones where none is stored: a view, in the units of one session."""
+        if timeframe is not Timeframe.DAY1:
+            return self._traded(self._store.read(timeframe, sessions))
+        views = [self._store.view(timeframe, part, as_of=part[-1]) for part in self._between_splits(sessions)]
+        return bars_by_symbol(_together(views))
+
+    def _traded(self, rows: pd.DataFrame) -> Rows:
+        """Stored rows in the units they were traded in: those delivered raw are."""
+        if (rows["adjustment"] == Adjustment.RAW.value).all():
+            return bars_by_symbol(rows)
+        actions, days = self._store.actions(), by_session(rows)
+        parts = [pd.concat([days[day] for day in part]) for part in self._between_splits(list(days))]
+        ordered = [part.sort_values(["symbol", "start"], ignore_index=True) for part in parts]
+        units = [max(part["session"]).date() for part in ordered]
+        return bars_by_symbol(
+            _together([in_units_of(part, actions, day, None) for part, day in zip(ordered, units, strict=True)])
+        )
+
+    def _between_splits(self, sessions: Sequence[date]) -> list[list[date]]:
+        """Runs of sessions, none of which has a split of any symbol between its first and its last."""
         splits = sorted({one.ex_date for one in self._actions if one.kind == "split"})
-        epochs = np.searchsorted(np.array(splits, dtype="M8[D]"), np.array(sessions, dtype="M8[D]"), "right").tolist()
-        parts = [
-            [day for day, one in zip(sessions, epochs, strict=True) if one == epoch] for epoch in sorted({*epochs})
-        ]
-        views = [self._store.view(timeframe, part, as_of=part[-1]) for part in parts]
-        rows = views[0] if len(views) == 1 else pd.concat(views).sort_values(["symbol", "start"], ignore_index=True)
-        return bars_by_symbol(rows)
+        runs = groupby(sessions, lambda day: bisect_right(splits, day))
+        return [list(run) for _, run in runs]
+
+
+def _together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """By symbol, then time."""
+    if len(frames) == 1:
+        return frames[0]
+    return pd.concat(frames).sort_values(["symbol", "start"], ignore_index=True)
+
+
+def _row_count(path: Path) -> int:
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(path, error) from error
 
 
 def _symbols_in(paths: Sequence[Path]) -> Sequence[str]:

@@ -13,7 +13,8 @@ from trading_pipeline.domain.money import ZERO
 from trading_pipeline.venue.alpaca.data_frames import Frame, day_of, midnight
 from trading_pipeline.venue.tape import CorporateAction, Tape
 
-SESSIONS_AT_ONCE = 10
+BARS_AT_ONCE = 12_000
+"""Base bars of a symbol read in one go: a page holds 10,000."""
 LOOK_BACK = timedelta(days=14)
 """A symbol that has not traded for longer has no latest trade."""
 A_WHILE = timedelta(minutes=30)
@@ -108,10 +109,10 @@ class Past:
         """Daily bars: the running session's is made of its base bars so far."""
         found = self._finished(symbol, Timeframe.DAY1, midnight(first), midnight(last + DAY) - INSTANT)
         known = {day_of(bar.start_at) for bar in found}
-        today = [t for t in self._tape.sessions(day_of(self._until), day_of(self._until)) if first <= t.session <= last]
-        for times in today:
-            so_far = self.base(symbol, times.opens_at, times.closes_at)
-            if so_far and times.session not in known:
+        today = day_of(self._until)
+        running = self._tape.sessions(today, today) if first <= today <= last and today not in known else ()
+        for times in running:
+            if so_far := self.base(symbol, times.opens_at, times.closes_at):
                 found.append(summed(so_far))
         return found
 
@@ -131,7 +132,9 @@ class Past:
         days = [times.session for times in self._tape.sessions(day_of(first), day_of(last))]
         if descending:
             days.reverse()
-        parts = (days[n : n + SESSIONS_AT_ONCE] for n in range(0, len(days), SESSIONS_AT_ONCE))
+        base = self._tape.base_timeframe() or Timeframe.MIN1
+        step = BARS_AT_ONCE * base.minutes // Timeframe.DAY1.minutes
+        parts = (days[n : n + step] for n in range(0, len(days), step))
         end = last + timedelta(minutes=frame.minutes)
         return ((max(first, midnight(min(part))), min(end, midnight(max(part) + DAY) - INSTANT)) for part in parts)
 
