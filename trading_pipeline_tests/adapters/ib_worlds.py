@@ -43,6 +43,10 @@ class IbWorld(TradedWorld):
         self.files = self.files / "anew" if forget else self.files
         self.broker = a_broker(self.rules, self.clock, self.files)
 
+    def another(self, rules: IbRules) -> IbBroker:
+        """A broker over the same files by other rules."""
+        return a_broker(rules, self.clock, self.files)
+
 
 def until(is_so: Callable[[], bool], seconds: float = 5.0) -> None:
     """Wait until something is so; fails when it never is."""

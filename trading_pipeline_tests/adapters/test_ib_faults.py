@@ -233,7 +233,11 @@ def test_a_corrected_execution_names_the_trade_it_corrects(far: IbWorld) -> None
     told = far.broker.execution_reports(LONG_AGO)
     (correction,) = [r for r in told if r.exec_type is CORRECTED]
     assert correction.exec_id == trade.exec_id.removesuffix(".01") + ".02"
-    assert (correction.ref_exec_id, correction.last_px, correction.last_qty) == (trade.exec_id, Decimal("98.5"), 100)
+    assert (correction.ref_exec_id, correction.last_px, correction.last_qty) == (
+        trade.exec_id,
+        Decimal("98.5"),
+        Decimal(100),
+    )
     far.restart()
     assert far.broker.execution_reports(LONG_AGO) == told
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
@@ -57,9 +57,10 @@ class IbThread:
         """Begin work inside without waiting for it."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
-    def close(self) -> None:
-        """Cancel what still runs inside, and end the thread."""
+    def close(self, last: Callable[[], None] = lambda: None) -> None:
+        """Do a last thing inside, cancel what still runs there, and end the thread; a second time does nothing."""
         if self._thread.is_alive():
+            self.loop.call_soon_threadsafe(last)
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(GRACE_SECONDS)
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from trading_pipeline.adapters.brokers.ib.board import Board
 from trading_pipeline.adapters.brokers.ib.changing import Changing
 from trading_pipeline.adapters.brokers.ib.contracts import Stocks
-from trading_pipeline.adapters.brokers.ib.health import Health
+from trading_pipeline.adapters.brokers.ib.health import Health, LinkState
 from trading_pipeline.adapters.brokers.ib.link import READ_ONLY_ADVICE, ConnectionLost, Link
 from trading_pipeline.adapters.brokers.ib.names import Names
 from trading_pipeline.adapters.brokers.ib.reading import Reading
@@ -90,11 +90,16 @@ class IbBroker:
         return lambda: self._listeners.remove(listener)
 
     def check_account(self, expected: str, *, is_live: bool) -> None:
-        """Raises SettingsError when TWS is logged in to another account, of the other kind, or takes no orders.
+        """Raises SettingsError when TWS is not there, logged in to another account or kind, or takes no orders.
 
-        Raises OutcomeUnknown when TWS cannot be asked.
+        Raises OutcomeUnknown when that cannot be told now.
         """
-        self._call(self._ready())
+        try:
+            self._call(self._link.ready())
+        except OutcomeUnknown as error:
+            if self.health().state is LinkState.REFUSED:
+                raise SettingsError(str(error)) from error
+            raise
         accounts = self._link.accounts()
         if expected and expected not in accounts:
             raise SettingsError(
@@ -151,8 +156,7 @@ class IbBroker:
 
     def close(self) -> None:
         """Hang up and end the thread; the files stay open for who gave them."""
-        self._thread.loop.call_soon_threadsafe(self._link.close)
-        self._thread.close()
+        self._thread.close(self._link.close)
 
     # inside
 
@@ -191,9 +195,6 @@ class IbBroker:
             return answer()
 
         return await self._read(refreshed)
-
-    async def _ready(self) -> None:
-        await self._link.ready()
 
     async def _reconcile(self) -> None:
         """After each connection: whose it is, then all orders, executions and positions."""

@@ -102,8 +102,8 @@ class Link:
                 f"nobody listens at {where}. Start TWS or IB Gateway and log in; enable socket clients in Configure > "
                 "API > Settings; check broker.ib.port (Gateway 4002 paper, 4001 live; TWS 7497, 7496)"
             )
-        if isinstance(error, TimeoutError | asyncio.CancelledError):
-            return denied or (
+        if isinstance(error, TimeoutError):
+            return (
                 f"what listens at {where} did not answer as TWS within {self._rules.timeout_seconds:g} s. Check "
                 "broker.ib.port, and whether TWS waits for somebody to log in or to accept the connection"
             )
@@ -134,7 +134,7 @@ class Link:
         ib.client = sdk.Client(ib.wrapper)
         ib.client.MaxRequests = 0  # the budget paces; what waits in the library could leave after we gave it up
         ib.client.apiEnd += ib.disconnectedEvent
-        ib.client.apiError += self._on_api_error
+        ib.client.conn.disconnected += lambda _: self._on_ended(ib)
         ib.disconnectedEvent += self._on_lost
         ib.errorEvent += self._on_error
         return ib
@@ -269,8 +269,10 @@ class Link:
         if self._denied is not None and not self._denied.done():
             self._denied.set_result(advice)
 
-    def _on_api_error(self, text: str) -> None:
-        self._deny(f"{self._rules.host}:{self._rules.port} ended the connection ({text})")
+    def _on_ended(self, ib: Any) -> None:
+        """The socket of a client ended, perhaps of one that was hung up before."""
+        if ib is self._ib:
+            self._deny(f"{self._rules.host}:{self._rules.port} ended the connection before it was one")
 
     def _on_lost(self) -> None:
         self._set(LinkState.DISCONNECTED, "TWS ended the connection")
