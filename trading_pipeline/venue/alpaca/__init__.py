@@ -1,0 +1,16 @@
+"""The venue behind Alpaca's protocol. Not known to it, or otherwise than at the real Alpaca:
+
+- US equities in whole shares, long only, in regular hours: no notional or fractional orders, no extended hours, no
+  options or crypto, trail_percent, or oto with a take_profit alone.
+- Replies come when the engine has done it: `pending_new` is seen in the answer and the news only, `pending_replace`
+  never, `pending_cancel` where the rules make cancels wait. No `order_replace_rejected` after a 200.
+- Changes nobody asked for (a split, a family's quantity) restate an order under its own id.
+- A replacement carries the shares filled before it; time in force and trail cannot be replaced.
+- A buy stop is not turned into a stop-limit order; a market buy reserves what the venue's rules say.
+- Commission is a FEE activity with each fill; Alpaca itself books regulatory fees after the close.
+- Of the day before nothing is known: last_equity, lastday_price and intraday figures are today's.
+- Rate limits count by the machine's clock, their reset is told in the venue's own time.
+
+Nothing here was held against a live or paper account: sources are the OpenAPI documents, the client library, and what
+users report.
+"""

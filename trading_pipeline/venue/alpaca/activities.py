@@ -12,7 +12,8 @@ from starlette.routing import Route
 from trading_pipeline.domain.corporate import CashActivity, CashKind
 from trading_pipeline.domain.money import ZERO, plain
 from trading_pipeline.venue.alpaca.context import Asked, DoorContext, Reply
-from trading_pipeline.venue.alpaca.orders import FILLED, Execution, Orders
+from trading_pipeline.venue.alpaca.model import FILLED, Execution
+from trading_pipeline.venue.alpaca.orders import Orders
 from trading_pipeline.venue.alpaca.requests import (
     instant,
     is_ascending,

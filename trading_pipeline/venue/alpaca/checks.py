@@ -10,7 +10,7 @@ from trading_pipeline.domain.errors import OrderRefused
 from trading_pipeline.domain.money import CENT, plain
 from trading_pipeline.domain.orders import OrderRequest, OrderType, Side, TimeInForce
 from trading_pipeline.venue.alpaca.context import FORBIDDEN, AlpacaError
-from trading_pipeline.venue.alpaca.orders import AlpacaOrder
+from trading_pipeline.venue.alpaca.model import AlpacaOrder
 from trading_pipeline.venue.alpaca.requests import NewOrder, invalid, unprocessable
 from trading_pipeline.venue.alpaca.wire import asset_id
 from trading_pipeline.venue.book import Book

@@ -16,6 +16,7 @@ from trading_pipeline.ports import TradingCalendar
 from trading_pipeline.venue.alpaca.account import AccountRoutes
 from trading_pipeline.venue.alpaca.activities import ActivityRoutes
 from trading_pipeline.venue.alpaca.assets import Assets
+from trading_pipeline.venue.alpaca.cancels import Cancels
 from trading_pipeline.venue.alpaca.clock import ClockRoutes
 from trading_pipeline.venue.alpaca.context import NOT_FOUND, AlpacaError, DoorContext, rendered
 from trading_pipeline.venue.alpaca.data import data_routes
@@ -36,16 +37,17 @@ class AlpacaDoor:
         self, hub: Hub, rules: AlpacaDoorRules, calendar: TradingCalendar, faults: Faults | None = None
     ) -> None:
         self.context = DoorContext(hub, rules, calendar, faults)
-        self.orders = Orders(hub.venue, calendar)
+        self.orders = Orders(hub.venue, calendar, triggered_stops_are_new_orders=rules.triggered_stops_are_new_orders)
         self.orders.route(hub.time.now())
         self.updates = TradeUpdates(self.context, self.orders)
+        self._cancels = Cancels(self.context, self.orders, self.updates.tell)
         hub.hear_reports(self._on_reports)
         hub.hear_bars(self._on_bars)
         self.app: ASGIApp = abortable(self._application())
 
     def _application(self) -> Starlette:
         assets = Assets(self.context)
-        orders = OrderRoutes(self.context, self.orders, assets)
+        orders = OrderRoutes(self.context, self.orders, assets, self._cancels)
         parts = (
             orders, assets, AccountRoutes(self.context, assets, orders), ClockRoutes(self.context),
             ActivityRoutes(self.context, self.orders),
@@ -62,6 +64,7 @@ class AlpacaDoor:
 
     def _on_bars(self, _: Sequence[MarketBar], now: datetime) -> None:
         self.updates.tell(self.orders.route(now))
+        self._cancels.carry_out()
 
 
 async def _not_found(request: Request, _: Exception) -> Response:

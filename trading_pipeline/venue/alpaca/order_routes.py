@@ -22,8 +22,10 @@ from trading_pipeline.domain.orders import (
 )
 from trading_pipeline.venue.alpaca import checks
 from trading_pipeline.venue.alpaca.assets import Assets
+from trading_pipeline.venue.alpaca.cancels import Cancels
 from trading_pipeline.venue.alpaca.context import NOT_FOUND, AlpacaError, Asked, DoorContext, Reply
-from trading_pipeline.venue.alpaca.orders import ACCEPTED, HELD, NEW, PARTLY, REPLACED, AlpacaOrder, Orders, remembered
+from trading_pipeline.venue.alpaca.model import ACCEPTED, HELD, NEW, PARTLY, PENDING_NEW, REPLACED, AlpacaOrder
+from trading_pipeline.venue.alpaca.orders import Orders, remembered
 from trading_pipeline.venue.alpaca.rendering import order_json, orders_json
 from trading_pipeline.venue.alpaca.requests import (
     Change,
@@ -46,8 +48,8 @@ REPLACEABLE = frozenset({NEW, PARTLY, HELD})
 class OrderRoutes:
     """The trading side of the account."""
 
-    def __init__(self, context: DoorContext, orders: Orders, assets: Assets) -> None:
-        self._context, self._hub, self._assets = context, context.hub, assets
+    def __init__(self, context: DoorContext, orders: Orders, assets: Assets, cancels: Cancels) -> None:
+        self._context, self._hub, self._assets, self._cancels = context, context.hub, assets, cancels
         self.orders = orders
 
     def routes(self) -> list[Route]:
@@ -72,7 +74,7 @@ class OrderRoutes:
         checks.form_checks(order)
         self._permit()
         sent = self.send(order, asked)
-        shown = sent if sent.status == ACCEPTED else replace(sent, status="pending_new")
+        shown = sent if sent.status == ACCEPTED else replace(sent, status=PENDING_NEW)
         return Reply(order_json(self.orders, shown, nested=True))
 
     def send(self, order: NewOrder, asked: Asked | None = None) -> AlpacaOrder:
@@ -203,7 +205,8 @@ class OrderRoutes:
         if self._is_taken(name):
             raise invalid("client_order_id must be unique")
         given = self._hub.venue.book().facts.get(remembered(order.engine_id), [])
-        facts = {remembered(order.engine_id): [*given, name]}
+        unnamed = [""] * (order.generation - len(given))
+        facts = {remembered(order.engine_id): [*given, *unnamed, name]}
         try:
             self._hub.call(
                 lambda venue, now: venue.replace(
@@ -234,7 +237,7 @@ class OrderRoutes:
         order = self._known(asked)
         if not order.is_open and (order.status == REPLACED or not self._hub.venue.rules.refuses_by_report):
             raise unprocessable(f'order is already in "{order.status}" state')
-        self._cancel(order)
+        self._cancels.ask(order)
         return Reply(None, 204)
 
     def cancel_all(self, asked: Asked) -> Reply:  # noqa: ARG002
@@ -244,11 +247,8 @@ class OrderRoutes:
         """Cancel everything; returns what was open (a held leg goes with the order it belongs to)."""
         found = [order for order in self.orders.all() if order.is_open and order.status != HELD]
         for order in found:
-            self._cancel(order)
+            self._cancels.ask(order)
         return found
-
-    def _cancel(self, order: AlpacaOrder) -> None:
-        self._hub.call(lambda venue, now: venue.cancel(order.engine_id, now))
 
 
 def _matches(order: AlpacaOrder, query: ListQuery) -> bool:

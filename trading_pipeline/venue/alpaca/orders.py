@@ -8,89 +8,52 @@ each replacement by the client.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from trading_pipeline.domain.money import ZERO
-from trading_pipeline.domain.orders import BracketRequest, ExecType, ExecutionReport, OcoRequest, OrderRequest, Side
+from trading_pipeline.domain.orders import BracketRequest, ExecType, ExecutionReport, OcoRequest, Side
 from trading_pipeline.ports import TradingCalendar
 from trading_pipeline.venue.alpaca.hours import lives_until, opens_after
+from trading_pipeline.venue.alpaca.model import (
+    ACCEPTED,
+    CANCELED,
+    EXPIRED,
+    FILLED,
+    HELD,
+    NEW,
+    PARTLY,
+    PENDING_CANCEL,
+    PENDING_NEW,
+    REJECTED,
+    REPLACED,
+    AlpacaOrder,
+    Execution,
+    News,
+)
 from trading_pipeline.venue.alpaca.wire import Nanos, nanos, uuid_of
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.tickets import Ticket
 
-ACCEPTED, NEW, HELD, PARTLY, FILLED = "accepted", "new", "held", "partially_filled", "filled"
-CANCELED, EXPIRED, REJECTED, REPLACED = "canceled", "expired", "rejected", "replaced"
-ENDED = frozenset({FILLED, CANCELED, EXPIRED, REJECTED, REPLACED})
+PENDING_CANCELS = "alpaca pending cancels"
 _ENDS = {ExecType.CANCELED: CANCELED, ExecType.EXPIRED: EXPIRED, ExecType.REJECTED: REJECTED}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlpacaOrder:
-    """One order under one Alpaca id. Prices in USD per share, whole shares; ended_at: when it took its last status.
-
-    engine_id: the engine's id of the chain. parent_id: the engine's id of the order whose leg it is.
-    """
-
-    id: str
-    client_order_id: str
-    engine_id: str
-    generation: int
-    request: OrderRequest
-    order_class: str
-    parent_id: str | None
-    status: str
-    quantity: Decimal
-    limit_price: Decimal | None
-    stop_price: Decimal | None
-    created_at: Nanos
-    updated_at: Nanos
-    expires_at: datetime
-    filled: Decimal = ZERO
-    value_usd: Decimal = ZERO
-    ended_at: Nanos | None = None
-    replaces: str | None = None
-    replaced_by: str | None = None
-
-    @property
-    def is_open(self) -> bool:
-        return self.status not in ENDED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class News:
-    """One message of the trade_updates stream. execution: of a fill, besides the order."""
-
-    event: str
-    order: AlpacaOrder
-    at: Nanos
-    execution: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
-    """One fill, with its order as it stood afterwards. commission: USD."""
-
-    exec_id: str
-    order: AlpacaOrder
-    at: Nanos
-    quantity: Decimal
-    price: Decimal
-    commission: Decimal
-
-
 def remembered(engine_id: str) -> str:
-    """The name of the fact that holds the client ids of an order's replacements, oldest first."""
+    """The name of the fact that holds the client ids of an order's replacements by generation; "" for Alpaca's own."""
     return f"alpaca:{engine_id}"
 
 
 class Orders:
     """Every order of an account, and what is news about them."""
 
-    def __init__(self, venue: SimulatedVenue, calendar: TradingCalendar) -> None:
+    def __init__(
+        self, venue: SimulatedVenue, calendar: TradingCalendar, *, triggered_stops_are_new_orders: bool = False
+    ) -> None:
         self._venue, self._calendar = venue, calendar
+        self._renews_stops = triggered_stops_are_new_orders
         self._known: dict[str, AlpacaOrder] = {}
         self._current: dict[str, str] = {}
         self._client_ids: dict[str, str] = {}
@@ -98,6 +61,8 @@ class Orders:
         self.executions: list[Execution] = []
         self._heard = 0
         self.hear(venue.reports)
+        for name in self.pending_cancels():
+            self.pend(name, venue.seen_until())
 
     # looking up
 
@@ -128,7 +93,20 @@ class Orders:
         """What the engine keeps of it."""
         return self._tickets()[order.engine_id]
 
+    def pending_cancels(self) -> Sequence[str]:
+        """Engine ids of orders whose cancel was taken and is not carried out yet."""
+        found: Sequence[str] = self._venue.book().facts.get(PENDING_CANCELS, ())
+        return found
+
     # hearing
+
+    def pend(self, engine_id: str, now: datetime) -> list[News]:
+        """An open order waits for its cancel."""
+        order = self.current(engine_id)
+        if not order.is_open:
+            return []
+        self._queued.pop(order.id, None)
+        return self._told(PENDING_CANCEL, self._put(replace(order, status=PENDING_CANCEL)), nanos(now, self._heard))
 
     def hear(self, reports: Sequence[ExecutionReport]) -> list[News]:
         """Take the engine's next reports in; returns what is news by them."""
@@ -211,8 +189,8 @@ class Orders:
         if order.status == HELD:
             return []
         if order.status == ACCEPTED:
-            return self._told("accepted", order, at)
-        return [*self._told("pending_new", replace(order, status="pending_new"), at), *self._told(NEW, order, at)]
+            return self._told(ACCEPTED, order, at)
+        return [*self._told(PENDING_NEW, replace(order, status=PENDING_NEW), at), *self._told(NEW, order, at)]
 
     def _class_of(self, ticket: Ticket) -> str:
         if ticket.entry_id is not None:
@@ -222,13 +200,14 @@ class Orders:
         return "oco" if isinstance(ticket.sent, OcoRequest) else ""
 
     def _on_trade(self, report: ExecutionReport, at: Nanos, held: Decimal) -> list[News]:
-        before = self.current(report.client_order_id)
+        before, renewed = self._triggered(self.current(report.client_order_id), at)
         filled = before.filled + report.last_qty
         is_whole = filled == before.quantity
+        unfinished = PENDING_CANCEL if before.status == PENDING_CANCEL else PARTLY
         order = self._put(
             replace(
                 before,
-                status=FILLED if is_whole else PARTLY,
+                status=FILLED if is_whole else unfinished,
                 filled=filled,
                 value_usd=before.value_usd + report.last_qty * report.last_px,
                 updated_at=at,
@@ -244,7 +223,13 @@ class Orders:
             "fill" if is_whole else "partial_fill", order, at,
             price=report.last_px, qty=report.last_qty, position_qty=held, execution_id=self.execution_id(done),
         )  # fmt: skip
-        return [*news, *self._activate(order, at)] if is_whole else news
+        return [*renewed, *news, *(self._activate(order, at) if is_whole else ())]
+
+    def _triggered(self, order: AlpacaOrder, at: Nanos) -> tuple[AlpacaOrder, list[News]]:
+        """Where the house does so, a held stop that triggers is replaced by the order that executes."""
+        if order.status != HELD or not self._renews_stops:
+            return order, []
+        return self._succeed(order, {"status": NEW, "updated_at": at}, at)
 
     def execution_id(self, execution: Execution) -> str:
         """The same on the stream and among the activities."""
@@ -274,26 +259,24 @@ class Orders:
         if report.text:
             restated = self._put(replace(before, **changes))
             return [] if restated.status == HELD else self._told("restated", restated, at)
-        return self._on_replaced_by_client(before, changes, at)
+        return self._succeed(before, changes, at)[1]
 
-    def _on_replaced_by_client(self, before: AlpacaOrder, changes: Mapping[str, Any], at: Nanos) -> list[News]:
+    def _succeed(self, before: AlpacaOrder, changes: Mapping[str, Any], at: Nanos) -> tuple[AlpacaOrder, list[News]]:
+        """The chain goes on with a new order."""
         number = before.generation + 1
         after_id = self._order_id(self.ticket(before), number)
-        old = replace(before, status=REPLACED, replaced_by=after_id, updated_at=at, ended_at=at)
-        self._put(old)
-        new = self._put(
-            replace(
-                before, **changes, id=after_id, client_order_id=self._client_id(before.engine_id, number),
-                generation=number, created_at=at, replaces=old.id,
-            )
-        )  # fmt: skip
+        old = self._put(replace(before, status=REPLACED, replaced_by=after_id, updated_at=at, ended_at=at))
+        more: dict[str, Any] = {"id": after_id, "client_order_id": self._client_id(before.engine_id, number)}
+        more |= {"generation": number, "created_at": at, "replaces": old.id}
+        new = self._put(replace(before, **{**changes, **more}))
         if old.id in self._queued:
             self._queued[new.id] = self._queued.pop(old.id)
-        return [] if before.status == HELD else [*self._told(REPLACED, old, at), *self._told(NEW, new, at)]
+        return new, [] if new.status == HELD else [*self._told(REPLACED, old, at), *self._told(NEW, new, at)]
 
     def _client_id(self, engine_id: str, generation: int) -> str:
         given: Sequence[str] = self._venue.book().facts.get(remembered(engine_id), ())
-        return given[generation - 1] if generation <= len(given) else self.next_client_id(engine_id, generation)
+        name = given[generation - 1] if generation <= len(given) else ""
+        return name or self.next_client_id(engine_id, generation)
 
     def next_client_id(self, engine_id: str, generation: int) -> str:
         """What a replacement is called when the client does not say."""

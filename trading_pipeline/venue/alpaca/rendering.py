@@ -7,16 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from trading_pipeline.domain.orders import OrderType, Side
-from trading_pipeline.venue.alpaca.orders import (
-    CANCELED,
-    EXPIRED,
-    FILLED,
-    REJECTED,
-    REPLACED,
-    AlpacaOrder,
-    News,
-    Orders,
-)
+from trading_pipeline.venue.alpaca.model import CANCELED, EXPIRED, FILLED, REJECTED, REPLACED, AlpacaOrder, News
+from trading_pipeline.venue.alpaca.orders import Orders
 from trading_pipeline.venue.alpaca.wire import asset_id, nanos, stamp, text_of
 
 FINEST_AVERAGE = Decimal("1e-9")

@@ -24,6 +24,12 @@ class AlpacaDoorRules(BaseModel):
     trading_blocked: bool = Field(default=False, description="no order is taken")
     trade_suspended_by_user: bool = Field(default=False, description="no order is taken, as the user wished")
     untradable: frozenset[str] = Field(default=frozenset(), description="assets that exist and do not trade")
+    cancels_wait_for_bars: bool = Field(
+        default=False, description="a cancel that was taken is carried out after the next bars, which may fill first"
+    )
+    triggered_stops_are_new_orders: bool = Field(
+        default=False, description="a held stop that triggers is replaced by the order that executes, as users report"
+    )
     recent_sip: bool = Field(default=False, description="the data plan includes the last 15 minutes of SIP")
     symbol_limit: int = Field(default=30, ge=1, description="symbols one data stream may follow")
     quote_spread_fraction: Decimal = Field(

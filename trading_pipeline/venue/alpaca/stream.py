@@ -15,7 +15,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from trading_pipeline.venue.alpaca.context import DoorContext
 from trading_pipeline.venue.alpaca.distortion import distorted, torn
-from trading_pipeline.venue.alpaca.orders import News, Orders
+from trading_pipeline.venue.alpaca.model import News
+from trading_pipeline.venue.alpaca.orders import Orders
 from trading_pipeline.venue.alpaca.rendering import news_json
 from trading_pipeline.venue.faults import Fault, FaultRule
 

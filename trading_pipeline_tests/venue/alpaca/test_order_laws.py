@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading_pipeline.domain.orders import ExecType, OrdStatus
-from trading_pipeline.venue.alpaca.orders import CANCELED, EXPIRED, FILLED, HELD, PARTLY, REJECTED, News, Orders
+from trading_pipeline.venue.alpaca.model import CANCELED, EXPIRED, FILLED, HELD, PARTLY, REJECTED, News
+from trading_pipeline.venue.alpaca.orders import Orders
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import VenueRules
 from trading_pipeline_tests.venue.alpaca.doors import new_york
