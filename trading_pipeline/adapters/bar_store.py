@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -194,6 +194,11 @@ class ParquetBarStore:
         """Symbols by session with rows that no vendor delivered: from files, or a made-up market."""
         owners = read_imported(self._paths(timeframe, sessions))
         return {day: frozenset(part["symbol"]) for day, part in by_session(owners).items() if day in set(sessions)}
+
+    def state(self, sessions: Sequence[date]) -> Hashable:
+        """What the files behind these sessions look like; equal as long as none of them was written."""
+        timeframes = {*BASE_TIMEFRAMES, Timeframe.DAY1}
+        return tuple(self._token(timeframe, session) for timeframe in sorted(timeframes) for session in sessions)
 
     def of_feed(self, feed: str, sessions: Sequence[date]) -> pd.DataFrame:
         """symbol and session whose daily volume is of that feed: its own daily bar, or the base bars instead of one."""

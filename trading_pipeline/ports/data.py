@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -113,6 +113,9 @@ class BarStore(Protocol):
 
     def imported(self, timeframe: Timeframe, sessions: Sequence[date]) -> Mapping[date, frozenset[str]]:
         """Symbols by session with rows that no vendor delivered: from files, or a made-up market."""
+
+    def state(self, sessions: Sequence[date]) -> Hashable:
+        """What the bars and actions behind these sessions are like: equal as long as none of them was written."""
 
     def of_feed(self, feed: str, sessions: Sequence[date]) -> pd.DataFrame:
         """symbol and session whose daily volume is of that feed alone."""

@@ -31,6 +31,8 @@ class Stored:
     closed_until: datetime
     new: int
     corrected: int
+    late: int = 0
+    """Bars of minutes that had been closed before."""
 
 
 @dataclass(slots=True)
@@ -189,6 +191,7 @@ class LiveBarRecorder:
     def _store(self, end: datetime) -> Stored:
         """Write everything that waits and belongs to minutes up to `end`, in one write."""
         ready = {key: bar for key, bar in self._waiting.items() if bar.end_at <= end}
+        late = sum(bar.end_at <= self._closed() for bar in ready.values())
         new = corrected = 0
         for rows in self._rows(ready, end):
             written = self.bars.write(rows, self.timeframe, known_at=self.clock.now(), feed=self.stream.feed)
@@ -198,7 +201,7 @@ class LiveBarRecorder:
         self._closed_until = max(self._closed(), end)
         self.counts.new += new
         self.counts.corrected += corrected
-        return Stored(self._base_end(self._closed()), new, corrected)
+        return Stored(self._base_end(self._closed()), new, corrected, late)
 
     def _base_end(self, closed: datetime) -> datetime:
         """End of the newest base bar that is closed when minutes are closed up to there."""

@@ -80,15 +80,17 @@ def make_bars(desk: ResearchDesk, session: date) -> dict[str, int]:
 
 def make_indicators(desk: ResearchDesk, session: date) -> dict[str, int]:
     """Indicators of the universe and the indices on every timeframe; returns rows stored per timeframe."""
-    symbols = [*members(desk, session), *desk.index_symbols()]
-    stored = {}
-    for timeframe in (TRIGGER, CONFIRMATION, REGIME, DAILY):
-        bars = desk.view(session, timeframe, symbols)
-        frame = _recent(compute_indicators(bars, desk.settings.indicators), session, BARS_KEPT[timeframe])
-        desk.frames.write(f"indicators_{timeframe.value}", session, frame)
-        stored[timeframe.value] = len(frame)
+    rows = {timeframe.value: make_indicator_frame(desk, session, timeframe) for timeframe in BARS_KEPT}
     snapshots.store_inputs(desk, session)
-    return stored
+    return rows
+
+
+def make_indicator_frame(desk: ResearchDesk, session: date, timeframe: Timeframe) -> int:
+    """Indicators of the universe and the indices on one timeframe; returns rows stored."""
+    bars = desk.view(session, timeframe, [*members(desk, session), *desk.index_symbols()])
+    frame = _recent(compute_indicators(bars, desk.settings.indicators), session, BARS_KEPT[timeframe])
+    desk.frames.write(f"indicators_{timeframe.value}", session, frame)
+    return len(frame)
 
 
 def _recent(frame: pd.DataFrame, session: date, kept: int) -> pd.DataFrame:
@@ -105,19 +107,24 @@ def indicators(desk: ResearchDesk, session: date, timeframe: Timeframe) -> pd.Da
 
 def make_coarse_screen(desk: ResearchDesk, session: date) -> pd.DataFrame:
     """Screen the whole universe at every screening instant; store and return the frame `coarse_screen`."""
+    screened = screen(desk, session, desk.screen_instants(session))
+    desk.frames.write("coarse_screen", session, screened)
+    return screened
+
+
+def screen(desk: ResearchDesk, session: date, instants: Sequence[pd.Timestamp]) -> pd.DataFrame:
+    """The whole universe screened at some instants of the session; nothing is stored."""
     snapshots.require_own_inputs(desk, session)
-    symbols, rules = members(desk, session), desk.settings.coarse
-    instants, opens = desk.screen_instants(session), _opens(desk, session)
+    symbols, rules, opens = members(desk, session), desk.settings.coarse, _opens(desk, session)
+    first = [instant for instant in instants if instant < desk.calendar.times(session).opens_at]
     parts = []
-    for when, timeframe in ((instants[:1], REGIME), (instants[1:], CONFIRMATION)):
+    for when, timeframe in ((first, REGIME), (instants[len(first) :], CONFIRMATION)):
         if when:
             frame = indicators(desk, session, timeframe)
             parts.append(screening.coarse_screen(frame, when, symbols, rules, timeframe=timeframe, opens_at=opens))
     if not parts:
         raise MissingResultError(f"nothing can be screened for {session} before its 07:00 New York scan.")
-    screened = pd.concat(parts, ignore_index=True)
-    desk.frames.write("coarse_screen", session, screened)
-    return screened
+    return pd.concat(parts, ignore_index=True)
 
 
 def _opens(desk: ResearchDesk, session: date) -> dict[pd.Timestamp, pd.Timestamp]:
@@ -127,20 +134,20 @@ def _opens(desk: ResearchDesk, session: date) -> dict[pd.Timestamp, pd.Timestamp
 
 def make_regime_score(desk: ResearchDesk, session: date) -> pd.DataFrame:
     """Score the regime at every screening instant; store it in the ledger and as the frame `regime_score`."""
-    scored = score_regime(desk, session)
+    scored = score_regime(desk, session, desk.screen_instants(session))
     desk.frames.write("regime_score", session, snapshots.flat_details(scored))
     snapshots.record_regimes(desk, session, scored)
     return scored
 
 
-def score_regime(desk: ResearchDesk, session: date) -> pd.DataFrame:
-    """The regime at every screening instant; nothing is stored.
+def score_regime(desk: ResearchDesk, session: date, instants: Sequence[pd.Timestamp]) -> pd.DataFrame:
+    """The regime at some instants of the session; nothing is stored.
 
     Daily bars are those of earlier sessions: the session's own is imported at any time after the close, and what was
     decided at 16:00 must not depend on when.
     """
     snapshots.require_own_inputs(desk, session)
-    rules, instants = desk.settings.regime, desk.screen_instants(session)
+    rules = desk.settings.regime
     indices = sorted({*rules.trend_indices, *rules.correlation_symbols})
     return regime.score_regime(
         as_of=instants,
@@ -180,30 +187,33 @@ def _last_prices(desk: ResearchDesk, session: date, instants: Sequence[pd.Timest
     return frame.astype({"as_of": "datetime64[ns, UTC]", "price": "float64"})
 
 
-def score_session(desk: ResearchDesk, session: date, *, use_coarse: bool = True) -> pd.DataFrame:
-    """SABR20 of every candidate at every 15-minute close, ranked and selected; nothing is stored.
+def score_session(
+    desk: ResearchDesk, session: date, *, use_coarse: bool = True, instants: Sequence[pd.Timestamp] | None = None
+) -> pd.DataFrame:
+    """SABR20 of every candidate at every 15-minute close (or some), ranked and selected; nothing is stored.
 
     use_coarse False scores the whole universe instead of what the newest coarse screen handed over.
     """
     snapshots.require_own_inputs(desk, session)
-    candidates = _handed_off(desk, session) if use_coarse else _everyone(desk, session)
+    when = desk.trigger_instants(session) if instants is None else instants
+    candidates = _handed_off(desk, session, when) if use_coarse else _everyone(desk, session, when)
     t1, t2, t3 = (indicators(desk, session, timeframe) for timeframe in (TRIGGER, CONFIRMATION, REGIME))
     scored = sabr20.score_setups(t1, t2, t3, candidates, desk.settings.sabr20)
     return watchlist.select(scored, desk.settings.watchlist)
 
 
-def _everyone(desk: ResearchDesk, session: date) -> pd.DataFrame:
-    instants = pd.DataFrame({"as_of": pd.DatetimeIndex(desk.trigger_instants(session))})
-    return instants.merge(pd.DataFrame({"symbol": members(desk, session)}), how="cross")
+def _everyone(desk: ResearchDesk, session: date, instants: Sequence[pd.Timestamp]) -> pd.DataFrame:
+    frame = pd.DataFrame({"as_of": pd.DatetimeIndex(list(instants))})
+    return frame.merge(pd.DataFrame({"symbol": members(desk, session)}), how="cross")
 
 
-def _handed_off(desk: ResearchDesk, session: date) -> pd.DataFrame:
+def _handed_off(desk: ResearchDesk, session: date, instants: Sequence[pd.Timestamp]) -> pd.DataFrame:
     """At each trigger instant, the symbols that the newest coarse screen of the session handed over."""
     screened = desk.frames.read("coarse_screen", session)
     screens = pd.DatetimeIndex(sorted(screened["as_of"].unique()))
     passed = screened[screened["handed_off"].astype(bool)]
     rows = []
-    for instant in desk.trigger_instants(session):
+    for instant in instants:
         newest = screens[screens <= instant]
         names: list[str] = list(passed.loc[passed["as_of"] == newest[-1], "symbol"]) if len(newest) else []
         rows.append(pd.DataFrame({"as_of": instant, "symbol": sorted(names)}))

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -26,6 +26,9 @@ COMPONENTS = (
     "volume_profile",
 )
 DETAILS = ("ratio", "bars_since_pivot", "drawdown_pct", "exhaustion", "quartile", "trigger")
+if TYPE_CHECKING:
+    History = hashlib._Hash
+
 HASHED = ("start", "open", "high", "low", "close", "volume")
 
 
@@ -92,28 +95,35 @@ def _plain(value: Any) -> float | str | None:
     return number if math.isfinite(number) else None
 
 
-def input_hashes(desk: ResearchDesk, session: date, instants: Sequence[pd.Timestamp]) -> dict[pd.Timestamp, str]:
+def input_hashes(
+    desk: ResearchDesk, session: date, instants: Sequence[pd.Timestamp], history: History | None = None
+) -> dict[pd.Timestamp, str]:
     """What was known at each instant, as a SHA-256: the history before the session, then its 15-minute bars so far.
 
     The same whether the session is in progress or long over: bars that end later do not enter.
+    history: the hash of the history, where it is at hand.
     """
-    running, today = hashlib.sha256(), pd.Timestamp(session)
-    bars = desk.view(session, Timeframe.MIN15)
-    for timeframe in (Timeframe.HOUR1, Timeframe.HOUR4, Timeframe.DAY1):
-        history = desk.view(session, timeframe)
-        running.update(content(history[history["session"] < today]))
-    running.update(content(bars[bars["session"] < today]))
+    running = (history or history_hash(desk, session)).copy()
+    bars = desk.bars.view(Timeframe.MIN15, [session], as_of=session)
     hashes, done = {}, pd.Timestamp.min.tz_localize("UTC")
     for instant in instants:
-        fresh = (bars["session"] == today) & (bars["end"] > done) & (bars["end"] <= instant)
-        running.update(content(bars[fresh]))
+        running.update(content(bars[(bars["end"] > done) & (bars["end"] <= instant)]))
         hashes[instant], done = running.hexdigest(), instant
     return hashes
 
 
-def store_inputs(desk: ResearchDesk, session: date) -> None:
+def history_hash(desk: ResearchDesk, session: date) -> History:
+    """A SHA-256 of all bars before the session that decisions read."""
+    running, today = hashlib.sha256(), pd.Timestamp(session)
+    for timeframe in (Timeframe.HOUR1, Timeframe.HOUR4, Timeframe.DAY1, Timeframe.MIN15):
+        bars = desk.view(session, timeframe)
+        running.update(content(bars[bars["session"] < today]))
+    return running
+
+
+def store_inputs(desk: ResearchDesk, session: date, history: History | None = None) -> None:
     """Keep the hashes of what was known at every instant of the session, and who made the indicators: `inputs`."""
-    hashes, origin = input_hashes(desk, session, desk.instants(session)), desk.provenance
+    hashes, origin = input_hashes(desk, session, desk.instants(session), history), desk.provenance
     instants = pd.Series(list(hashes), dtype="datetime64[ns, UTC]")
     frame = pd.DataFrame({"as_of": instants, "input_hash": list(hashes.values())})
     made_by = {"config_hash": origin.config_hash, "code_version": origin.code_version}

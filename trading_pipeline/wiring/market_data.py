@@ -193,7 +193,7 @@ class StreamHost:
         if self.live is None:
             return
         try:
-            made = self.live.step(stored.closed_until)
+            made = self.live.step(stored.closed_until, corrected=stored.late > 0)
         except TradingPipelineError as error:
             self.problem = f"no watchlist at {stored.closed_until:%H:%M} UTC: {error}"
             log.warning("%s", self.problem)

@@ -1,0 +1,178 @@
+"""Research of a running session says what a backfill says afterwards, and never takes back what it said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from trading_pipeline.adapters.bar_store import ParquetBarStore
+from trading_pipeline.adapters.clock import FixedClock
+from trading_pipeline.adapters.ledger import SqlLedger, default_url
+from trading_pipeline.adapters.research_store import ParquetResearchStore
+from trading_pipeline.domain.errors import InputError
+from trading_pipeline.domain.market import Timeframe
+from trading_pipeline.domain.setups import ScanSnapshot
+from trading_pipeline.services.live_research import LiveResearch
+from trading_pipeline.services.research import make_universe, run_research
+from trading_pipeline.services.research_desk import ResearchDesk
+from trading_pipeline.settings import Settings
+from trading_pipeline_tests.services.traded_market import TradedMarket
+
+FRAMES = (
+    "universe", "indicators_15min", "indicators_1h", "indicators_4h", "indicators_1d", "inputs", "coarse_screen",
+    "regime_score", "sabr20_watchlist",
+)  # fmt: skip
+
+
+@dataclass
+class RunningSession:
+    """A home in which the last session of a market is about to be recorded, bar by bar."""
+
+    desk: ResearchDesk
+    clock: FixedClock
+    day: pd.DataFrame
+
+    @property
+    def session(self) -> pd.Timestamp:
+        stamp: pd.Timestamp = self.day["session"].iloc[0]
+        return stamp
+
+    def deliver(self, after: datetime, until: datetime) -> None:
+        rows = self.day[(self.day["end"] > after) & (self.day["end"] <= until)].reset_index(drop=True)
+        self.clock.sleep_until(until + timedelta(seconds=2))
+        self.desk.bars.write(rows, Timeframe.MIN5, known_at=self.clock.now())
+
+    def snapshots(self) -> list[ScanSnapshot]:
+        with self.desk.ledger.read() as tx:
+            return list(tx.snapshots(self.session.date()))
+
+
+@pytest.fixture
+def running(market: TradedMarket, tmp_path: Path) -> Iterator[RunningSession]:
+    source, session, calendar = market.workspace.bars, market.sessions[-1], market.workspace.calendar
+    root, clock = tmp_path / "bars", FixedClock(calendar.times(session).opens_at - timedelta(minutes=30))
+    for path in source.root.glob("[!.]*"):
+        target = root / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.name != "5min":
+            target.symlink_to(path)
+    (root / "5min").mkdir()
+    for path in (source.root / "5min").glob("[0-9]*.parquet"):
+        if path.stem < session.isoformat():
+            (root / "5min" / path.name).symlink_to(path)
+    ledger = SqlLedger.open(default_url(tmp_path))
+    desk = replace(
+        market.workspace.research, bars=ParquetBarStore(root, calendar, clock), clock=clock, ledger=ledger,
+        frames=ParquetResearchStore(tmp_path / "research"),
+    )  # fmt: skip
+    yield RunningSession(desk, clock, source.view(Timeframe.MIN5, [session], as_of=session))
+    ledger.close()
+
+
+def for_some_hours(
+    running: RunningSession, live: LiveResearch, at_each: Callable[[datetime], None] | None = None
+) -> None:
+    times = running.desk.calendar.times(live.session)
+    live.prepare()
+    live.step(times.opens_at)
+    done = times.opens_at
+    while done < times.opens_at + timedelta(minutes=255):  # past the close of a 4h bar
+        until = done + timedelta(minutes=5 if done < times.opens_at + timedelta(minutes=15) else 15)
+        running.deliver(done, until)
+        live.step(until)
+        if at_each:
+            at_each(until)
+        done = until
+
+
+def test_each_snapshot_is_on_record_at_its_close_and_is_the_backfills(
+    running: RunningSession, market: TradedMarket, tmp_path: Path
+) -> None:
+    session, seen = market.sessions[-1], list[datetime]()
+
+    def look(until: datetime) -> None:
+        newest = running.snapshots()[-1:]
+        seen.extend(one.as_of for one in newest if one.as_of == until)
+
+    for_some_hours(running, LiveResearch(running.desk, session), look)
+
+    assert seen == [one.to_pydatetime() for one in running.desk.trigger_instants(session)]
+    again = replace(running.desk, ledger=SqlLedger.open(default_url(tmp_path / "again")))
+    again = replace(again, frames=ParquetResearchStore(tmp_path / "again"))
+    run_research(again, session)
+    with again.ledger.read() as tx:
+        expected = list(tx.snapshots(session))
+        regimes = list(tx.regimes(session))
+    assert [one.snapshot_id for one in running.snapshots()] == [one.snapshot_id for one in expected]
+    with running.desk.ledger.read() as tx:
+        assert [one.regime_id for one in tx.regimes(session)] == [one.regime_id for one in regimes]
+        for one in expected:
+            with again.ledger.read() as other:
+                assert tx.setups(one.snapshot_id) == other.setups(one.snapshot_id)
+    for name in FRAMES:
+        left, right = (desk.frames.read(name, session) for desk in (running.desk, again))
+        pd.testing.assert_frame_equal(left, right, obj=name)
+
+
+def test_what_is_corrected_later_changes_no_snapshot_on_record_but_those_to_come(
+    running: RunningSession, market: TradedMarket
+) -> None:
+    session = market.sessions[-1]
+    times = running.desk.calendar.times(session)
+    first, second = times.opens_at + timedelta(minutes=15), times.opens_at + timedelta(minutes=30)
+    live = LiveResearch(running.desk, session)
+    live.prepare()
+    running.deliver(times.opens_at, first)
+    live.step(first)
+    (recorded,) = running.snapshots()
+
+    early = running.day[running.day["end"] <= first].assign(volume=lambda rows: rows["volume"] + 1)
+    running.desk.bars.write(early.reset_index(drop=True), Timeframe.MIN5, known_at=running.clock.now())
+    live.step(first, corrected=True)
+    assert running.snapshots() == [recorded]
+
+    running.deliver(first, second)
+    live.step(second)
+    assert [one.as_of for one in running.snapshots()] == [first, second]
+    assert running.snapshots()[0] == recorded
+
+
+def test_who_begins_late_records_only_the_newest(running: RunningSession, market: TradedMarket) -> None:
+    session = market.sessions[-1]
+    opens = running.desk.calendar.times(session).opens_at
+    running.deliver(opens, opens + timedelta(minutes=60))
+    live = LiveResearch(running.desk, session)
+    live.prepare()
+
+    live.step(opens + timedelta(minutes=60))
+
+    assert [one.as_of for one in running.snapshots()] == [opens + timedelta(minutes=60)]
+
+
+def test_nothing_is_recorded_for_a_bar_that_is_not_closed(running: RunningSession, market: TradedMarket) -> None:
+    session = market.sessions[-1]
+    opens = running.desk.calendar.times(session).opens_at
+    live = LiveResearch(running.desk, session)
+    live.prepare()
+    running.deliver(opens, opens + timedelta(minutes=15))
+
+    assert not live.step(opens + timedelta(minutes=10))
+    assert not running.snapshots()
+
+
+def test_no_universe_is_judged_by_the_volume_of_one_exchange(running: RunningSession, market: TradedMarket) -> None:
+    session, desk = market.sessions[-1], replace(running.desk, settings=Settings())
+    before = desk.calendar.previous(session)
+    rows = desk.bars.view(Timeframe.DAY1, [before], as_of=before)
+    desk.bars.write(rows, Timeframe.DAY1, known_at=running.clock.now(), feed="iex")
+
+    with pytest.raises(InputError, match=r"of iex alone.*data fetch .*--daily --from"):
+        make_universe(desk, session)
+
+    desk.bars.write(rows, Timeframe.DAY1, known_at=running.clock.now() + timedelta(hours=1), feed="sip")
+    make_universe(desk, session)
