@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from trading_pipeline.adapters.brokers.alpaca.book import OrderBook
@@ -20,10 +21,12 @@ log = logging.getLogger(__name__)
 MOST_ORDERS, MOST_ACTIVITIES = 500, 100
 """Of one page, as Alpaca allows."""
 SKEW = timedelta(minutes=5)
-"""Farthest our clock and Alpaca's are apart, and longest a fill is told after the fact."""
+"""Farthest our clock and Alpaca's are thought to be apart."""
 TICK = timedelta(milliseconds=1)
 ON_ITS_WAY = timedelta(minutes=10)
 """Longest a request can travel: what is not at the venue after that never arrives."""
+PATIENCE = timedelta(minutes=1)
+"""Between two looks for fills an order has had and Alpaca does not list."""
 KEPT = timedelta(days=2)
 """How long a family that has ended is looked up again after a restart: its last reports may not be on record."""
 
@@ -38,7 +41,8 @@ class Listing:
         self._orders_from: datetime | None = None
         self._orders_to: datetime | None = None
         self._fills_from: datetime | None = None
-        self._fills_to: datetime | None = None
+        self._last_fill: str | None = None
+        self._asked: dict[tuple[str, Decimal], datetime] = {}
 
     # orders
 
@@ -119,18 +123,19 @@ class Listing:
         self._orders_to = now
 
     def _list(self, what: str, query: dict[str, str]) -> set[str]:
-        """Every order of a list, page by page; pages overlap, as several orders may share an instant."""
+        """Every order of a list, page by page: the next one begins after the last order of the one before."""
         told: set[str] = set()
+        place = {"after": query.pop("after")}
         while True:
-            rows = self._rest.rows("/orders", what, {**query, "limit": MOST_ORDERS, "direction": "asc"})
-            orders = read_orders(rows)
+            rows = self._rest.rows("/orders", what, {**query, **place, "limit": MOST_ORDERS, "direction": "asc"})
             before = len(told)
-            told |= self.book.put(orders)
+            told |= self.book.put(read_orders(rows))
             if len(rows) < MOST_ORDERS:
                 return told
-            if len(told) == before or not orders:
-                raise OutcomeUnknown(f"Alpaca was asked to {what}: more than {MOST_ORDERS} share one instant")
-            query["after"] = _stamp(max(order.submitted_at for order in _tops(orders)) - TICK)
+            last = rows[-1].get("id")
+            if len(told) == before or not isinstance(last, str):
+                raise OutcomeUnknown(f"Alpaca was asked to {what}: its pages do not go on. Query again")
+            place = {"after_order_id": last}
 
     def _finish(self, now: datetime) -> None:
         """What has ended long ago, and what never arrived, is not looked for any more."""
@@ -148,37 +153,43 @@ class Listing:
     def look_at_fills(self, since: datetime) -> None:
         """Every execution since; older ones too where an order tells of more shares than were told. Call `look` first.
 
+        Only what came after the last one told is asked for; one that comes out of turn is missing from its order.
         Raises OutcomeUnknown.
         """
-        now = self._clock.now()
-        start = self._fills_from
-        if start is None or self._fills_to is None or since - SKEW < start:
-            start = self._fills_from = _before(since, SKEW)
-        else:
-            start = max(since, self._fills_to) - SKEW
-        self._fetch_fills(start)
-        self._fills_to = now
-        short = [order.submitted_at for order in self._short_of_fills()]
-        if short and min(short) < start:
-            self._fetch_fills(min(short) - TICK)
+        if self._fills_from is None or since - SKEW < self._fills_from:
+            self._fills_from, self._last_fill = _before(since, SKEW), None
+        try:
+            self._fetch_fills(self._fills_from, self._last_fill)
+        except OutcomeUnknown:
+            self._last_fill = None  # should Alpaca not know the place any more, the next look begins anew
+            raise
+        self._look_at_missing_fills()
         for order_id in sorted({fill.order_id for fill in self.fills.all()} - self._absent):
             if self.book.get(order_id) is None:
                 self.look_at(order_id)
 
-    def _fetch_fills(self, after: datetime) -> None:
-        query = {"after": _stamp(after)}
-        self.fills.put(self._rest.activities("/account/activities/FILL", "list fills", query, MOST_ACTIVITIES))
+    def _fetch_fills(self, after: datetime, last: str | None) -> None:
+        query = {"after": _stamp(after)} | ({"page_token": last} if last else {})
+        for row in self._rest.activities("/account/activities/FILL", "list fills", query, MOST_ACTIVITIES):
+            self.fills.put([row])
+            if after == self._fills_from:
+                self._last_fill = row.get("id")
+
+    def _look_at_missing_fills(self) -> None:
+        """Asked for at once when an order first tells of shares that were not told, then once a minute."""
+        now, short = self._clock.now(), {(order.venue_id, order.filled): order for order in self._short_of_fills()}
+        self._asked = {key: at for key, at in self._asked.items() if key in short and now - at < PATIENCE}
+        due = [order for key, order in short.items() if key not in self._asked]
+        if due:
+            self._asked |= {(order.venue_id, order.filled): now for order in due}
+            names = (self.book.name(order.venue_id) or order.client_id for order in due)
+            self._fetch_fills(min(map(self.book.family_start, names)) - TICK, None)
 
     def _short_of_fills(self) -> Iterable[WireOrder]:
         for name in list(self.book.names()):
             chain = self.book.chain(name)
-            executed = self.fills.shares(order.venue_id for order in chain)
-            if chain and executed < chain[-1].filled and self.book.is_ours(name):
-                yield chain[0]
-
-
-def _tops(orders: Iterable[WireOrder]) -> Iterable[WireOrder]:
-    return [order for order in orders if order.parent is None]
+            if self.fills.shares(order.venue_id for order in chain) < chain[-1].filled:
+                yield chain[-1]
 
 
 def _before(instant: datetime, by: timedelta) -> datetime:

@@ -11,6 +11,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +94,7 @@ class _Stream(TradingStream):
         self._on_news, self._on_connected = on_news, on_connected
         self._heard_at = 0.0
         self._own_loop: asyncio.AbstractEventLoop | None = None
+        self._living: asyncio.Future[Any] | None = None
         self._is_over = threading.Event()
         self.health = NewsHealth(is_connected=False, connections=0)
         self.subscribe_trade_updates(self._hear)
@@ -100,26 +102,23 @@ class _Stream(TradingStream):
     async def live(self) -> None:
         """Run until `end`."""
         self._own_loop = asyncio.get_running_loop()
+        living = asyncio.gather(self._run_forever(), self._beat())  # type: ignore[no-untyped-call]
+        self._living = living
         if self._is_over.is_set():
-            return
-        heart = asyncio.create_task(self._beat())
-        try:
-            await self._run_forever()  # type: ignore[no-untyped-call]
-        finally:
-            heart.cancel()
-            self._disconnected("stopped")
+            living.cancel()
+        with suppress(asyncio.CancelledError):
+            await living
+        if self._ws is not None:
+            await self._ws.close()
+        self._disconnected("stopped")
 
     def end(self) -> None:
         """Ask it to end, from another thread."""
         self._is_over.set()
-        loop = self._own_loop
-        if loop is not None and not loop.is_closed():
-            asyncio.run_coroutine_threadsafe(self._end(), loop)
-
-    async def _end(self) -> None:
-        await self.stop_ws()
-        if self._ws is not None:
-            await self._ws.close()
+        loop, living = self._own_loop, self._living
+        if loop is not None and living is not None and not loop.is_closed():
+            with suppress(RuntimeError):  # it has ended between the question and here
+                loop.call_soon_threadsafe(living.cancel)
 
     async def _start_ws(self) -> None:
         self._api_key, self._secret_key = self._keys.pair()

@@ -108,7 +108,7 @@ class AlpacaRest:
         return found
 
     def activities(self, path: str, what: str, query: Mapping[str, Any], page_size: int) -> Iterator[dict[str, Any]]:
-        """Every account activity that fits, oldest first, page by page."""
+        """Every account activity that fits, oldest first, page by page; from a `page_token` in the query on."""
         token: dict[str, Any] = {}
         while True:
             asked = {**query, **token, "direction": "asc", "page_size": page_size}
