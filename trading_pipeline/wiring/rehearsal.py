@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import IO
 
@@ -32,8 +32,8 @@ from trading_pipeline.wiring.workspace import SECTORS, Workspace
 
 READY_SECONDS = 60.0
 PAUSE_SECONDS = 1.0
-MOST_STARTS = 100
-"""Of one session's loop, before the rehearsal gives up on it."""
+MOST_VAIN_STARTS = 12
+"""Starts in a row after which a session stands where it stood: then the rehearsal gives up on it."""
 FAULTS_TO_BEGIN_AT = 5
 """The first calls of each kind go through, so that a loop can begin at all."""
 
@@ -116,15 +116,21 @@ class Rehearsal:
     def _session(self, session: date, control: str) -> Disturbances:
         """Run the session's loop until it says that the session is closed; killed at random moments on the way."""
         kills = sorted(self._random.uniform(1.0, 8.0) for _ in range(self.plan.kills))
-        started = killed = 0
-        while started < MOST_STARTS:
-            started += 1
+        started = killed = vain = 0
+        while vain < MOST_VAIN_STARTS:
+            started, before = started + 1, self._reached(session)
             ended = self._live(session, control, kills[killed] if killed < len(kills) else None)
             if ended == 0:
                 break
             killed += ended < 0
+            vain = vain + 1 if ended > 0 and self._reached(session) == before else 0
             time.sleep(PAUSE_SECONDS)
         return Disturbances(kills=killed, restarts=started - 1)
+
+    def _reached(self, session: date) -> datetime | None:
+        with closing(Workspace(self.folder, self.workspace.settings).ledger) as ledger, ledger.read() as tx:
+            record = tx.session_record(self.workspace.settings.execution.account, session)
+        return record.cursor_at if record else None
 
     def _live(self, session: date, control: str, die_after: float | None) -> int:
         arguments = ("session", "run", "--session", session.isoformat(), "--accelerated", "--market-url", control)

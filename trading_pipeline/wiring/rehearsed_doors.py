@@ -10,6 +10,8 @@ from trading_pipeline.venue.faults import Fault
 
 FAST = 1_000_000
 """Requests in a minute: an accelerated session asks for a day's worth in one."""
+ACCOUNTS = {"alpaca": "", "ib": "DU0000001"}
+"""What the broker's own number of the account must be; a paper account's begins with D at Interactive Brokers."""
 ANSWERS = {
     Fault.DROP_REQUEST: 0.0, Fault.RESET: 0.0, Fault.DROP_REPLY: 0.0, Fault.DELAY: 0.05, Fault.HTTP_429: 0.05,
     Fault.HTTP_500: 0.0, Fault.HTTP_504: 0.0, Fault.HTML_BODY: 0.0, Fault.MALFORMED: 0.0, Fault.EXTRA_FIELD: 0.0,
@@ -40,10 +42,19 @@ def _ib(addresses: Mapping[str, str]) -> dict[str, object]:
 
 
 def _broker(name: str, own: dict[str, Any]) -> dict[str, object]:
-    return {"broker": {"name": name, name: own}}
+    return {"broker": {"name": name, "account_id": ACCOUNTS[name], name: own}}
 
+
+NEWS = {
+    Fault.DUPLICATE: 0.0, Fault.REORDER: 0.0, Fault.OMIT: 0.0, Fault.STALL: 0.0, Fault.CLOSE: 0.0,
+    Fault.EXTRA_FIELD: 0.0,
+}  # fmt: skip
+TWS_ANSWERS = {
+    Fault.DROP_REQUEST: 0.0, Fault.DROP_REPLY: 0.0, Fault.RESET: 0.0, Fault.DELAY: 0.05, Fault.DUPLICATE: 0.0,
+    Fault.OUTAGE: 0.3, Fault.OUTAGE_WITH_LOSS: 0.3,
+}  # fmt: skip
 
 DOORS: Mapping[str, RehearsedDoor] = {
-    "alpaca": RehearsedDoor(_alpaca, {"orders.*": ANSWERS, "account*": ANSWERS, "positions*": ANSWERS}),
-    "ib": RehearsedDoor(_ib, {"orders.*": ANSWERS}),
+    "alpaca": RehearsedDoor(_alpaca, {"orders.*": ANSWERS, "account*": ANSWERS, "positions*": ANSWERS, "stream": NEWS}),
+    "ib": RehearsedDoor(_ib, {"orders.*": TWS_ANSWERS, "executions": TWS_ANSWERS, "stream": NEWS}),
 }
