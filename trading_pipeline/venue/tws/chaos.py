@@ -18,6 +18,7 @@ from trading_pipeline.venue.tws.requests import Request
 from trading_pipeline.venue.tws.session import Session
 from trading_pipeline.venue.tws.wire import Fields, Message
 
+OUTAGES = frozenset({Fault.OUTAGE, Fault.OUTAGE_WITH_LOSS})
 NEWS, MARKET_NEWS = "stream", "data.stream"
 TOO_FAST = "Max rate of messages per second has been exceeded."
 Outage = Callable[[float, bool], None]
@@ -34,6 +35,8 @@ class Chaos:
         rule = self.faults.next(request.op_of(session, fields), request.subject(session, fields))
         if rule is None:
             return run()
+        if rule.fault in OUTAGES:
+            return self._outage(rule.seconds, rule.fault is Fault.OUTAGE)
         if rule.fault in NOT_DONE:
             return _not_done(session, request, fields, rule)
         if rule.fault is Fault.DELAY:
@@ -49,13 +52,17 @@ class Chaos:
     def tell(self, session: Session, op: str, order_ref: str, messages: Sequence[Message]) -> None:
         """News for one client, as the script lets it through."""
         rule = self.faults.next(op, order_ref)
-        if rule is not None and rule.fault in {Fault.CLOSE, Fault.DROP_REPLY}:
+        if rule is None:
+            return session.say(*messages)
+        if rule.fault in OUTAGES:
+            return self._outage(rule.seconds, rule.fault is Fault.OUTAGE)
+        if rule.fault in {Fault.CLOSE, Fault.DROP_REPLY}:
             return session.close()
-        if rule is not None and rule.fault is Fault.RESET:
+        if rule.fault is Fault.RESET:
             return session.abort()
-        if rule is not None and rule.fault is Fault.MALFORMED and messages:
+        if rule.fault is Fault.MALFORMED:
             return session.break_off(messages[0])
-        if rule is not None and rule.fault is Fault.DELAY:
+        if rule.fault is Fault.DELAY:
             asyncio.get_running_loop().call_later(rule.seconds, lambda: session.say(*messages))
             return None
         return session.say(*distorted(self.faults, rule, messages))
@@ -63,8 +70,6 @@ class Chaos:
     def _before(self, session: Session, fields: Fields, rule: FaultRule) -> None:
         if rule.fault in {Fault.DROP_REPLY, Fault.HTTP_504, Fault.HTML_BODY, Fault.MALFORMED, Fault.STALL}:
             session.is_muted = True
-        elif rule.fault in {Fault.OUTAGE, Fault.OUTAGE_WITH_LOSS}:
-            self._outage(rule.seconds, rule.fault is Fault.OUTAGE)
         elif rule.fault is Fault.HALT:
             now = self._hub.time.now()
             self._halt(fields[3], now, now + timedelta(seconds=rule.seconds))

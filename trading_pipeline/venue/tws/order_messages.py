@@ -82,7 +82,8 @@ def open_order(shown: Shown) -> Message:
         terms.oca_type, 0, 0, "", shown.parent_id, 0, "", 0, "None", "", 0, "", "", "", "?", 0, 0, "",
         0, 0, shown.trail_stop_price, terms.trailing_percent, "", "", "", 0, 0, 0, UNSET_INT, UNSET_INT, "", "",
         0, "", "IB", 0, 0, "", 0, bool(shown.what_if), shown.status, *(shown.what_if or NO_MARGINS),
-        *_commission(shown), "", 0, 0, 0, "None", *_adjustments(shown), 0, "", "", "", 0, 1, 0, 0, 0, "", "", 0, *_competition(),
+        *_commission(shown), "", 0, 0, 0, "None", *_adjustments(shown), 0, "", "", "", 0, 1, 0, 0, 0, "", "",
+        0, *_competition(),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trading_pipeline.adapters.brokers.ib_client import IbThread, library_name
+from trading_pipeline.venue.tws.contracts import Stock
 from trading_pipeline_tests.venue.tws.doors import TwsDoors
 
 WAIT_SECONDS = 10.0
@@ -68,7 +69,8 @@ class Client:
         self.run(self.ib.reqCurrentTimeAsync)
 
     def stock(self, symbol: str = "AAA") -> Any:
-        return self.thread.sdk.Stock(symbol, "SMART", "USD")
+        """A contract as it is once it has been looked up; ib_async streams no other."""
+        return self.thread.sdk.Stock(symbol, "SMART", "USD", conId=Stock(symbol).con_id)
 
     def order(self, kind: str = "LMT", action: str = "BUY", quantity: float = 100, **words: Any) -> Any:
         """An order with an id, a life and an account, as all should be."""

@@ -68,6 +68,8 @@ def test_connecting_pulls_everything_without_a_complaint(doors: TwsDoors, caplog
         assert client.do(client.ib.managedAccounts) == ["SIM"]
         assert {code for _, code, _ in client.errors} == FARMS
         assert client.run(client.ib.reqCurrentTimeAsync) == at(0)
+        (found,) = client.run(lambda: client.ib.qualifyContractsAsync(client.thread.sdk.Stock("AAA", "SMART", "USD")))
+        assert found == client.stock()
     assert complaints(caplog.records) == []
 
 
