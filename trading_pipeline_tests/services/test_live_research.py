@@ -81,7 +81,7 @@ def for_some_hours(
     live.prepare()
     live.step(times.opens_at)
     done = times.opens_at
-    while done < times.opens_at + timedelta(minutes=255):  # past the close of a 4h bar
+    while done < times.opens_at + timedelta(minutes=135):  # past two closes of 1h bars
         until = done + timedelta(minutes=5 if done < times.opens_at + timedelta(minutes=15) else 15)
         running.deliver(done, until)
         live.step(until)
@@ -115,8 +115,13 @@ def test_each_snapshot_is_on_record_at_its_close_and_is_the_backfills(
             with again.ledger.read() as other:
                 assert tx.setups(one.snapshot_id) == other.setups(one.snapshot_id)
     for name in FRAMES:
-        left, right = (desk.frames.read(name, session) for desk in (running.desk, again))
+        left, right = (closed(desk.frames.read(name, session), seen[-1]) for desk in (running.desk, again))
         pd.testing.assert_frame_equal(left, right, obj=name)
+
+
+def closed(frame: pd.DataFrame, until: datetime) -> pd.DataFrame:
+    """A frame without bars that are still open: nobody asks for their indicators."""
+    return frame[frame["end"] <= until].reset_index(drop=True) if "end" in frame.columns else frame
 
 
 def test_what_is_corrected_later_changes_no_snapshot_on_record_but_those_to_come(
