@@ -71,13 +71,14 @@ def test_e3_a_stop_is_in_aux_price_when_sent_and_when_moved(far: IbWorld) -> Non
     assert shown.stop_price == Decimal("97.5")
 
 
-def test_e4_a_cancel_names_the_order_to_the_library_and_it_ends(far: IbWorld) -> None:
-    far.broker.submit(an_order("x", Side.BUY, OrderType.LIMIT, limit=90))
+def test_e4_a_cancel_reaches_the_order_it_is_meant_for(far: IbWorld) -> None:
+    for name in ("x", "y"):
+        far.broker.submit(an_order(name, Side.BUY, OrderType.LIMIT, limit=90))
 
     far.broker.cancel("x")
 
     assert status_of(far, "x") is OrdStatus.CANCELED
-    assert far.venue.open_orders() == ()
+    assert [one.client_order_id for one in far.venue.open_orders()] == ["y"]
 
 
 def test_e21_a_moved_stop_is_the_same_order_in_the_same_group(far: IbWorld) -> None:

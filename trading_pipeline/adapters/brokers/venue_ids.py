@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -120,15 +120,21 @@ class VenueIds:
 
     def learn(self, client_order_id: str, venue_id: str, kind: IdKind = IdKind.ORDER) -> None:
         """The broker's id of an order of ours, its newest. An id the broker has given out again is the new order's."""
+        self.learn_all([(client_order_id, venue_id)], kind)
+
+    def learn_all(self, pairs: Iterable[tuple[str, str]], kind: IdKind = IdKind.ORDER) -> None:
+        """Several of them, (client_order_id, venue id), in one step."""
         with self._lock:
-            if self._clients.get((kind, venue_id)) == client_order_id:
+            new = [(ours, theirs) for ours, theirs in pairs if self._clients.get((kind, theirs)) != ours]
+            if not new:
                 return
             with self._saving() as connection:
-                connection.execute(
+                connection.executemany(
                     "INSERT OR REPLACE INTO ids (kind, venue_id, client_order_id) VALUES (?, ?, ?)",
-                    (kind.value, venue_id, client_order_id),
+                    [(kind.value, theirs, ours) for ours, theirs in new],
                 )
-            self._join(kind, venue_id, client_order_id)
+            for ours, theirs in new:
+                self._join(kind, theirs, ours)
 
     def venue_ids(self, client_order_id: str, kind: IdKind = IdKind.ORDER) -> Sequence[str]:
         """The broker's ids of an order of ours in the order they were learned; a replaced order has several."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from trading_pipeline.adapters.brokers.ib.board import Board, Seen
 from trading_pipeline.adapters.brokers.venue_ids import IdKind, VenueIds
 
@@ -18,13 +20,23 @@ class Names:
         orderRef is unique to nobody: the second order under one is told apart by its permId.
         """
         known = self._ids.client_id(str(perm_id), IdKind.PERMANENT)
-        if known is not None:
-            return known
-        named = order_ref or f"ib-{perm_id}"
-        others = self._ids.venue_ids(named, IdKind.PERMANENT)
-        named = f"{named}~{perm_id}" if others else named
-        self._ids.learn(named, str(perm_id), IdKind.PERMANENT)
-        return named
+        if known is None:
+            known = self._new_name(perm_id, order_ref, ())
+            self._ids.learn(known, str(perm_id), IdKind.PERMANENT)
+        return known
+
+    def learn(self) -> None:
+        """Name every order on the board, in one step for all."""
+        named: dict[str, str] = {}
+        for perm_id, seen in sorted(self._board.orders.items()):
+            if self._ids.client_id(str(perm_id), IdKind.PERMANENT) is None:
+                named[self._new_name(perm_id, seen.order.orderRef, named)] = str(perm_id)
+        self._ids.learn_all(named.items(), IdKind.PERMANENT)
+
+    def _new_name(self, perm_id: int, order_ref: str, taken: Container[str]) -> str:
+        name = order_ref or f"ib-{perm_id}"
+        is_taken = name in taken or self._ids.venue_ids(name, IdKind.PERMANENT)
+        return f"{name}~{perm_id}" if is_taken else name
 
     def of(self, seen: Seen) -> str:
         """The name of an order on the board."""

@@ -69,6 +69,7 @@ class Reading:
     def keep_news(self) -> Sequence[ExecutionReport]:
         """Put what is new on file."""
         now = self._clock.now()
+        self._names.learn()
         found = [report for report in self._news().found(now) if report.client_order_id not in self._untold]
         new = self._told.add(found, now)
         for report in new:

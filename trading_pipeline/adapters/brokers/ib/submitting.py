@@ -104,8 +104,8 @@ class Submitting:
         sent = [Sent(order, tools.link.next_id()) for order in orders_of(request)]
         tools.ids.register(request, tools.clock.now())
         tools.ids.raise_floor(max(one.order_id for one in sent))
+        tools.ids.learn_all((one.request.client_order_id, str(one.order_id)) for one in sent)
         for one in sent:
-            tools.ids.learn(one.request.client_order_id, str(one.order_id))
             tools.board.forget(tools.link.client_id, one.order_id)
         family = [self._built(request, sent, number) for number in range(len(sent))]
 

@@ -70,10 +70,8 @@ class Tools:
         return f"{text}. {READ_ONLY_ADVICE}" if self.link.is_read_only else text
 
     async def ask_cancel(self, seen: Seen) -> None:
-        """Send a cancel. The library wants the order, not its id."""
-        order = seen.order
-        order.orderId, order.clientId = seen.order_id, seen.client_id
-        await self.link.send(1, lambda ib: ib.cancelOrder(order))
+        """Send a cancel: on the wire by the id; only the library's own `cancelOrder` wants the order."""
+        await self.link.send(1, lambda ib: ib.client.cancelOrder(seen.order_id, ""))
 
 
 def words_of(said: Sequence[Complaint]) -> str:
