@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 from alpaca.data.models import Bar
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
@@ -127,16 +127,17 @@ def test_a_delayed_bar_comes_alone_and_late(doors: AlpacaDoors) -> None:
 def test_a_stalled_stream_stays_open_and_is_mute_for_a_while(doors: AlpacaDoors) -> None:
     with a_line(doors) as line:
         line.subscribe(bars=["*"])
-        play(doors, "stall", seconds=0.4)
+        play(doors, "stall", seconds=0.5)
         trade(doors, 0)
+        trade(doors, 1)
         with pytest.raises(TimeoutError):
             line.hear(timeout=0.2)
         assert line.subscribe(bars=["CCC"])["bars"] == ["*", "CCC"]
         with pytest.raises(TimeoutError):
-            line.hear(timeout=0.4)
-        trade(doors, 1)
+            line.hear(timeout=0.5)
+        trade(doors, 2)
 
-        assert heard(line) == [A1, B1]
+        assert heard(line) == [("b", "AAA", 2), ("b", "BBB", 2)]
 
 
 def test_a_closed_stream_ends_without_a_word_and_may_be_opened_again(doors: AlpacaDoors) -> None:
@@ -196,6 +197,7 @@ WIRES = {
     faults=st.lists(st.sampled_from(sorted(Fault)), min_size=1, max_size=3),
     probability=st.sampled_from([0.3, 1.0]), seed=st.integers(0, 9),
 )  # fmt: skip
+@example(deliveries=[["statuses", "quotes"]], faults=[Fault.CORRECT], probability=1.0, seed=0)
 def test_no_fault_stops_a_stream_and_only_losing_ones_lose(
     deliveries: list[list[str]], faults: list[Fault], probability: float, seed: int
 ) -> None:

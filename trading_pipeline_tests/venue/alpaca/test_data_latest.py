@@ -86,6 +86,15 @@ def test_a_quote_is_a_tick_wide_at_least_whatever_the_price(client: StockHistori
     assert (quote.bid_price, quote.ask_price) == (0.4999, 0.5001)
 
 
+def test_without_a_spread_a_quote_is_still_a_tick_wide() -> None:
+    rules = GENEROUS.model_copy(update={"quote_spread_fraction": Decimal(0)})
+    with an_alpaca_door(a_venue(), start=at(1), tape=ListedTape(base=[flat(0, 98)]), rules=rules) as doors:
+        client = StockHistoricalDataClient(*doors.keys, url_override=doors.url)
+        quote = client.get_stock_latest_quote(StockLatestQuoteRequest(symbol_or_symbols="AAA"))["AAA"]
+
+    assert (quote.bid_price, quote.ask_price) == (98, 98.01)
+
+
 def test_sip_delayed_is_sip_of_fifteen_minutes_ago_and_recent_sip_is_refused(client: StockHistoricalDataClient) -> None:
     delayed = StockLatestBarRequest(symbol_or_symbols="AAA", feed=DataFeed.DELAYED_SIP)
 
