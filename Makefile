@@ -6,9 +6,12 @@ UV := .uv/bin/uv
 BIN := .venv/bin
 export TRADING_PIPELINE_HOME ?= $(CURDIR)/.trading_pipeline
 WORKERS ?= 2
+TESTS := trading_pipeline_tests
+OTHER_BROKERS := $(sort $(wildcard $(TESTS)/adapters/test_*_broker.py $(TESTS)/adapters/test_alpaca_*.py)) $(TESTS)/venue/alpaca
+IB := $(wildcard $(TESTS)/adapters/test_ib_*.py) $(TESTS)/venue/tws
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test soak check ui bench lock clean
+.PHONY: help install install-dev demo test test-brokers soak check ui bench lock clean
 
 help:  ## what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -18,6 +21,10 @@ demo: install  ## build a synthetic market, trade five sessions of it through Da
 
 test: install-dev  ## run the tests
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-brokers: install-dev .venv-ib-async/.installed  ## run brokers and their doors: IB with ib_insync, then with ib_async
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(OTHER_BROKERS) $(IB)
+	@.venv-ib-async/bin/pytest -n $(WORKERS) --dist worksteal $(IB)
 
 soak: install-dev  ## run the long tests: shuffles, crashes at every kind of point, a million steps of the machine
 	@SOAK=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal -m soak $(ARGS)
