@@ -54,7 +54,9 @@ class OrderBook:
             if not known.has_ended:
                 self._orders[order.venue_id] = replace(order, parent=order.parent or known.parent)
             self._rename(order.venue_id)
-        return {order.venue_id for order in told}
+        venue_ids = {order.venue_id: self._names[order.venue_id] for order in told}
+        self._ids.learn_all((name, venue_id) for venue_id, name in venue_ids.items() if self.is_ours(name))
+        return set(venue_ids)
 
     def drop(self, venue_id: str) -> None:
         """Alpaca does not know it any more."""
@@ -150,8 +152,6 @@ class OrderBook:
         name = self._name_of(order)
         self._names[order.venue_id] = name
         self._chains.setdefault(name, []).append(order.venue_id)
-        if self.is_ours(name):
-            self._ids.learn(name, order.venue_id)
 
     def _rename(self, venue_id: str) -> None:
         """What was met before its parent, or before it was registered, is known as ours from now on."""
