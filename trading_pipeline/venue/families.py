@@ -13,15 +13,19 @@ Family = BracketRequest | OcoRequest
 
 
 def joined(book: Book, known: Ticket, order: OrderRequest) -> Family | None:
-    """What both are together, as the book stands; None when they make no family the venue knows."""
+    """What both are together, as the book stands; None when they make no family the venue knows.
+
+    A leg for more than its entry buys is one for what it buys.
+    """
     if not known.is_buy:
         return _oco(known, order)
     sent = known.sent
     legs = [book.tickets[name].request for name in known.leg_ids] if isinstance(sent, BracketRequest) else []
     quantity = known.quantity if known.is_open else known.cum_qty
     same = [replace(one, quantity=quantity) for one in (known.request, *legs)]
-    stops = [leg for leg in (*same[1:], order) if leg.order_type in STOPS]
-    targets = [leg for leg in (*same[1:], order) if leg.order_type not in STOPS]
+    cut = replace(order, quantity=min(order.quantity, quantity))
+    stops = [leg for leg in (*same[1:], cut) if leg.order_type in STOPS]
+    targets = [leg for leg in (*same[1:], cut) if leg.order_type not in STOPS]
     if len(stops) != 1 or len(targets) > 1:
         return None
     return BracketRequest(entry=same[0], stop=stops[0], target=targets[0] if targets else None)

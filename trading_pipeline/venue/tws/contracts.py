@@ -16,7 +16,7 @@ MARKET_RULE = 26
 EXCHANGE, VENUE_EXCHANGE, TRADING_CLASS = "SMART", "NASDAQ", "NMS"
 ORDER_TYPES = "DAY,GTC,IOC,FOK,LMT,LOC,MKT,MOC,OCA,OPG,STP,STPLMT,TRAIL,WHATIF"
 EXCHANGES = ("SMART", "NASDAQ", "NYSE", "ARCA", "ISLAND", "AMEX", "BATS", "IEX")
-_SYMBOL = re.compile(r"[A-Z][A-Z0-9]{0,9}([ .][A-Z0-9]{1,3})?")
+_SYMBOL = re.compile(r"[A-Z][A-Z0-9]{0,9}(\.[A-Z0-9]{1,3})?")
 _SHOWN = timedelta(days=6)
 
 
@@ -42,9 +42,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """A US stock."""
+    """A US stock by the venue's symbol, which has a dot before a share class; IB's has a blank."""
 
     symbol: str
+
+    @property
+    def name(self) -> str:
+        """Its symbol on the wire."""
+        return self.symbol.replace(".", " ")
 
     @property
     def con_id(self) -> int:
@@ -53,8 +58,8 @@ class Stock:
 
     def fields(self, exchange: str, *, strike: Field = 0, right: str = "?") -> Message:
         """As orders, executions and positions carry it: conId to tradingClass."""
-        kind = (self.con_id, self.symbol, "STK", "", strike, right, "")
-        return (*kind, exchange, "USD", self.symbol, TRADING_CLASS)
+        kind = (self.con_id, self.name, "STK", "", strike, right, "")
+        return (*kind, exchange, "USD", self.name, TRADING_CLASS)
 
 
 class Contracts:
@@ -70,9 +75,9 @@ class Contracts:
         """The stock described; None when there is none, or more than one could be meant."""
         if asked.kind not in {"", "STK"} or asked.currency not in {"", "USD"}:
             return None
-        if asked.exchange and asked.exchange not in EXCHANGES:
+        if (asked.exchange and asked.exchange not in EXCHANGES) or "." in asked.symbol:
             return None
-        symbol = asked.symbol or self._by_id.get(asked.con_id, "")
+        symbol = asked.symbol.replace(" ", ".") or self._by_id.get(asked.con_id, "")
         stock = self.of(symbol) if self._is_listed(symbol) else None
         return None if stock is not None and asked.con_id not in {0, stock.con_id} else stock
 
@@ -87,8 +92,8 @@ class Contracts:
         now = self._hub.time.now()
         hours, rules = _hours(self._sessions(now)), ",".join(str(MARKET_RULE) for _ in EXCHANGES)
         return (
-            10, request_id, stock.symbol, "STK", "", 0, "", EXCHANGE, "USD", stock.symbol, TRADING_CLASS, TRADING_CLASS,
-            stock.con_id, 0.01, "", ORDER_TYPES, ",".join(EXCHANGES), 1, 0, stock.symbol, VENUE_EXCHANGE, "", "", "",
+            10, request_id, stock.name, "STK", "", 0, "", EXCHANGE, "USD", stock.name, TRADING_CLASS, TRADING_CLASS,
+            stock.con_id, 0.01, "", ORDER_TYPES, ",".join(EXCHANGES), 1, 0, stock.name, VENUE_EXCHANGE, "", "", "",
             "", ZONE_NAME, hours, hours, "", "", 0, 1, "", "", rules, "", "COMMON", 1, 1, 100,
         )  # fmt: skip
 

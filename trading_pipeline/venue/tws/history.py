@@ -88,7 +88,7 @@ def bars_for(tape: Tape | None, asked: BarRequest, stock: Stock, now: datetime) 
         bars = tape.bars(stock.symbol, asked.timeframe, _start(tape, asked.duration, end), end)
         found = [bar for bar in bars if bar.end_at <= end]
     if not found:
-        raise Trouble(162, NO_DATA.format(symbol=stock.symbol, what=asked.what.capitalize()))
+        raise Trouble(162, NO_DATA.format(symbol=stock.name, what=asked.what.capitalize()))
     assert tape is not None
     return _split_adjusted(tape, found, now)
 

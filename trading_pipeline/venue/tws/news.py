@@ -97,7 +97,7 @@ class OrderNews:
         ticket = self._desk.orders.ticket(shown.order)
         if report.exec_type is not ExecType.NEW or hours is None or not self._desk.showing.waits_for_open(ticket):
             return []
-        wording = f"{shown.order.terms.action} {shown.quantity:f} {shown.order.symbol} NASDAQ.NMS"
+        wording = f"{shown.order.terms.action} {shown.quantity:f} {shown.order.stock.name} NASDAQ.NMS"
         opens = f" until {local_time(hours[0])}" if self._hub.time.now() < hours[0] else " until the next session"
         text = f"Order Message:\n{wording}\nWarning: your order will not be placed at the exchange{opens}"
         return [error(shown.order.order_id, 399, text)]

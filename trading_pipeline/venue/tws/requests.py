@@ -156,7 +156,7 @@ class ExecutionFilter:
         order = done.order
         asked = {
             (self.client_id or order.client_id, order.client_id), (self.account or account, account),
-            (self.symbol or order.symbol, order.symbol), (self.kind or "STK", "STK"),
+            (self.symbol or order.stock.name, order.stock.name), (self.kind or "STK", "STK"),
             (self.side[:1] or order.terms.action[:1], order.terms.action[:1]),
         }  # fmt: skip
         return all(want == have for want, have in asked) and (self.since is None or done.time >= self.since)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -67,6 +68,11 @@ class Client:
     def settle(self) -> None:
         """Wait until the door has answered all that was asked before."""
         self.run(self.ib.reqCurrentTimeAsync)
+
+    async def ended(self) -> None:
+        """Wait until the connection is gone."""
+        while self.ib.isConnected():
+            await asyncio.sleep(0.005)
 
     def stock(self, symbol: str = "AAA") -> Any:
         """A contract as it is once it has been looked up; ib_async streams no other."""

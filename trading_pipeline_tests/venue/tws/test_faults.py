@@ -37,13 +37,8 @@ class Scene:
 
     def reconnected(self) -> None:
         """After a socket that ended."""
-        self.client.thread.call(_ended(self.client), 5)
+        self.client.run(self.client.ended)
         self.client.connect()
-
-
-async def _ended(client: Client) -> None:
-    while client.ib.isConnected():
-        await asyncio.sleep(0.005)
 
 
 @pytest.fixture

@@ -426,3 +426,74 @@ def test_ids_rolled_back_come_again_for_other_orders(desk: Desk) -> None:
 
         assert trade.order.permId not in {first.order.permId, second.order.permId}
         assert again.open_ids() == [first.order.orderId, next_before - 1]
+
+
+def test_a_share_class_is_a_blank_on_the_wire_and_a_dot_at_the_venue(desk: Desk) -> None:
+    desk.client.place(desk.client.order(lmtPrice=90), symbol="BRK.B")
+    assert desk.client.codes() == [200]  # IB has no such symbol
+
+    stock = desk.client.thread.sdk.Stock("BRK B", "SMART", "USD")
+    fine = desk.client.order(lmtPrice=90)
+    desk.client.do(lambda: desk.client.ib.placeOrder(stock, fine))
+    desk.client.settle()
+
+    assert [order.symbol for order in desk.venue.open_orders()] == ["BRK.B"]
+    (shown,) = desk.client.run(desk.client.ib.reqAllOpenOrdersAsync)
+    assert (shown.contract.symbol, shown.contract.localSymbol) == ("BRK B", "BRK B") or shown.contract is stock
+
+
+def test_a_bracket_whose_orders_share_one_order_ref_is_a_bracket(desk: Desk) -> None:
+    orders = desk.client.bracket()
+    for order in orders:
+        order.orderRef = "mine"
+
+    entry, stop, target = desk.client.place(*orders)
+    desk.trade(99, 112)
+
+    assert statuses([entry, stop, target]) == ["Filled", "Cancelled", "Filled"]
+    assert {order.client_order_id.split("~")[0] for order in _ever(desk.venue)} == {"mine"}
+
+
+def _ever(venue: SimulatedVenue) -> list[Any]:
+    return [venue.order(report.client_order_id) for report in venue.reports]
+
+
+@pytest.mark.parametrize("kinds", [("LMT",), ("TRAIL",), ("STP", "STP"), ("STP", "LMT", "LMT")])
+def test_a_bracket_of_another_shape_is_refused_whole_and_says_which_shapes_there_are(
+    desk: Desk, kinds: tuple[str, ...]
+) -> None:
+    parent = desk.client.order(lmtPrice=90, transmit=False)
+    prices = {"LMT": {"lmtPrice": 110}, "STP": {"auxPrice": 80}, "TRAIL": {"auxPrice": 5}}
+    children = [
+        desk.client.order(kind, "SELL", parentId=parent.orderId, transmit=number == len(kinds), **prices[kind])
+        for number, kind in enumerate(kinds, 1)
+    ]
+
+    trades = desk.client.place(parent, *children)
+
+    assert set(statuses(trades)) == {"Inactive"}
+    assert desk.venue.open_orders() == ()
+    assert "a stop, or a stop and a target" in desk.client.errors[-1][2]
+
+
+def test_what_if_tells_cost_and_margin_and_places_nothing(desk: Desk) -> None:
+    order = desk.client.order(lmtPrice=90)
+
+    state = desk.client.run(lambda: desk.client.ib.whatIfOrderAsync(desk.client.stock(), order))
+
+    assert (float(state.initMarginChange), float(state.commission)) == (9000, 1)
+    assert desk.venue.open_orders() == ()
+    assert desk.client.open_ids() == []
+
+
+def test_what_the_venue_could_not_save_the_door_does_not_know(tmp_path: Path) -> None:
+    path = tmp_path / "venue.db"
+    with a_desk(SimulatedVenue(path, FREE)) as desk:
+        other = SimulatedVenue(path, FREE)
+        other.on_bars([flat(500, 100)], at(501))  # a second writer: the first may not save any more
+        lost = desk.client.order(lmtPrice=90)
+        desk.client.do(lambda: desk.client.ib.placeOrder(desk.client.stock(), lost))
+        desk.client.run(desk.client.ended)
+
+        assert [order.order_id for order in desk.doors.door.desk.orders] == []
+        assert other.open_orders() == ()
