@@ -1,7 +1,8 @@
 """What the Alpaca doors share: who may come in, how often, how answers and errors look, and the faults played on them.
 
 A handler is a plain function from what was asked to a Reply, or to an AlpacaError raised; it runs whole between two
-turns of the event loop. The op of a route is what fault scripts call it: "orders.submit", "data.bars".
+turns of the event loop. One that only reads, and may take long, runs in a thread: orders do not wait for it. The op of
+a route is what fault scripts call it: "orders.submit", "data.bars".
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -73,6 +76,7 @@ class Reply:
 
 Handler = Callable[[Asked], Reply]
 Subject = Callable[[Asked], str]
+Work = Callable[[Asked, FaultRule | None], Awaitable[Response]]
 
 
 class RateLimit:
@@ -120,16 +124,21 @@ class DoorContext:
         method: str = "GET",
         limit: RateLimit | None = None,
         subject: Subject | None = None,
+        in_thread: bool = False,
     ) -> Route:
-        """An endpoint behind keys, rate limit and faults. subject: the client_order_id fault rules may ask for."""
+        """An endpoint behind keys, rate limit and faults. subject: the client_order_id fault rules may ask for.
+
+        in_thread: for handlers that never touch the engine.
+        """
         counted = limit or self.trading_limit
+        work = partial(_in_thread if in_thread else _at_once, handler)
 
         async def serve(request: Request) -> Response:
             asked = Asked(request.path_params, request.query_params, await request.body())
             response = self._refused(request, counted)
             if response is None:
                 rule = self.faults.next(op, subject(asked) if subject else "")
-                response = await self._served(handler, replace(asked, rule=rule), rule, request)
+                response = await self._served(work, replace(asked, rule=rule), rule, request)
             response.headers.update(self._quota(counted))
             return response
 
@@ -159,12 +168,12 @@ class DoorContext:
             "X-RateLimit-Reset": str(int(resets_at)),
         }
 
-    async def _served(self, handler: Handler, asked: Asked, rule: FaultRule | None, request: Request) -> Response:
+    async def _served(self, work: Work, asked: Asked, rule: FaultRule | None, request: Request) -> Response:
         if rule is None:
-            return done(handler, asked)
+            return await work(asked, None)
         if rule.fault is Fault.DELAY:
             await asyncio.sleep(rule.seconds)
-        response = _not_done(rule) or done(handler, asked, rule)
+        response = _not_done(rule) or await work(asked, rule)
         if rule.fault in UNANSWERED:
             request.scope[ABORT]()
             await asyncio.sleep(0)
@@ -173,6 +182,14 @@ class DoorContext:
         if rule.fault is Fault.HTML_BODY:
             return Response(HTML_PAGE, 504, media_type="text/html")
         return response
+
+
+async def _at_once(handler: Handler, asked: Asked, rule: FaultRule | None) -> Response:
+    return done(handler, asked, rule)
+
+
+async def _in_thread(handler: Handler, asked: Asked, rule: FaultRule | None) -> Response:
+    return await run_in_threadpool(done, handler, asked, rule)
 
 
 def done(handler: Handler, asked: Asked, rule: FaultRule | None = None) -> Response:

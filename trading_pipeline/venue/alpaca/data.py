@@ -41,7 +41,8 @@ def data_routes(context: DoorContext) -> list[Route]:
             (f"/v2/stocks/{{symbol}}/{kind}", kind, data.history(kind)),
             (f"/v2/stocks/{{symbol}}/{kind}/latest", f"latest_{kind}", data.latest(kind)),
         ]
-    return [context.route(path, f"data.{op}", handler, limit=context.data_limit) for path, op, handler in routes]
+    limit = context.data_limit
+    return [context.route(path, f"data.{op}", work, limit=limit, in_thread=True) for path, op, work in routes]
 
 
 class _MarketData:

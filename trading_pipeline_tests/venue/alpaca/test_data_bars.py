@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from threading import Event
 
 import pandas as pd
 import pytest
@@ -280,3 +283,27 @@ def test_feeds_of_other_plans_are_forbidden(doors: AlpacaDoors) -> None:
 def test_a_venue_without_a_tape_tells_nothing() -> None:
     with an_alpaca_door(a_venue(), start=at(NOW)) as doors:
         assert told(doors, symbols="AAA", timeframe="1Min", feed="iex").json() == {"bars": {}, "next_page_token": None}
+
+
+def test_who_reads_much_keeps_nobody_waiting() -> None:
+    tape = SlowTape(base=bars_of("AAA", 100))
+    with an_alpaca_door(a_venue(), start=at(NOW), tape=tape) as doors, ThreadPoolExecutor() as pool:
+        reading = pool.submit(told, doors, symbols="AAA", timeframe="1Min", start=at(0).isoformat(), feed="iex")
+        assert tape.is_asked.wait(5)
+        assert doors.client().get_clock()
+        tape.may_answer.set()
+
+        assert reading.result(5).status_code == 200
+
+
+@dataclass
+class SlowTape(ListedTape):
+    """It answers when it may."""
+
+    is_asked: Event = field(default_factory=Event)
+    may_answer: Event = field(default_factory=Event)
+
+    def bars(self, symbol: str, timeframe: Timeframe, first: datetime, last: datetime) -> Sequence[MarketBar]:
+        self.is_asked.set()
+        assert self.may_answer.wait(5)
+        return super().bars(symbol, timeframe, first, last)
