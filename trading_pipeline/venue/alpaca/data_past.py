@@ -112,7 +112,7 @@ class Past:
         today = day_of(self._until)
         running = self._tape.sessions(today, today) if first <= today <= last and today not in known else ()
         for times in running:
-            if so_far := self.base(symbol, times.opens_at, times.closes_at):
+            if so_far := self.base(symbol, times.opens_at, times.closes_at - INSTANT):
                 found.append(summed(so_far))
         return found
 
