@@ -11,10 +11,10 @@
 - Of the day before nothing is known: last_equity, lastday_price and intraday figures are today's.
 - Market data is a tape's: bars of regular hours. Trades (four a bar) and quotes (one a bar, a spread around its close)
   are made of them, as are vwap and the count of trades; sizes, exchanges, conditions and cusips are placeholders.
-- Bars finer than the tape's do not exist, and a stream tells bars as the market delivers them: of five minutes where the
-  tape has such. Running days on a stream begin with the door.
-- No auctions, screeners, trade corrections or LULD bands; feeds iex and sip, sip delayed too, are one tape (a rule gives
-  iex a part of the volume); only USD; `asof` changes nothing, for no symbol was ever renamed.
+- Bars finer than the tape's do not exist, and a stream tells bars as the market delivers them: of five minutes where
+  the tape has such. Running days on a stream begin with the door.
+- No auctions, screeners, trade corrections or LULD bands. Feeds iex, sip and delayed sip are one tape (a rule gives iex
+  a part of the volume). Only USD. `asof` changes nothing, for no symbol was ever renamed.
 - Corporate actions are splits and cash dividends, told from their ex-date on, which is their process date too.
 - Adjusted prices have four decimals. A date without a time is its beginning in New York.
 - Rate limits count by the machine's clock, their reset is told in the venue's own time.
