@@ -18,6 +18,8 @@ from trading_pipeline.adapters.data_import import ImportSpec, import_bars
 from trading_pipeline.adapters.market_data.alpaca import AlpacaMarketData
 from trading_pipeline.adapters.market_data.alpaca_stream import AlpacaLiveBars
 from trading_pipeline.adapters.market_data.fetch_log import FetchLogFile
+from trading_pipeline.adapters.market_data.ib import IbMarketData
+from trading_pipeline.adapters.market_data.ib_stream import IbLiveBars
 from trading_pipeline.adapters.stop_signals import stop_signals
 from trading_pipeline.domain.errors import InputError, TradingPipelineError
 from trading_pipeline.domain.market import SessionTimes, Timeframe
@@ -59,17 +61,16 @@ def history(workspace: Workspace, provider: Provider) -> Iterator[MarketDataSour
         yield source
 
 
-def _history(workspace: Workspace, provider: Provider) -> MarketDataSource:
+def _history(workspace: Workspace, provider: Provider) -> AlpacaMarketData | IbMarketData:
     broker = workspace.settings.broker
-    if provider == "alpaca":
-        return AlpacaMarketData(broker.alpaca)
-    raise InputError(f"{provider} gives no market data yet")
+    return AlpacaMarketData(broker.alpaca) if provider == "alpaca" else IbMarketData(broker.ib, workspace.clock)
 
 
-def _stream(workspace: Workspace, source: MarketDataSource) -> LiveBars:
+def _stream(workspace: Workspace, source: AlpacaMarketData | IbMarketData) -> LiveBars:
+    settings, calendar, clock = workspace.settings, workspace.calendar, workspace.clock
     if isinstance(source, AlpacaMarketData):
-        return AlpacaLiveBars(workspace.settings.broker.alpaca, source, workspace.calendar, workspace.clock)
-    raise InputError(f"{source.name} streams no bars yet")
+        return AlpacaLiveBars(settings.broker.alpaca, source, calendar, clock)
+    return IbLiveBars(source, settings.live, calendar, clock)
 
 
 def fetch_bars(
@@ -154,7 +155,7 @@ def _session_today(workspace: Workspace) -> SessionTimes:
 
 def _prepared(
     workspace: Workspace,
-    source: MarketDataSource,
+    source: AlpacaMarketData | IbMarketData,
     times: SessionTimes,
     symbols: Sequence[str] | None,
     *,
