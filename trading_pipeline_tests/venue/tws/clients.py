@@ -7,22 +7,31 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from trading_pipeline.adapters.brokers.ib_client import IbThread, library_name
 from trading_pipeline.venue.tws.contracts import Stock
-from trading_pipeline_tests.venue.tws.doors import TwsDoors
 
 WAIT_SECONDS = 10.0
 ACCOUNT = "SIM"
 FARMS = {2104, 2106, 2158}
 
 
+class Address(Protocol):
+    """Where to knock."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+
 @dataclass
 class Client:
     """One connection. `errors` and `fills` are what it heard; trades are the library's own, by order id."""
 
-    doors: TwsDoors
+    doors: Address
     client_id: int
     thread: IbThread
     errors: list[tuple[int, int, str]] = field(default_factory=list)
@@ -122,7 +131,7 @@ class Client:
 
 
 @contextmanager
-def a_client(doors: TwsDoors, client_id: int = 1, *, connected: bool = True) -> Iterator[Client]:
+def a_client(doors: Address, client_id: int = 1, *, connected: bool = True) -> Iterator[Client]:
     """A client that is gone afterwards."""
     thread = IbThread(f"client-{client_id}")
     client = Client(doors, client_id, thread)
