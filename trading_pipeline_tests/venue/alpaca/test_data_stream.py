@@ -30,6 +30,7 @@ from trading_pipeline_tests.venue.alpaca.data_lines import (
     until,
 )
 from trading_pipeline_tests.venue.alpaca.doors import GENEROUS, AlpacaDoors, an_alpaca_door
+from trading_pipeline_tests.venue.alpaca.openapi import MARKET_DATA, document, needs_documents
 from trading_pipeline_tests.venue.builders import a_bar, a_venue, at, flat
 
 MANY = 500
@@ -114,6 +115,20 @@ def test_both_codecs_say_the_same(doors: AlpacaDoors, *, is_packed: bool) -> Non
 
     start = at(0) if is_packed else "2025-06-10T13:30:00Z"
     assert bar == {"T": "b", "S": "AAA", "t": start, "o": 5, "h": 5, "l": 5, "c": 5, "v": 1000, "n": 10, "vw": 5}
+
+
+@needs_documents
+def test_streamed_news_has_the_letters_of_the_documents(doors: AlpacaDoors) -> None:
+    with a_line(doors, is_packed=False) as line:
+        line.subscribe(trades=["AAA"], quotes=["AAA"], bars=["AAA"], dailyBars=["AAA"])
+        doors.market().on_bars([flat(0, 5, volume=1000)], at(1))
+        news = line.hear()
+
+    schemas = {"t": "stock_trade", "q": "stock_quote", "b": "stock_bar", "d": "stock_bar"}
+    assert [one["T"] for one in news] == list(schemas)
+    for one in news:
+        told = {name: value for name, value in one.items() if name not in {"T", "S"}}
+        assert document(MARKET_DATA).component_faults(schemas[one["T"]], told) == []
 
 
 def test_subscriptions_add_up_and_are_told_whole(doors: AlpacaDoors) -> None:
