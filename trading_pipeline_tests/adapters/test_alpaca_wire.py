@@ -357,25 +357,26 @@ def test_the_usual_settings_are_allowed_on_paper() -> None:
         require_allowed(url, "paper")
 
 
-@given(asked=st.lists(st.booleans(), min_size=1, max_size=60), per_minute=st.integers(min_value=2, max_value=20))
-def test_no_minute_sees_more_requests_than_allowed(asked: list[bool], per_minute: int) -> None:
+@given(waits=st.lists(st.integers(min_value=0, max_value=30), min_size=1, max_size=60), most=st.integers(2, 20))
+def test_no_minute_sees_more_reads_than_their_share(waits: list[int], most: int) -> None:
     clock = ReplayClock(at(0))
-    budget = Budget(clock, per_minute)
+    budget = Budget(clock, most)
     made = []
-    for is_order in asked:
-        budget.take(is_order=is_order)
-        made.append(clock.now())
+    for seconds in waits:
+        clock.sleep_until(clock.now() + timedelta(seconds=seconds))
+        if not budget.take_read():
+            made.append(clock.now())
 
     for first in made:
-        assert sum(first <= one < first + timedelta(minutes=1) for one in made) <= per_minute
+        assert sum(first <= one < first + timedelta(minutes=1) for one in made) <= max(1, most * 7 // 10)
 
 
-@pytest.mark.parametrize(("seconds", "waited"), [(7, 7), (900, 60), (-5, 0)])
-def test_a_pause_is_at_most_a_minute(seconds: float, waited: float) -> None:
+@pytest.mark.parametrize(("seconds", "left"), [(7, 7), (900, 60), (-5, 0), (3, 0)])
+def test_a_pause_is_at_most_a_minute_and_a_short_one_is_waited_for(seconds: float, left: float) -> None:
     clock = ReplayClock(at(0))
     budget = Budget(clock, 100)
 
     budget.pause(seconds)
-    budget.take(is_order=True)
 
-    assert (clock.now() - at(0)).total_seconds() == waited
+    assert budget.take_read().total_seconds() == left
+    assert clock.now() == at(0) + (timedelta(seconds=3) if seconds == 3 else timedelta(0))

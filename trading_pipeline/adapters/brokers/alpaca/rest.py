@@ -1,4 +1,4 @@
-"""Requests to Alpaca through its own client: each with a timeout, none repeated, every answer told apart.
+"""Requests to Alpaca through its own client: each with a timeout, no order repeated, every answer told apart.
 
 The client library has no timeout and repeats a POST after a 504, which can trade twice; both are switched off here.
 """
@@ -6,6 +6,7 @@ The client library has no timeout and repeats a POST after a 504, which can trad
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -14,7 +15,7 @@ from alpaca.common.exceptions import APIError
 from alpaca.trading.client import TradingClient
 from requests.adapters import HTTPAdapter
 
-from trading_pipeline.adapters.brokers.alpaca.budget import Budget
+from trading_pipeline.adapters.brokers.alpaca.budget import LONGEST_PAUSE, Budget
 from trading_pipeline.adapters.brokers.alpaca.hosts import is_loopback
 from trading_pipeline.adapters.brokers.alpaca.keys import KEY_ID, SECRET_KEY, AlpacaKeys
 from trading_pipeline.adapters.brokers.alpaca.refusals import Refusal, read_refusal, shortened
@@ -27,8 +28,8 @@ DEFINITE = frozenset({400, 403, 404, 409, 422})
 """With a body of Alpaca's own: nothing was done."""
 ABOUT_THE_ORDER = 4031
 """How the code of a 403 begins that is not about the keys."""
-RETRY_AFTER_SECONDS = 10.0
-"""After a 429 that does not say."""
+RETRY_SECONDS = 1.0
+"""After a 429 that does not say how long to wait."""
 
 
 class Refused(TradingError):
@@ -37,6 +38,10 @@ class Refused(TradingError):
     def __init__(self, refusal: Refusal, what: str) -> None:
         self.refusal = refusal
         super().__init__(refusal.words(what))
+
+
+class _Broken(OutcomeUnknown):
+    """No answer of Alpaca's: the connection or its gateway failed."""
 
 
 class _PatientAdapter(HTTPAdapter):
@@ -122,16 +127,37 @@ class AlpacaRest:
             token = {"page_token": last}
 
     def call(self, method: str, path: str, what: str, data: Mapping[str, Any] | None = None) -> Any:
-        """The answer's JSON; None for an empty one."""
-        self._budget.take(is_order=method != "GET")
+        """The answer's JSON; None for an empty one.
+
+        A read whose answer broke off, or was the gateway's own, is made a second time at once; nothing else ever is.
+        """
+        if method != "GET":
+            self._budget.note_order()
+            return self._ask(method, path, what, data)
+        try:
+            return self._read(path, what, data)
+        except _Broken:
+            return self._read(path, what, data)
+
+    def _read(self, path: str, what: str, data: Mapping[str, Any] | None) -> Any:
+        wait = self._budget.take_read().total_seconds()
+        if wait:
+            raise OutcomeUnknown(
+                f"Alpaca was not asked to {what}: its requests of this minute are used, {wait:.0f} s to go"
+            )
+        return self._ask("GET", path, what, data)
+
+    def _ask(self, method: str, path: str, what: str, data: Mapping[str, Any] | None) -> Any:
         try:
             return self._client._request(method, path, dict(data) if data is not None else None)
         except APIError as error:
             self._raise_for(error, what)
         except requests.JSONDecodeError as error:
-            raise _unknown(what, "its answer is not JSON") from error
-        except requests.RequestException as error:
+            raise _Broken(_doubt(what, "its answer is not JSON")) from error
+        except requests.Timeout as error:
             raise _unknown(what, f"no answer ({type(error).__name__})") from error
+        except requests.RequestException as error:
+            raise _Broken(_doubt(what, f"no answer ({type(error).__name__})")) from error
 
     def close(self) -> None:
         """Give the connections back."""
@@ -143,7 +169,7 @@ class AlpacaRest:
         refusal = read_refusal(status, body)
         if status == requests.codes.too_many_requests:
             seconds = self._pause(response.headers)
-            raise _unknown(what, f"too many requests, asked again after {seconds:.0f} s (it was not done)") from error
+            raise _unknown(what, f"too many requests, nothing is read for {seconds:.0f} s (it was not done)") from error
         if status == requests.codes.unauthorized or (
             status == requests.codes.forbidden and not _is_about_order(refusal)
         ):
@@ -151,22 +177,25 @@ class AlpacaRest:
             raise KeysRefused(_keys_refused(what, status, body)) from error
         if refusal is not None and status in DEFINITE:
             raise Refused(refusal, what) from error
-        raise _unknown(what, f"HTTP {status}: {shortened(body)}") from error
+        raise _Broken(_doubt(what, f"HTTP {status}: {shortened(body)}")) from error
 
     def _pause(self, headers: Mapping[str, str]) -> float:
-        """Seconds nobody asks for: as told, else some."""
-        for name, now in (("Retry-After", 0.0), ("X-RateLimit-Reset", self._clock.now().timestamp())):
-            try:
-                seconds = float(headers[name]) - now
-            except (KeyError, ValueError):
-                continue
-            if 0 <= seconds <= 60:
-                break
-        else:
-            seconds = RETRY_AFTER_SECONDS
-        log.warning("Alpaca answers too many requests; nothing is asked for %.0f s", seconds)
+        """Seconds nothing is read for: as told, until the quota is whole again, or a moment when some of it is left."""
+        until_reset = _number(headers, "X-RateLimit-Reset", RETRY_SECONDS) - self._clock.now().timestamp()
+        if _number(headers, "X-RateLimit-Remaining", 0) > 0 or not 0 <= until_reset <= LONGEST_PAUSE.total_seconds():
+            until_reset = RETRY_SECONDS
+        seconds = _number(headers, "Retry-After", until_reset)
+        log.warning("Alpaca answers too many requests; nothing is read for %.0f s", seconds)
         self._budget.pause(seconds)
         return seconds
+
+
+def _number(headers: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        found = float(headers[name])
+    except (KeyError, ValueError):
+        return default
+    return found if math.isfinite(found) else default
 
 
 def _is_about_order(refusal: Refusal | None) -> bool:
@@ -181,4 +210,8 @@ def _keys_refused(what: str, status: int, body: str) -> str:
 
 
 def _unknown(what: str, why: str) -> OutcomeUnknown:
-    return OutcomeUnknown(f"Alpaca was asked to {what}: {why}. Query the venue before anything is sent again")
+    return OutcomeUnknown(_doubt(what, why))
+
+
+def _doubt(what: str, why: str) -> str:
+    return f"Alpaca was asked to {what}: {why}. Query the venue before anything is sent again"
