@@ -11,6 +11,7 @@ import requests
 from trading_pipeline.venue.alpaca.rules import AlpacaDoorRules
 from trading_pipeline.venue.faults import Fault, FaultRule, Faults, FaultScript
 from trading_pipeline_tests.venue.alpaca.doors import GENEROUS, Desk, a_desk, refused
+from trading_pipeline_tests.venue.builders import SESSION
 
 LEGS = {"take_profit": {"limit_price": "110"}, "stop_loss": {"stop_price": "95"}}
 
@@ -131,6 +132,14 @@ def test_a_refused_id_may_be_sent_again() -> None:
     with a_desk() as desk:
         with refused(403, 40310000, "insufficient buying power"):
             desk.post(client_order_id="a", qty="100000")
+        assert desk.post(client_order_id="a")["client_order_id"] == "a"
+
+
+def test_an_id_the_engine_refused_may_be_sent_again() -> None:
+    with a_desk() as desk:
+        desk.market.on_session_open(SESSION, {}, {})
+        with refused(422, 42210000, "the opening auction of .* is over"):
+            desk.post(client_order_id="a", time_in_force="opg")
         assert desk.post(client_order_id="a")["client_order_id"] == "a"
 
 

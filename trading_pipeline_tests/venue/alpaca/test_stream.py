@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 from trading_pipeline.venue.faults import Fault, FaultRule, Faults, FaultScript
 from trading_pipeline_tests.venue.alpaca.doors import Desk, a_desk
 from trading_pipeline_tests.venue.alpaca.openapi import TRADING, document, needs_documents
-from trading_pipeline_tests.venue.builders import SESSION, at
+from trading_pipeline_tests.venue.builders import SESSION, a_bar, at
 
 PATIENCE_SECONDS = 5.0
 ENTRY_NEWS = ["pending_new", "new"]
@@ -92,6 +92,17 @@ def test_a_brackets_life_is_told_as_alpaca_tells_it() -> None:
         ("40", "99", "40"), ("60", "99", "100"), ("100", "111", "0"),
     ]  # fmt: skip
     assert [one["order"]["status"] for one in fills] == ["partially_filled", "filled", "filled"]
+
+
+def test_fills_of_one_bar_each_tell_the_position_they_left() -> None:
+    with a_desk() as desk, an_ear(desk) as ear:
+        desk.bracket()
+        bar = a_bar(0, 99, 99, 94, 94)
+        desk.market.on_bars([bar], bar.end_at)
+        ear.has_heard(6)
+
+    fills = [(one["order"]["side"], one["position_qty"]) for one in ear.heard if one["event"] == "fill"]
+    assert fills == [("buy", "100"), ("sell", "0")]
 
 
 def test_an_execution_has_one_id_on_the_stream_and_among_the_activities() -> None:
