@@ -16,6 +16,7 @@ from trading_pipeline.domain.orders import BracketRequest
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.hub import Hub
 from trading_pipeline.venue.tws import checks
+from trading_pipeline.venue.tws.cancels import Cancels
 from trading_pipeline.venue.tws.checks import Trouble
 from trading_pipeline.venue.tws.contracts import Contracts
 from trading_pipeline.venue.tws.order_messages import error, open_order, order_status
@@ -39,7 +40,8 @@ class Desk:
     def __init__(self, hub: Hub, rules: TwsDoorRules, contracts: Contracts, account: str, say: Say) -> None:
         self._hub, self._rules, self._contracts, self._say = hub, rules, contracts, say
         self.orders = WireOrders(hub.venue)
-        self.showing = Showing(hub, self.orders, account)
+        self.cancels = Cancels(hub, self.orders, wait=rules.cancels_wait_for_bars)
+        self.showing = Showing(hub, self.orders, self.cancels, account)
 
     def place(self, client_id: int, placing: Placing) -> None:
         """Message 3: a new order, or other terms for one that is open under the same id."""
@@ -49,18 +51,17 @@ class Desk:
             self._say(client_id, error(placing.order_id, trouble.code, str(trouble)))
 
     def cancel(self, client_id: int, order_id: int) -> None:
-        """Message 4. Only one's own; what has ended stays as it ended."""
+        """Message 4. Only one's own; what has ended stays as it ended. Raises Trouble."""
         order = self.orders.own(client_id, order_id)
         if self._rules.read_only:
-            trouble = (321, checks.READ_ONLY)
-        elif order is None:
-            trouble = (10147, f"OrderId {order_id} that needs to be cancelled is not found.")
-        elif not self.orders.is_open(order):
+            raise Trouble(321, checks.READ_ONLY)
+        unknown, ended = map(int, self._rules.cancel_errors.split("/"))
+        if order is None:
+            raise Trouble(unknown, f"OrderId {order_id} that needs to be cancelled is not found.")
+        if not self.orders.is_open(order):
             status = self.showing.shown(order).status
-            trouble = (10148, f"OrderId {order_id} that needs to be cancelled cannot be cancelled, state: {status}.")
-        else:
-            return self._withdraw(order)
-        return self._say(client_id, error(order_id, *trouble))
+            raise Trouble(ended, f"OrderId {order_id} that needs to be cancelled cannot be cancelled, state: {status}.")
+        self._withdraw(order)
 
     def cancel_all(self) -> None:
         """Message 58: every client's orders, whoever asks."""
@@ -224,7 +225,7 @@ class Desk:
             self._say(order.client_id, order_status(self.showing.shown(gone)))
             return self._say(order.client_id, error(order.order_id, 202, "Order Canceled - reason:"))
         self._say(order.client_id, order_status(replace(self.showing.shown(order), status="PendingCancel")))
-        return self._done(lambda venue, now: venue.cancel(order.engine_id, now))
+        return self.cancels.ask(order)
 
 
 def _facts(orders: Sequence[WireOrder]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class TwsDoor:
         news = OrderNews(hub, self.desk, self.account, self._tell)
         for hear in (news.on_reports, self._tell_account):
             hub.hear_reports(hear)
-        for listen in (news.on_bars, self.streams.on_bars):
+        for listen in (self.desk.cancels.on_bars, news.on_bars, self.streams.on_bars):
             hub.hear_bars(listen)
         parts = (
             OrderRequests(hub, self.desk, self.rules),

@@ -30,6 +30,12 @@ class TwsDoorRules(BaseModel):
     symbols: frozenset[str] | None = Field(
         default=None, description="what has a contract; None: what the tape has, and anything where there is no tape"
     )
+    cancels_wait_for_bars: bool = Field(
+        default=False, description="a cancel that was taken is carried out after the next bars, which may fill first"
+    )
+    cancel_errors: Literal["10147/10148", "135/161"] = Field(
+        default="10147/10148", description="codes for a cancel of what is unknown, or has ended; older TWS: the latter"
+    )
     presets_day: bool = Field(
         default=True, description="an order without time in force becomes DAY, and error 10349 says so"
     )

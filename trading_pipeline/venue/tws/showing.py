@@ -11,6 +11,7 @@ from trading_pipeline.domain.orders import ExecType, ExecutionReport, OrderType
 from trading_pipeline.venue.hours import session_hours
 from trading_pipeline.venue.hub import Hub
 from trading_pipeline.venue.tickets import Ticket
+from trading_pipeline.venue.tws.cancels import Cancels
 from trading_pipeline.venue.tws.order_messages import Execution, Shown
 from trading_pipeline.venue.tws.orders import WireOrder, WireOrders, status_of, why_held
 
@@ -21,8 +22,8 @@ GATEWAY = "0000e0d5"
 class Showing:
     """The engine's orders and fills in the wire's terms."""
 
-    def __init__(self, hub: Hub, orders: WireOrders, account: str) -> None:
-        self._hub, self._orders, self.account = hub, orders, account
+    def __init__(self, hub: Hub, orders: WireOrders, cancels: Cancels, account: str) -> None:
+        self._hub, self._orders, self._cancels, self.account = hub, orders, cancels, account
         self._executions: dict[int, list[Execution]] = {}
         self._told_at: dict[str, datetime] = {}
         """When an order's newest report was made, by its id at the engine."""
@@ -62,6 +63,7 @@ class Showing:
         )  # fmt: skip
         entry_cum = self._has_bought(ticket)
         status = status_of(order, ticket, waits_for_open=self.waits_for_open(ticket), entry_cum=entry_cum)
+        status = "PendingCancel" if self._cancels.is_pending(order) else status
         held = why_held(ticket, entry_cum=entry_cum)
         return replace(shown if ticket is None else self._filled(shown, ticket), status=status, why_held=held)
 

@@ -1,7 +1,7 @@
 """What bars say as ticks, and as five-second bars.
 
-A base bar tells no quotes: bid and ask stand one cent around its close. It tells no path either: open, the nearer
-extreme first, then the other, then close.
+A base bar tells no quotes: bid and ask stand one cent around its close. It tells no path either: open, low, high, close
+in a bar that rose; high before low in one that fell.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.hub import Hub, VenueTime
 from trading_pipeline.venue.tws.accounts import Account
+from trading_pipeline.venue.tws.checks import Trouble
 from trading_pipeline.venue.tws.contracts import Asked, Contracts
 from trading_pipeline.venue.tws.desk import Desk
 from trading_pipeline.venue.tws.news import OrderNews
@@ -75,7 +77,8 @@ class Played:
         if kind == "trade":
             self.move(first)
         elif kind == "cancel":
-            self.desk.cancel(first, second)
+            with suppress(Trouble):
+                self.desk.cancel(first, second)
         elif wording is not None:
             contract = Asked(0, "AAA", "STK", "SMART", "USD")
             terms = replace(PLAIN, **wording)  # type: ignore[arg-type]

@@ -497,3 +497,27 @@ def test_what_the_venue_could_not_save_the_door_does_not_know(tmp_path: Path) ->
 
         assert [order.order_id for order in desk.doors.door.desk.orders] == []
         assert other.open_orders() == ()
+
+
+@pytest.mark.parametrize(("price", "ends"), [(100, "Filled"), (120, "Cancelled")])
+def test_a_fill_may_beat_a_cancel_that_waits(price: int, ends: str) -> None:
+    with a_desk(rules=ROOMY.model_copy(update={"cancels_wait_for_bars": True})) as desk:
+        (trade,) = desk.client.place(desk.client.order(lmtPrice=105))
+        desk.client.cancel(trade.order)
+        assert trade.orderStatus.status == "PendingCancel"
+        assert [t.orderStatus.status for t in desk.client.run(desk.client.ib.reqOpenOrdersAsync)] == ["PendingCancel"]
+
+        desk.trade(price)
+
+        assert trade.orderStatus.status == ends
+        assert desk.client.open_ids() == []
+
+
+def test_older_tws_has_other_codes_for_cancels_that_cannot_be() -> None:
+    with a_desk(rules=ROOMY.model_copy(update={"cancel_errors": "135/161"})) as desk:
+        (trade,) = desk.client.place(desk.client.order("MKT"))
+        desk.trade(100)
+        for order_id in (999, trade.order.orderId):
+            desk.client.do(partial(desk.client.ib.client.cancelOrder, order_id))
+        desk.client.settle()
+        assert desk.client.codes() == [135, 161]
