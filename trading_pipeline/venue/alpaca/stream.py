@@ -18,10 +18,12 @@ from trading_pipeline.venue.alpaca.distortion import distorted, torn
 from trading_pipeline.venue.alpaca.model import News
 from trading_pipeline.venue.alpaca.orders import Orders
 from trading_pipeline.venue.alpaca.rendering import news_json
-from trading_pipeline.venue.faults import Fault, FaultRule
+from trading_pipeline.venue.faults import NOT_DONE, UNANSWERED, Fault, FaultRule
 
 TRADE_UPDATES = "trade_updates"
 GOING_AWAY, POLICY = 1001, 1008
+DENIALS = NOT_DONE | UNANSWERED | {Fault.HTTP_504, Fault.HTML_BODY, Fault.CLOSE}
+"""Under these a connection is refused; under any other it is made."""
 Frame = bytes | None
 """None closes the socket."""
 
@@ -102,7 +104,7 @@ class TradeUpdates:
         rule = self._context.faults.next("stream.connect")
         if rule is not None and rule.fault is Fault.DELAY:
             await asyncio.sleep(rule.seconds)
-        elif rule is not None:
+        elif rule is not None and rule.fault in DENIALS:
             await socket.close(POLICY)
             return
         await socket.accept()

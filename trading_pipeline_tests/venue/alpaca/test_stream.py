@@ -209,7 +209,7 @@ def test_news_arrive_as_the_fault_lets_them_through(fault: Fault, seconds: float
 
 
 def test_a_skewed_clock_shows_in_the_news() -> None:
-    rule = FaultRule(fault=Fault.CLOCK_SKEW, op="stream", times=0, seconds=-90)
+    rule = FaultRule(fault=Fault.CLOCK_SKEW, op="*", times=0, seconds=-90)
     with a_desk(faults=playing(rule)) as desk, an_ear(desk) as ear:
         desk.post()
         ear.has_heard(2)
