@@ -1,4 +1,4 @@
-"""The crash sweep: python -m trading_pipeline_tests.crash [--days entry,kill] [--ledger postgresql] [--points all]."""
+"""The crash sweep: python -m trading_pipeline_tests.crash [--days entry,kill] [--ledger postgresql] [--door ib]."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rich.table import Table
 
 from trading_pipeline.adapters.ledger import default_url
 from trading_pipeline_tests.crash.days import DAYS
+from trading_pipeline_tests.crash.doors import DoorKind
 from trading_pipeline_tests.crash.sweep import Calm, MakeUrl, Outcome, calm_day, crash_day, one_of_each
 from trading_pipeline_tests.postgres import postgres
 
@@ -39,15 +40,17 @@ class DayResult:
         return [outcome for outcome in self.outcomes if outcome.faults]
 
 
-def sweep_day(name: str, folder: Path, make_url: MakeUrl, *, every: bool, workers: int, shown: Progress) -> DayResult:
+def sweep_day(
+    name: str, folder: Path, make_url: MakeUrl, *, every: bool, workers: int, shown: Progress, door: DoorKind
+) -> DayResult:
     """Crash one day at every point, or at the first and last point of every kind; several at a time."""
     started, number = time.monotonic(), count()
-    calm = calm_day(name, folder / "calm", make_url)
+    calm = calm_day(name, folder / "calm", make_url, door)
     chosen = range(1, len(calm.points) + 1) if every else one_of_each(calm.points)
     task = shown.add_task(name, total=len(chosen))
 
     def crash(at: int) -> Outcome:
-        outcome = crash_day(name, at, calm, folder / f"{next(number)}", make_url)
+        outcome = crash_day(name, at, calm, folder / f"{next(number)}", make_url, door)
         shown.advance(task)
         if outcome.faults:
             shown.console.print(f"{name} point {at} ({outcome.point}): {len(outcome.faults)} violations")
@@ -84,9 +87,10 @@ def main(arguments: Sequence[str]) -> int:
             every=options.points == "all",
             workers=options.workers,
             shown=shown,
+            door=DoorKind(options.door),
         )
         results = [sweep(name, Path(folder) / name) for name in options.days.split(",")]
-    _show(console, results, options.ledger)
+    _show(console, results, f"{options.ledger}, {options.door} door")
     return 1 if any(result.violations for result in results) else 0
 
 
@@ -94,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m trading_pipeline_tests.crash", description=__doc__)
     parser.add_argument("--days", default=",".join(DAYS), help="comma-separated; default: all")
     parser.add_argument("--ledger", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--door", choices=[kind.value for kind in DoorKind], default="simulated")
     parser.add_argument("--points", choices=("kinds", "all"), default="kinds", help="first and last of a kind, or all")
     parser.add_argument("--workers", type=int, default=2)
     return parser

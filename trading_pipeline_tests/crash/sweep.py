@@ -6,12 +6,12 @@ import json
 import multiprocessing
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Lock
@@ -20,19 +20,16 @@ from typing import Any
 from trading_pipeline.adapters.brokers.remote import RemoteBroker
 from trading_pipeline.adapters.clock import ReplayClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
-from trading_pipeline.venue.door import Door, listen, server_of, url_of
-from trading_pipeline.venue.engine import SimulatedVenue
-from trading_pipeline.venue.faults import Faults
-from trading_pipeline.venue.hub import Hub
 from trading_pipeline_tests.crash.days import DAYS
-from trading_pipeline_tests.crash.state import EndState, read_end_state, venue_fill_rows, violations
+from trading_pipeline_tests.crash.doors import Addresses, DoorKind, serve_door
+from trading_pipeline_tests.crash.state import EndState, read_end_state, venue_executions, violations
 from trading_pipeline_tests.crash.trader import Run, prepare, trade
 from trading_pipeline_tests.services.scripted import TIMES
 
 SECONDS_TO_COVER = 10.0
 PATIENCE_SECONDS = 120
 OPENING = Lock()
-PRELOADED = ["trading_pipeline_tests.crash.trader", "trading_pipeline.venue.door"]
+PRELOADED = ["trading_pipeline_tests.crash.trader", "trading_pipeline_tests.crash.doors"]
 
 MakeUrl = Callable[[Path], str]
 """A fresh, empty ledger for a folder."""
@@ -65,32 +62,35 @@ def processes() -> Any:
     return context
 
 
-def calm_day(name: str, folder: Path, make_url: MakeUrl = default_url) -> Calm:
+def calm_day(name: str, folder: Path, make_url: MakeUrl = default_url, door: DoorKind = DoorKind.SIMULATED) -> Calm:
     """Run a day undisturbed; its points are what a crash can hit."""
-    with _venue(name, folder) as venue_url:
+    with _venue(name, folder, door) as addresses:
         url = _prepared(name, folder, make_url)
-        run = Run(day=name, ledger_url=url, venue_url=venue_url, result=folder / "result.json")
+        run = Run(day=name, ledger_url=url, addresses=addresses, result=folder / "result.json", door=door)
         faults = [] if _live(run) == 0 else ["the undisturbed run failed"]
         told = json.loads(run.result.read_text())
-        end, fills = _look(url, venue_url)
+        end, fills = _look(url, addresses.control)
     faults += violations(end, end, fills) + [f"naked: {one}" for one in told["naked"]]
     if not DAYS[name].happened(end):
         faults.append(f"the day did not show what it is for: {end}")
     return Calm(end, tuple(told["points"]), tuple(faults))
 
 
-def crash_day(name: str, number: int, calm: Calm, folder: Path, make_url: MakeUrl = default_url) -> Outcome:
+def crash_day(
+    name: str, number: int, calm: Calm, folder: Path, make_url: MakeUrl = default_url,
+    door: DoorKind = DoorKind.SIMULATED,
+) -> Outcome:  # fmt: skip
     """Kill the loop at one point, start it again, and say what differs from the calm day."""
-    with _venue(name, folder) as venue_url:
+    with _venue(name, folder, door) as addresses:
         url = _prepared(name, folder, make_url)
-        run = Run(day=name, ledger_url=url, venue_url=venue_url, result=folder / "result.json", die_at=number)
+        again = Run(day=name, ledger_url=url, addresses=addresses, result=folder / "result.json", door=door)
+        run = replace(again, die_at=number)
         faults = [] if _live(run) == -signal.SIGKILL else ["the process was not killed at its point"]
-        again = Run(day=name, ledger_url=url, venue_url=venue_url, result=run.result)
         ended = _live(again)
         if not run.result.exists():  # its last act; the fork server now and then loses how a process ended
             return Outcome(name, number, calm.points[number - 1], (*faults, f"the restarted process ended: {ended}"))
         told = json.loads(run.result.read_text())
-        end, fills = _look(url, venue_url)
+        end, fills = _look(url, addresses.control)
     faults += violations(end, calm.end, fills, same_log=DAYS[name].is_told_alike) + [
         f"naked after the restart: {one}" for one in told["naked"]
     ]
@@ -125,31 +125,25 @@ def _live(run: Run) -> int | None:
     return process.exitcode
 
 
-def _look(url: str, venue_url: str) -> tuple[EndState, set[tuple[str, ...]]]:
+def _look(url: str, venue_url: str) -> tuple[EndState, Counter[tuple[str, ...]]]:
     ledger, broker = SqlLedger(url), RemoteBroker(venue_url, ReplayClock(datetime.now(UTC)))
     end = read_end_state(ledger, broker, "A", TIMES.session)
-    fills = venue_fill_rows(broker, ledger, "A", TIMES.session)
+    fills = venue_executions(broker, ledger, "A", TIMES.session)
     ledger.close()
     return end, fills
 
 
 @contextmanager
-def _venue(name: str, folder: Path) -> Iterator[str]:
+def _venue(name: str, folder: Path, door: DoorKind) -> Iterator[Addresses]:
     """A venue process of its own over a state file of its own; ends with the block."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     here, there = processes().Pipe()
-    process: BaseProcess = processes().Process(target=serve, args=(name, folder / "venue.sqlite3", there))
+    day, path = DAYS[name], folder / "venue.sqlite3"
+    process: BaseProcess = processes().Process(target=serve_door, args=(door, path, day.venue, day.faults, there))
     process.start()
     try:
         yield here.recv()
     finally:
         process.kill()
         process.join()
-
-
-def serve(name: str, path: Path, told: Connection) -> None:
-    """The venue process: says where it listens, then serves until it is killed."""
-    day, listening = DAYS[name], listen()
-    told.send(url_of(listening))
-    server_of(Door(Hub(SimulatedVenue(path, day.venue)), Faults(day.faults))).run([listening])

@@ -21,10 +21,12 @@ from trading_pipeline.services.desk import Desk, Provenance
 from trading_pipeline.services.session_loop import SessionLoop
 from trading_pipeline.services.trading_state import set_trading_state
 from trading_pipeline_tests.crash.days import DAYS, Day
+from trading_pipeline_tests.crash.doors import Addresses, DoorKind, broker_at
 from trading_pipeline_tests.crash.points import PointedLedger, PointedMarket, Points
 from trading_pipeline_tests.fakes import ScriptedFeed, Wrapped
 from trading_pipeline_tests.services.scripted import TIMES, minute, rules, write_regime, write_watchlist
 
+LONGEST_GAP_SECONDS = 10.0
 STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP})
 
 
@@ -34,9 +36,15 @@ class Run:
 
     day: str
     ledger_url: str
-    venue_url: str
+    addresses: Addresses
     result: Path
+    door: DoorKind = DoorKind.SIMULATED
     die_at: int = 0
+
+    @property
+    def venue_url(self) -> str:
+        """The venue's own door."""
+        return self.addresses.control
 
 
 @dataclass(slots=True)
@@ -106,18 +114,26 @@ def trade(run: Run) -> None:
     """Run the day's session to its close, or to the process's death at the point asked for."""
     started = time.monotonic()
     day, points, clock = DAYS[run.day], Points(run.die_at), ReplayClock(TIMES.opens_at)
-    ledger = SqlLedger.open(run.ledger_url)
-    remote = RemoteBroker(run.venue_url, clock)
-    watch = Watch(remote, started)
-    desk = Desk(
-        ledger=PointedLedger(ledger, points), broker=Wrapped(remote, points.around), clock=clock,
-        rules=rules(**day.settings), provenance=Provenance(code_version="1", config_hash="c"), base_bar_minutes=5,
-    )  # fmt: skip
+    ledger, market = SqlLedger.open(run.ledger_url), RemoteMarket(run.venue_url)
+    watch = Watch(RemoteBroker(run.venue_url, clock), started)
     halt_at = None if day.halt_at is None else minute(day.halt_at)
-    loop = SessionLoop(
-        desk=desk, feed=OperatedFeed(day.bars, ledger, halt_at), times=TIMES,
-        market=PointedMarket(RemoteMarket(run.venue_url), points, watch.look),
-    )  # fmt: skip
-    loop.run()
-    told = {"points": points.seen, "naked": watch.naked, "covered_after_s": watch.covered_after_s or 0.0}
+    with broker_at(run.door, run.addresses, run.result.parent, clock) as broker:
+        desk = Desk(
+            ledger=PointedLedger(ledger, points), broker=Wrapped(broker, points.around, name=broker.name), clock=clock,
+            rules=rules(**day.settings), provenance=Provenance(code_version="1", config_hash="c"), base_bar_minutes=5,
+        )  # fmt: skip
+        SessionLoop(
+            desk=desk, feed=OperatedFeed(day.bars, ledger, halt_at), times=TIMES,
+            market=PointedMarket(market, points, watch.look),
+        ).run()  # fmt: skip
+    told = {
+        "points": points.seen, "naked": [*watch.naked, *_gaps(market)], "covered_after_s": watch.covered_after_s or 0.0
+    }  # fmt: skip
     run.result.write_text(json.dumps({"run": {k: str(v) for k, v in asdict(run).items()}, **told}))
+
+
+def _gaps(market: RemoteMarket) -> list[str]:
+    """What the venue itself saw uncovered for too long."""
+    seen = market.watched()
+    long = [gap for gap in seen.gaps if gap.seconds(seen.now) > LONGEST_GAP_SECONDS]
+    return [f"{gap.shares} {gap.symbol} from {gap.since:%H:%M:%S} for {gap.seconds(seen.now):g} s" for gap in long]
