@@ -20,7 +20,7 @@ from trading_pipeline_tests.contract_tests.broker import LONG_AGO, bought, held,
 from trading_pipeline_tests.venue.builders import SESSION, a_bracket, an_oco, an_order
 from trading_pipeline_tests.venue.tws.doors import a_tws_door
 
-RULES = TwsDoorRules(messages_per_second=1_000, account="DU1234567", symbols=frozenset({"AAA", "BRK B"}))
+RULES = TwsDoorRules(messages_per_second=1_000, account="DU1234567", symbols=frozenset({"AAA", "BRK.B"}))
 
 
 @pytest.fixture
@@ -155,13 +155,13 @@ def test_a_change_that_changes_nothing_sends_nothing(far: IbWorld) -> None:
     assert said(far, "b-s") == [ExecType.NEW]
 
 
-def test_a_class_of_shares_has_a_blank_in_its_symbol_there(far: IbWorld) -> None:
+def test_a_class_of_shares_goes_there_and_back(far: IbWorld) -> None:
     far.broker.submit(an_order("x", Side.BUY, OrderType.LIMIT, limit=90, symbol="BRK.B"))
 
-    shown = far.broker.order("x")
-    assert wired(far, "x").symbol == "BRK B"
+    shown, there = far.broker.order("x"), far.venue.order("x")
     assert shown is not None
-    assert shown.symbol == "BRK.B"
+    assert there is not None
+    assert shown.symbol == there.symbol == "BRK.B"
 
 
 def test_a_symbol_nobody_knows_is_refused_before_anything_is_sent(far: IbWorld) -> None:

@@ -178,13 +178,13 @@ class Room:
 
 def a_room() -> Room:
     board, ids, told = Board(), VenueIds(None), ToldReports(None)
-    return Room(board, News(board, Names(ids, board), ids, told, "DU1"), told)
+    return Room(board, News(board, Names(ids, board, 11), ids, told, "DU1"), told)
 
 
 def an_execution(version: int = 1, *, shares: float = 100, price: float = 99.5, account: str = "DU1") -> Any:
     return SimpleNamespace(
         execId=f"0000e0d5.6560.01.{version:02d}", permId=PERM, orderRef="x", shares=shares, price=price,
-        acctNumber=account, time=at(1),
+        acctNumber=account, time=at(1), clientId=11, orderId=5,
     )  # fmt: skip
 
 
@@ -238,9 +238,21 @@ def test_the_fill_of_another_account_is_not_ours() -> None:
 
 def test_two_orders_under_one_ref_are_two_orders() -> None:
     ids, board = VenueIds(None), Board()
-    names = Names(ids, board)
+    names = Names(ids, board, 11)
 
-    assert [names.name(1, "x"), names.name(2, "x"), names.name(3, ""), names.name(1, "x")] == ["x", "x~2", "ib-3", "x"]
+    others = (0, 0)
+    named = [names.name(perm_id, ref, others) for perm_id, ref in ((1, "x"), (2, "x"), (3, ""), (1, "x"))]
+    assert named == ["x", "x~2", "ib-3", "x"]
+
+
+def test_an_order_sent_again_after_the_first_was_withdrawn_keeps_its_name() -> None:
+    ids, board = VenueIds(None), Board()
+    names = Names(ids, board, 11)
+    ids.learn("x", "5")
+    assert names.name(1, "x", (11, 5)) == "x"
+    ids.learn("x", "8")
+
+    assert [names.name(2, "x", (11, 8)), names.name(3, "x", (12, 8))] == ["x", "x~3"]
 
 
 # what is kept

@@ -65,7 +65,7 @@ class IbBroker:
         self._listeners: list[Callable[[], None]] = []
         self._account_id, self._board = account_id, Board()
         self._turn = asyncio.Lock()
-        names = Names(ids, self._board)
+        names = Names(ids, self._board, rules.client_id)
         self._board.on_news = self._tell_listeners
         self._link = Link(self._thread, rules, clock, ids, self._board, self._reconcile, self._tell_listeners)
         self._reading = Reading(self._link, clock, ids, told, names, account_id)
@@ -74,7 +74,7 @@ class IbBroker:
             sdk, self._link, clock, ids, told, names, self._reading, Stocks(sdk, self._link), rules.timeout_seconds
         )
         self._submitting, self._changing = Submitting(tools), Changing(tools)
-        self._thread.start(self._link.run())
+        self._thread.start(self._link.run()).add_done_callback(self._link.ended)
 
     @property
     def capabilities(self) -> VenueCapabilities:
@@ -201,6 +201,7 @@ class IbBroker:
         self._reading.account = self._chosen()
         async with self._turn:
             await self._reading.refresh()
+            await self._submitting.withdraw_parts()
             await self._reading.positions()
 
     def _chosen(self) -> str:

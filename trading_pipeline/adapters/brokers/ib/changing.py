@@ -141,8 +141,9 @@ class Changing:
             raise OrderRefused(f"Interactive Brokers has no order {client_order_id}, open or ended today")
         if seen.is_open and seen.client_id != tools.link.client_id:
             raise OrderRefused(
-                f"{client_order_id} was made by client {seen.client_id} (0: by hand), and only it may change or cancel "
-                "it: do it in TWS"
+                f"{client_order_id} was made by client {seen.client_id} (0: by hand) and this is client "
+                f"{tools.link.client_id}: only who made an order may change or cancel it. Correct broker.ib.client_id, "
+                "or do it in TWS"
             )
         return seen
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -146,6 +147,14 @@ class Link:
         self._lost.set()
         self.board.stir()
 
+    def ended(self, running: Future[None]) -> None:
+        """`run` has ended: by `close`, or by an error nobody expected, which is said."""
+        error = None if running.cancelled() else running.exception()
+        if error is not None:
+            LOG.critical("the connection to TWS is kept up no longer", exc_info=error)
+            self._set(LinkState.CLOSED, f"{error!r}: an error in this system. Restart it, and report this")
+            self._hang_up()
+
     def close(self) -> None:
         """Hang up for good."""
         self._set(LinkState.CLOSED, "closed")
@@ -206,10 +215,13 @@ class Link:
         except (ConnectionError, OSError) as error:
             raise ConnectionLost(f"{what}: the connection was lost ({error}). Ask again") from error
 
-    async def send(self, messages: int, say: Callable[[Any], None]) -> None:
-        """Send without waiting for an answer. Raises OutcomeUnknown before anything leaves when it cannot."""
+    async def send(self, messages: int, say: Callable[[Any], None], *, even_unready: bool = False) -> None:
+        """Send without waiting for an answer. Raises OutcomeUnknown before anything leaves when it cannot.
+
+        even_unready: also while orders are read again, as a cancel of what should not be there.
+        """
         await self._budget.take(messages)
-        if not self.is_ready() or self._ib is None:
+        if not self.is_connected() or not (even_unready or self.is_ready()):
             raise OutcomeUnknown(self.why_not())
         say(self._ib)
 
@@ -272,7 +284,8 @@ class Link:
     def _on_ended(self, ib: Any) -> None:
         """The socket of a client ended, perhaps of one that was hung up before."""
         if ib is self._ib:
-            self._deny(f"{self._rules.host}:{self._rules.port} ended the connection before it was one")
+            where = f"{self._rules.host}:{self._rules.port}"
+            self._deny(f"{where} ended the connection before it was one. Check broker.ib.port: is it TWS or Gateway?")
 
     def _on_lost(self) -> None:
         self._set(LinkState.DISCONNECTED, "TWS ended the connection")

@@ -6,7 +6,7 @@ exec_ids repeat themselves: an execution's own, or the permId and what happened 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,14 @@ from zoneinfo import ZoneInfo
 from trading_pipeline.adapters.brokers.ib.board import Board, Seen
 from trading_pipeline.adapters.brokers.ib.codes import TAKEN
 from trading_pipeline.adapters.brokers.ib.names import Names
-from trading_pipeline.adapters.brokers.ib.shapes import Terms, instant_of, number, terms_of, terms_of_request
+from trading_pipeline.adapters.brokers.ib.shapes import (
+    Terms,
+    instant_of,
+    number,
+    order_type_of,
+    terms_of,
+    terms_of_request,
+)
 from trading_pipeline.adapters.brokers.ib.told import ToldReports
 from trading_pipeline.adapters.brokers.ib_client import NEW_YORK
 from trading_pipeline.adapters.brokers.venue_ids import VenueIds
@@ -67,7 +74,7 @@ class News:
             return
         if self.told.report(f"{seen.perm_id}-new") is None:
             yield _report(seen, name, f"{seen.perm_id}-new", ExecType.NEW, family.registered_at)
-        if seen.is_open and request.order_type is not OrderType.TRAILING_STOP:
+        if seen.is_open:
             yield from self._changed(seen, name, terms_of_request(request), now)
 
     def _changed(self, seen: Seen, name: str, asked: Terms, now: datetime) -> Iterator[ExecutionReport]:
@@ -77,6 +84,8 @@ class News:
         for change in changes:
             known = known.changed(change.quantity, change.limit_price, change.stop_price)
         shown = terms_of(seen.order, seen.total)
+        if order_type_of(seen.order) is OrderType.TRAILING_STOP:
+            shown = replace(shown, stop_price=known.stop_price)  # it moves by itself
         if shown == known or not shown.quantity:
             return
         number_ = 1 + sum(change.venue_order_id == str(seen.perm_id) for change in changes)
@@ -115,7 +124,7 @@ class News:
     def _trade(self, execution: Any, before: ExecutionReport | None) -> ExecutionReport | None:
         """An execution first heard of, or what corrects one; no shares, or no price, take it back."""
         shares, price = number(execution.shares) or ZERO, number(execution.price) or ZERO
-        name = self.names.name(execution.permId, execution.orderRef)
+        name = self.names.name(execution.permId, execution.orderRef, (execution.clientId, execution.orderId))
         common = {
             "exec_id": execution.execId, "client_order_id": name, "venue_order_id": str(execution.permId),
             "ref_exec_id": before.exec_id if before else "",

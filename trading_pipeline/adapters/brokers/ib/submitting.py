@@ -14,6 +14,7 @@ from trading_pipeline.adapters.brokers.ib.shapes import Place, kind_of, order_of
 from trading_pipeline.adapters.brokers.ib.tools import Tools, require_ticks, words_of
 from trading_pipeline.domain.errors import OrderRefused, OutcomeUnknown
 from trading_pipeline.domain.orders import AnyRequest, BracketRequest, OrderRequest
+from trading_pipeline.ports import VenueOrder
 from trading_pipeline.venue.checks import form_faults, orders_of
 
 SECOND_LOOK_SECONDS = 0.25
@@ -41,7 +42,7 @@ class Submitting:
             self._tools.link.require_ready()
             found = await self._look_for(orders_of(request)[0].client_order_id)
             if found is not None:
-                return str(found.perm_id)
+                return found.venue_order_id
         self._require_link()
         stock = await self._stock(orders_of(request)[0].symbol)
         require_ticks(stock, *orders_of(request))
@@ -85,15 +86,15 @@ class Submitting:
         except OutcomeUnknown as error:
             raise OrderRefused(f"nothing was sent. {error}") from error
 
-    async def _look_for(self, client_order_id: str) -> Seen | None:
-        """Look twice: it may still be on its way when it is first not there."""
+    async def _look_for(self, client_order_id: str) -> VenueOrder | None:
+        """Look twice: it may still be on its way when it is first not there. One that has ended was there too."""
         for look in range(2):
             if look:
                 await asyncio.sleep(SECOND_LOOK_SECONDS)
             await self._tools.reading.refresh()
-            seen = self._tools.names.find(client_order_id)
-            if seen is not None:
-                return seen
+            found = self._tools.reading.order(client_order_id)
+            if found is not None:
+                return found
         return None
 
     # out
@@ -137,12 +138,13 @@ class Submitting:
     async def _answer(self, sent: Sequence[Sent]) -> str:
         """Wait until each order is taken, or something is said against one."""
         first = sent[0].request.client_order_id
-        if not await self._tools.until(lambda: all(map(self._is_taken, sent)) or any(map(self._is_objected, sent))):
+        is_told = await self._tools.until(lambda: all(map(self._is_taken, sent)) or any(map(self._is_objected, sent)))
+        if not is_told and not self._is_in_parts(sent):
             raise OutcomeUnknown(
                 f"{first} was sent to Interactive Brokers and not acknowledged within {self._tools.timeout_seconds:g} "
                 "s. Look it up before anything is sent again"
             )
-        if any(map(self._is_objected, sent)):
+        if not all(map(self._is_taken, sent)) or any(map(self._is_objected, sent)):
             await self._settle(sent)
         seen = self._seen(sent[0])
         if seen is None:
@@ -166,8 +168,23 @@ class Submitting:
         tools.told.refuse([one.request.client_order_id for one in sent], text)
         raise OrderRefused(text)
 
+    async def withdraw_parts(self) -> None:
+        """Cancel entries whose last leg never arrived, before a crash or a cut: nothing of them was transmitted."""
+        names, told = self._tools.names, self._tools.told
+        for family in self._tools.ids.unfinished():
+            if not isinstance(family.request, BracketRequest):
+                continue
+            members = [order.client_order_id for order in orders_of(family.request)]
+            found = {name: names.find(name) for name in members}
+            if any(seen is None and not told.of(name) for name, seen in found.items()):
+                await self._withdraw([seen for seen in found.values() if seen is not None and _works(seen)])
+
+    def _is_in_parts(self, sent: Sequence[Sent]) -> bool:
+        """TWS answers, and shows some of a family, and not all of it."""
+        return self._tools.link.is_connected() and any(map(self._seen, sent)) and not all(map(self._seen, sent))
+
     async def _withdraw(self, live: Sequence[Seen]) -> None:
-        """Part of a family was refused: what was taken must not stand alone."""
+        """What was taken of a family must not stand alone."""
         for seen in live:
             await self._tools.ask_cancel(seen)
         if live:

@@ -71,7 +71,7 @@ class Tools:
 
     async def ask_cancel(self, seen: Seen) -> None:
         """Send a cancel: on the wire by the id; only the library's own `cancelOrder` wants the order."""
-        await self.link.send(1, lambda ib: ib.client.cancelOrder(seen.order_id, ""))
+        await self.link.send(1, lambda ib: ib.client.cancelOrder(seen.order_id, ""), even_unready=True)
 
 
 def words_of(said: Sequence[Complaint]) -> str:
