@@ -6,6 +6,7 @@ import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import NewType
 from zoneinfo import ZoneInfo
 
@@ -30,6 +31,7 @@ def uuid_of(*parts: object) -> str:
     return str(uuid.uuid5(NAMESPACE, "/".join(map(str, parts))))
 
 
+@cache
 def asset_id(symbol: str) -> str:
     return uuid_of("asset", symbol)
 
