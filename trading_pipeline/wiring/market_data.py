@@ -126,7 +126,7 @@ def record_session(
         stop_signals() as stop_requested,
         closing(_history(workspace, provider)) as source,
     ):
-        host = _prepared(workspace, source, times, symbols, with_research=with_research)
+        host = prepared(workspace, source, times, symbols, with_research=with_research)
         with closing(host.recorder):
             host.recorder.start()
 
@@ -153,7 +153,7 @@ def _session_today(workspace: Workspace) -> SessionTimes:
     )
 
 
-def _prepared(
+def prepared(
     workspace: Workspace,
     source: AlpacaMarketData | IbMarketData,
     times: SessionTimes,
@@ -161,6 +161,7 @@ def _prepared(
     *,
     with_research: bool,
 ) -> StreamHost:
+    """Everything made ready to record a session, before the stream is opened: universe, first research, recorder."""
     desk = workspace.research
     live = LiveResearch(desk, times.session) if with_research else None
     if live is not None:
