@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from trading_pipeline_tests.benchmarks import kernels, stored, trading
+from trading_pipeline_tests.benchmarks import kernels, stored, streaming, trading
 from trading_pipeline_tests.benchmarks.harness import Benchmark, Result, run_apart, run_here
 from trading_pipeline_tests.benchmarks.page import load, measured, page, save
 from trading_pipeline_tests.benchmarks.sizes import SIZES
@@ -29,10 +29,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "writes": trading.writes,
     "cycle": trading.cycle,
     "halt": trading.halt,
+    "streaming": streaming.streaming,
 }
 ON_STORES = {"scan", "replay", "read"}
 """Read what `fill` has made."""
-ONCE = {"fill", "intents", "submissions", "decision", "writes", "cycle", "halt"}
+ONCE = {"fill", "intents", "submissions", "decision", "writes", "cycle", "halt", "streaming"}
 """Repeated often enough in one process, or made once for the others."""
 
 

@@ -155,6 +155,18 @@ def _latency(found: Result, name: str, most_s: float, what: str) -> Row:
     return _row(found, name, what, figure, f"p99 < {most_s * 1000:,.0f} ms", p99 < most_s)
 
 
+def _streaming(found: Result, _sizes: Sizes) -> list[Row]:
+    work = (
+        f"{found.counts['symbols']:.0f} symbols streamed through the Alpaca door and alpaca-py: from the delivery of a "
+        "15-minute close's last minute"
+    )
+    return [
+        _row(found, "stored", f"{work} to the bars stored",
+             f"p50 {found.wall('stored') * 1000:,.0f} ms, p99 {found.slowest('stored') * 1000:,.0f} ms"),
+        _latency(found, "recorded", 5.0, f"{work} to the watchlist on record"),
+    ]  # fmt: skip
+
+
 ROWS: Mapping[str, Callable[[Result, Sizes], list[Row]]] = {
     "fill": _filled,
     "scan": _scan,
@@ -168,4 +180,5 @@ ROWS: Mapping[str, Callable[[Result, Sizes], list[Row]]] = {
     "writes": _writes,
     "cycle": _cycle,
     "halt": _halt,
+    "streaming": _streaming,
 }

@@ -15,6 +15,9 @@ class Sizes:
     scan_market: SyntheticMarketSpec
     demo_market: SyntheticMarketSpec
     read_market: SyntheticMarketSpec
+    stream_market: SyntheticMarketSpec
+    stream_closes: int
+    """How many 15-minute closes of its last session are recorded as they come."""
     read_sessions: int
     traded_sessions: int
     """How many sessions before the end the replayed one lies: the demo's first."""
@@ -39,6 +42,8 @@ FULL = Sizes(
     scan_market=SyntheticMarketSpec(symbols=1000, timeframe=Timeframe.MIN5),
     demo_market=SyntheticMarketSpec(),
     read_market=SyntheticMarketSpec(symbols=46),
+    stream_market=SyntheticMarketSpec(symbols=496, sessions=110),
+    stream_closes=26,
     read_sessions=110,
     traded_sessions=5,
     indicator_symbols=1000,
@@ -58,6 +63,8 @@ TINY = Sizes(
     scan_market=_SMALL,
     demo_market=_SMALL,
     read_market=_SMALL,
+    stream_market=SyntheticMarketSpec(symbols=8, sessions=110),
+    stream_closes=1,
     read_sessions=5,
     traded_sessions=1,
     indicator_symbols=4,
