@@ -120,12 +120,13 @@ def test_pages_of_activities_lose_none_and_repeat_none(desk: Desk) -> None:
         desk.post(client_order_id=f"o{number}", qty=str(number + 1))
     desk.trade(99)
 
-    found, token = [], ""
-    while page := desk.raw.get("/account/activities/FILL", {"direction": "asc", "page_size": 3, "page_token": token}):
-        found += page
-        token = page[-1]["id"]
+    pages: list[list[dict[str, Any]]] = []
+    for _ in range(4):
+        token = pages[-1][-1]["id"] if pages else ""
+        query = {"direction": "asc", "page_size": 3, "page_token": token}
+        pages.append(desk.raw.get("/account/activities/FILL", query))
 
-    assert [one["qty"] for one in found] == ["1", "2", "3", "4", "5", "6", "7"]
+    assert [[one["qty"] for one in page] for page in pages] == [["1", "2", "3"], ["4", "5", "6"], ["7"], []]
 
 
 @pytest.mark.parametrize(
