@@ -23,6 +23,8 @@ T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 IN_USE = 326
 FIRST_WAIT_SECONDS, MOST_WAIT_SECONDS = 0.2, 60.0
+STEADY_SECONDS = 1.0
+"""A connection that lasted as long was one: the next attempt comes at once."""
 MOST_REMARKS = 20
 READ_ONLY_ADVICE = (
     "its API is read-only: no order can be sent. In TWS or Gateway open Configure > API > Settings and clear "
@@ -63,18 +65,17 @@ class Link:
     # made, and made again
 
     async def run(self) -> None:
-        """Connect, and connect again after each loss, waiting twice as long after each failure."""
-        wait = FIRST_WAIT_SECONDS
+        """Connect, and connect again after each loss, waiting twice as long after each failure or short success."""
+        wait, loop = FIRST_WAIT_SECONDS, asyncio.get_running_loop()
         while True:
-            problem = await self._attempt()
-            if not problem:
-                wait = FIRST_WAIT_SECONDS
+            problem, began = await self._attempt(), loop.time()
+            if problem:
+                LOG.warning("no connection to TWS at %s:%d: %s", self._rules.host, self._rules.port, problem)
+                self._set(LinkState.REFUSED, problem)
+            else:
                 await self._lost.wait()
                 self._set(LinkState.DISCONNECTED, self.health.problem or "the connection to TWS was lost")
-                await asyncio.sleep(FIRST_WAIT_SECONDS)
-                continue
-            LOG.warning("no connection to TWS at %s:%d: %s", self._rules.host, self._rules.port, problem)
-            self._set(LinkState.REFUSED, problem)
+            wait = FIRST_WAIT_SECONDS if loop.time() - began >= STEADY_SECONDS else wait
             await asyncio.sleep(wait)
             wait = min(2 * wait, MOST_WAIT_SECONDS)
 
@@ -112,13 +113,16 @@ class Link:
 
     async def _read_again(self) -> str:
         """Nothing is sent before orders, executions and positions are read."""
-        self._ib.client.updateReqId(self._ids.floor() + 1)
+        ib = self._ib
+        if ib is None:
+            return "the connection was lost"
+        ib.client.updateReqId(self._ids.floor() + 1)
         self._set(LinkState.RECONCILING)
         try:
             await self._reconcile()
         except TradingPipelineError as error:
             return READ_ONLY_ADVICE if self.is_read_only else str(error)
-        if self._lost.is_set():
+        if self._lost.is_set() or self._ib is not ib:
             return "the connection was lost while orders were read again"
         if self._cut_off:
             self._set(LinkState.CUT_OFF, self._cut_off)
@@ -204,7 +208,7 @@ class Link:
         """One request's answer. Raises OutcomeUnknown when none comes in time; then the connection is made anew."""
         await self._budget.take()
         if not self.is_connected():
-            raise OutcomeUnknown(self.why_not())
+            raise ConnectionLost(self.why_not())
         try:
             async with asyncio.timeout(self._rules.timeout_seconds):
                 return await start(self._ib)
@@ -266,8 +270,9 @@ class Link:
         self._on_news()
 
     async def _come_back(self) -> None:
+        ib = self._ib
         problem = await self._read_again()
-        if problem:
+        if problem and self._ib is ib:
             self.lose(problem)
 
     def _in_use(self) -> str:

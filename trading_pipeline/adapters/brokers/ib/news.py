@@ -54,10 +54,10 @@ class News:
         ended = [report for one in seen for report in self._ended(one, now)]
         return (*begun, *traded, *ended)
 
-    def without_commission(self) -> frozenset[str]:
+    def without_commission(self, now: datetime) -> frozenset[str]:
         """execIds about to be told of which the commission is not known yet."""
-        new = (exec_id for exec_id in self.board.executions if self.told.report(exec_id) is None)
-        return frozenset(exec_id for exec_id in new if exec_id not in self.board.commissions)
+        new = {report.exec_id for report in self._traded(now) if report.exec_type is not ExecType.TRADE_CANCEL}
+        return frozenset(new & self.board.executions.keys()) - self.board.commissions.keys()
 
     def _is_ours(self, account: str) -> bool:
         return not self.account or account in {"", self.account}

@@ -186,10 +186,10 @@ class Reading:
     async def _await_commissions(self) -> None:
         try:
             async with asyncio.timeout(COMMISSION_WAIT_SECONDS):
-                while self._news().without_commission():
+                while self._news().without_commission(self._clock.now()):
                     await self.board.change()
         except TimeoutError:
-            missing = self._news().without_commission()
+            missing = self._news().without_commission(self._clock.now())
             self._link.remark(f"{len(missing)} fills are told without their commission, which has not come yet")
 
     # the account
