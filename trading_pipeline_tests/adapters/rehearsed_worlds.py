@@ -105,7 +105,7 @@ class InProcess(RehearsedWorld):
     """The venue's file is what is durable; faults are played on the way to it."""
 
     nature = Nature(
-        cannot=_OF_A_VENDOR,
+        cannot=_OF_A_VENDOR | {Fault.REJECT_LATER: "in process it decides at once"},
         cannot_be_set_up=dict.fromkeys(Setup, "it is in the same process: there is nothing to set up"),
         lists_symbols=False,
     )

@@ -1,22 +1,15 @@
-"""Alpaca's broker keeps the contract every broker keeps, through the vendor's own client."""
+"""AlpacaBroker keeps the contract, through the vendor's own client and a door that speaks its protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 
-import pytest
+from trading_pipeline_tests.adapters.rehearsed_worlds import at_alpaca
+from trading_pipeline_tests.contract_tests.rehearsed import Rehearsed
+from trading_pipeline_tests.contract_tests.whole import WholeContract
 
-from trading_pipeline_tests.adapters.alpaca_worlds import AlpacaWorld, an_alpaca_world
-from trading_pipeline_tests.contract_tests.broker import BrokerContract
 
-
-class TestAlpacaBroker(BrokerContract):
-    """Over a venue behind Alpaca's protocol."""
-
-    @pytest.fixture
-    def world(self) -> Iterator[AlpacaWorld]:
-        with an_alpaca_world() as world:
-            yield world
-
-    def open_world(self) -> AlpacaWorld:
-        raise AssertionError("the fixture above opens and closes it")
+class TestAlpaca(WholeContract):
+    def way(self, folder: Path, timeout_seconds: float) -> AbstractContextManager[Rehearsed]:
+        return at_alpaca(folder, timeout_seconds)

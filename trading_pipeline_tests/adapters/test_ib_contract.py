@@ -1,38 +1,24 @@
-"""Interactive Brokers keeps the broker contract, through the real client library and a TWS door."""
+"""IbBroker keeps the contract, through ib_insync or ib_async, whichever is installed, and a TWS door."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-import pytest
-
 from trading_pipeline.domain.orders import TimeInForce
-from trading_pipeline.venue.engine import SimulatedVenue
-from trading_pipeline.venue.rules import VenueRules
-from trading_pipeline_tests.adapters.ib_worlds import IbWorld
-from trading_pipeline_tests.contract_tests.broker import LONG_AGO, BrokerContract, World
+from trading_pipeline_tests.adapters.rehearsed_worlds import at_tws
+from trading_pipeline_tests.contract_tests.broker import LONG_AGO, World
+from trading_pipeline_tests.contract_tests.rehearsed import Rehearsed
+from trading_pipeline_tests.contract_tests.whole import WholeContract
 from trading_pipeline_tests.venue.builders import a_bracket
-from trading_pipeline_tests.venue.tws.doors import a_tws_door
 
 
-class TestAtATwsDoor(BrokerContract):
-    @pytest.fixture(autouse=True)
-    def _door(self, tmp_path: Path) -> Iterator[None]:
-        self.venue = SimulatedVenue(tmp_path / "venue.db", VenueRules())
-        self.files = tmp_path
-        self.opened: list[IbWorld] = []
-        with a_tws_door(self.venue) as self.doors:
-            yield
-            for world in self.opened:
-                world.broker.close()
-
-    def open_world(self) -> World:
-        self.opened.append(IbWorld(self.doors, self.venue, self.files))
-        return self.opened[-1]
+class TestTws(WholeContract):
+    def way(self, folder: Path, timeout_seconds: float) -> AbstractContextManager[Rehearsed]:
+        return at_tws(folder, timeout_seconds)
 
     def test_a_dividend_is_a_cash_activity_and_in_the_cash(self, world: World) -> None:
-        """TWS tells no cash activities: the dividend is in the cash only, and reconciliation finds it there."""
+        """Stated difference: TWS tells no cash activities; the dividend is in the cash, and found there."""
         world.broker.submit(a_bracket(legs=TimeInForce.GTC))
         world.trade(99)
         world.close_session()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.faults import FaultRule, Faults, FaultScript
 from trading_pipeline.venue.hours import Halt
 from trading_pipeline.venue.rules import VenueRules
+from trading_pipeline_tests.adapters.rehearsed_worlds import at_its_door
 from trading_pipeline_tests.adapters.venue_worlds import StandingClock, TradedWorld, a_door
-from trading_pipeline_tests.contract_tests.broker import LONG_AGO, BrokerContract, World, held
+from trading_pipeline_tests.contract_tests.broker import LONG_AGO, held
+from trading_pipeline_tests.contract_tests.rehearsed import Rehearsed
+from trading_pipeline_tests.contract_tests.whole import WholeContract
 from trading_pipeline_tests.venue.builders import SESSION, a_bracket, an_order, at, flat
 
 
@@ -38,16 +42,9 @@ class RemoteWorld(TradedWorld):
         self.market.play_faults(FaultScript(rules=rules))
 
 
-class TestBehindADoor(BrokerContract):
-    @pytest.fixture(autouse=True)
-    def _door(self, tmp_path: Path) -> Iterator[None]:
-        self.venue = SimulatedVenue(tmp_path / "venue.db", VenueRules())
-        with a_door(self.venue) as url:
-            self.url = url
-            yield
-
-    def open_world(self) -> World:
-        return RemoteWorld(self.url, self.venue)
+class TestAtItsDoor(WholeContract):
+    def way(self, folder: Path, timeout_seconds: float) -> AbstractContextManager[Rehearsed]:
+        return at_its_door(folder, timeout_seconds)
 
 
 @pytest.fixture

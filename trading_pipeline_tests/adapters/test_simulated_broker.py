@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
-
-import pytest
 
 from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
 from trading_pipeline.ports import VenueAccount
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import VenueRules
+from trading_pipeline_tests.adapters.rehearsed_worlds import in_process
 from trading_pipeline_tests.adapters.venue_worlds import StandingClock, TradedWorld
 from trading_pipeline_tests.contract_tests.broker import BrokerContract, World
+from trading_pipeline_tests.contract_tests.rehearsed import Rehearsed
+from trading_pipeline_tests.contract_tests.whole import WholeContract
 from trading_pipeline_tests.venue.builders import SESSION, a_bracket, at
 
 
 class SimulatedWorld(TradedWorld):
     """A venue in this process."""
 
-    def __init__(self, path: Path | None) -> None:
-        self.venue = SimulatedVenue(path, VenueRules())
+    def __init__(self) -> None:
+        self.venue = SimulatedVenue(None, VenueRules())
         clock = StandingClock(SESSION.opens_at)
         super().__init__(clock, SimulatedBroker(self.venue, clock), self.venue)
 
 
 class TestInMemory(BrokerContract):
     def open_world(self) -> World:
-        return SimulatedWorld(None)
+        return SimulatedWorld()
 
 
-class TestOnDisk(BrokerContract):
-    @pytest.fixture(autouse=True)
-    def _home(self, tmp_path: Path) -> None:
-        self.path = tmp_path / "venue.db"
-
-    def open_world(self) -> World:
-        return SimulatedWorld(self.path)
+class TestInProcess(WholeContract):
+    def way(self, folder: Path, timeout_seconds: float) -> AbstractContextManager[Rehearsed]:
+        return in_process(folder, timeout_seconds)
 
 
 def test_reports_carry_the_time_of_the_clock_and_of_the_bar() -> None:
-    world = SimulatedWorld(None)
+    world = SimulatedWorld()
     world.clock.sleep_until(at(2))
     world.minute = 2
     world.broker.submit(a_bracket())
@@ -51,7 +49,7 @@ def test_reports_carry_the_time_of_the_clock_and_of_the_bar() -> None:
 
 
 def test_the_account_is_marked_at_the_last_price() -> None:
-    world = SimulatedWorld(None)
+    world = SimulatedWorld()
     world.broker.submit(a_bracket())
     world.trade(99)
     world.trade(108)

@@ -3,5 +3,5 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{name}" for name in ("broker", "trades", "bad_input", "faults", "restarts", "care"))
+    *(f"{__name__}.{name}" for name in ("broker", "trades", "bad_input", "faults", "restarts", "care", "rehearsed"))
 )

@@ -74,6 +74,24 @@ class CareContract:
         assert sum(fill.quantity for fill in scene.fills()) == sum(shares for shares, _ in trades_at_venue(hasty))
         assert [order.cum_qty for order in scene.orders() if order.cum_qty] in ([200], [])
 
+    def test_words_nobody_has_heard_of_stop_no_desk(self, hasty: Rehearsed, scene: Scene) -> None:
+        require_playable(hasty, Fault.UNKNOWN_VALUE)
+        desk = decided(hasty, scene)
+        dispatch_due(desk)
+        hasty.play(Call.ANY, Fault.UNKNOWN_VALUE, times=0)
+
+        a_second(hasty, desk)
+        hasty.deliver(a_bar(20, "49.90", low="49.80"))
+        a_second(hasty, desk)
+        hasty.heal()
+        a_second(hasty, desk)
+
+        assert (scene.order().status, scene.order().cum_qty) == (OrdStatus.FILLED, Decimal(200))
+        assert [(order.leg.value, order.status) for order in scene.orders() if order.is_open] == [
+            ("stop", OrdStatus.NEW),
+            ("target", OrdStatus.NEW),
+        ]
+
     def test_more_shares_than_were_ordered_are_booked_and_an_alarm(self, world: Rehearsed, scene: Scene) -> None:
         desk = decided(world, scene)
         dispatch_due(desk)

@@ -120,6 +120,21 @@ class FaultsContract:
 
         assert (entries_at_venue(hasty), list(hasty.venue.open_orders())) == ([], [])
 
+    def test_an_order_rejected_after_it_was_taken_is_a_report(self, hasty: Rehearsed) -> None:
+        require_playable(hasty, Fault.REJECT_LATER)
+        hasty.play(Call.SUBMIT, Fault.REJECT_LATER, client_order_id="x")
+        try:
+            hasty.broker.submit(an_order("x", Side.BUY, OrderType.LIMIT, limit=100))
+        except OrderRefused:  # it was rejected before it was taken, as far as anybody heard
+            assert said(hasty, "x") == []
+        else:
+            assert said(hasty, "x") == [NEW, ExecType.REJECTED]
+            assert status_of(hasty, "x") is OrdStatus.REJECTED
+
+        hasty.trade(99)
+
+        assert (list(hasty.broker.open_orders()), held(hasty)) == ([], {})
+
     # changing
 
     @pytest.mark.parametrize("fault", [*NEVER_DONE, *UNHEARD])

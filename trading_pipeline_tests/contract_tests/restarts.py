@@ -20,7 +20,7 @@ from trading_pipeline_tests.contract_tests.rehearsed import (
     trades_at_venue,
     trades_told,
 )
-from trading_pipeline_tests.contract_tests.trader import Point
+from trading_pipeline_tests.contract_tests.trader import NEW_STOP, Act, Point
 from trading_pipeline_tests.venue.builders import a_bracket, an_oco
 
 TRADER = "trading_pipeline_tests.contract_tests.trader"
@@ -41,6 +41,7 @@ class RestartsContract:
         world.broker.submit(a_bracket())
 
         assert (found is not None) == bool(was_there)
+        assert {Point.JOURNALED: [], Point.ANSWERED: ["b-e"]}.get(point, was_there) == was_there
         assert entries_at_venue(world) == ["b-e"]
         assert len(world.venue.open_orders()) == 3
         world.trade(99)
@@ -56,6 +57,21 @@ class RestartsContract:
         world.broker.submit(a_bracket())
         assert (entries_at_venue(world), held(world)) == (["b-e"], {"AAA": 100})
         assert {order.client_order_id for order in world.broker.open_orders()} == {"b-s", "b-t"}
+
+    def test_a_process_killed_while_it_replaces_a_stop_leaves_one_stop_and_its_successor_moves_it(
+        self, world: Rehearsed
+    ) -> None:
+        world.broker.submit(a_bracket())
+        world.trade(99)
+        kill_while_sending(world, Point.SENT, Act.REPLACE)
+
+        world.broker.replace("b-s", stop_price=NEW_STOP)
+
+        stops = [order for order in world.broker.open_orders() if order.stop_price is not None]
+        assert [(stop.client_order_id, stop.stop_price) for stop in stops] == [("b-s", NEW_STOP)]
+        assert len(world.venue.open_orders()) == 2
+        world.trade(97)
+        assert held(world) == {}
 
     def test_the_next_process_tells_the_same_reports_in_the_same_words(self, world: Rehearsed) -> None:
         world.broker.submit(a_bracket())
@@ -137,10 +153,10 @@ class RestartsContract:
         assert said(world, "o-t")[-1] is ExecType.CANCELED
 
 
-def kill_while_sending(world: Rehearsed, point: Point) -> None:
+def kill_while_sending(world: Rehearsed, point: Point, act: Act = Act.SUBMIT) -> None:
     """Another process sends a_bracket() and is killed at the point; then ours begins on what it left."""
     world.hang_up()
-    spec = json.dumps({**world.child(), "point": point.value})
+    spec = json.dumps({**world.child(), "point": point.value, "act": act.value})
     done = subprocess.run([sys.executable, "-m", TRADER, spec], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     world.reopen()

@@ -1,4 +1,4 @@
-"""A process that sends one bracket and is killed with SIGKILL at a point: python -m … '{"kind": …, "point": …}'.
+"""A process that sends one bracket, or replaces its stop, and is killed with SIGKILL at a point of that.
 
 The points lie in the socket, below the client libraries, so that the adapters under test know nothing of them.
 """
@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ from trading_pipeline.venue.rules import VenueRules
 from trading_pipeline_tests.adapters.venue_worlds import StandingClock
 from trading_pipeline_tests.venue.builders import a_bracket
 
-LAST_PART = b"b-t"
-"""A bracket is out when this is: it is in the last message of it, or in the only one."""
+NEW_STOP = Decimal("97.31")
+FIRST_PART, LAST_PART = b"b-e", b"b-t"
+"""A bracket begins to leave with the one, and is out with the other, which is in its last message where it has many."""
 
 
 class Point(StrEnum):
@@ -41,16 +43,23 @@ class Point(StrEnum):
     ANSWERED = "answered"
 
 
+class Act(StrEnum):
+    """What it does."""
+
+    SUBMIT = "submit"
+    REPLACE = "replace"
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_in_the_socket(point: Point, names: tuple[bytes, ...]) -> None:
-    """Put the point into every socket of this process."""
+def die_in_the_socket(point: Point, mark: bytes) -> None:
+    """Put the point into every socket of this process: at the message that carries the mark."""
 
     def around(send: Callable[..., Any]) -> Callable[..., Any]:
         def sending(sock: socket.socket, data: Any, *rest: Any) -> Any:
-            is_ours = any(name in bytes(data) for name in names)
+            is_ours = mark in bytes(data)
             if is_ours and point is Point.JOURNALED:
                 die()
             sent = send(sock, data, *rest)
@@ -64,34 +73,39 @@ def die_in_the_socket(point: Point, names: tuple[bytes, ...]) -> None:
         setattr(socket.socket, name, around(getattr(socket.socket, name)))
 
 
-def die_in_the_engine(point: Point) -> None:
+def die_in_the_engine(point: Point, act: Act) -> None:
     """Without a socket, the venue's transaction stands for it."""
-    submit = SimulatedVenue.submit
+    real = getattr(SimulatedVenue, act)
 
-    def submitting(*args: Any, **options: Any) -> str:
-        if point is Point.JOURNALED:
-            die()
-        answer = submit(*args, **options)
+    def dying(*args: Any, **options: Any) -> None:
+        if point is not Point.JOURNALED:
+            real(*args, **options)
         die()
-        return answer
 
-    SimulatedVenue.submit = submitting  # type: ignore[method-assign]
+    setattr(SimulatedVenue, act, dying)
+
+
+def mark_of(spec: dict[str, Any], last: bytes = FIRST_PART) -> bytes:
+    """What is in the message at which it ends; last: in the last message of a bracket."""
+    if Act(spec["act"]) is Act.REPLACE:
+        return str(NEW_STOP).encode()
+    return FIRST_PART if Point(spec["point"]) is Point.JOURNALED else last
 
 
 def in_process(spec: dict[str, Any], clock: StandingClock) -> Broker:
-    die_in_the_engine(Point(spec["point"]))
+    die_in_the_engine(Point(spec["point"]), Act(spec["act"]))
     return SimulatedBroker(SimulatedVenue(Path(spec["path"]), VenueRules()), clock)
 
 
 def door(spec: dict[str, Any], clock: StandingClock) -> Broker:
-    die_in_the_socket(Point(spec["point"]), (b"b-e",))
+    die_in_the_socket(Point(spec["point"]), mark_of(spec))
     return RemoteBroker(spec["url"], clock)
 
 
 def alpaca(spec: dict[str, Any], clock: StandingClock) -> Broker:
     from trading_pipeline.adapters.brokers.alpaca import AlpacaBroker
 
-    die_in_the_socket(Point(spec["point"]), (b"b-e",))
+    die_in_the_socket(Point(spec["point"]), mark_of(spec))
     rules = AlpacaRules(
         key_id=SecretStr(spec["key_id"]), secret_key=SecretStr(spec["secret_key"]), trading_url=spec["trading_url"]
     )
@@ -101,8 +115,8 @@ def alpaca(spec: dict[str, Any], clock: StandingClock) -> Broker:
 def tws(spec: dict[str, Any], clock: StandingClock) -> Broker:
     from trading_pipeline.adapters.brokers.ib import IbBroker, ToldReports
 
-    point, files = Point(spec["point"]), Path(spec["path"])
-    die_in_the_socket(point, (b"b-e",) if point is Point.JOURNALED else (LAST_PART,))
+    die_in_the_socket(Point(spec["point"]), mark_of(spec, LAST_PART))
+    files = Path(spec["path"])
     rules = IbRules.model_validate(spec["rules"])
     return IbBroker(rules, clock, VenueIds(files / "ids.db"), ToldReports(files / "told.db"))
 
@@ -118,7 +132,10 @@ OPENERS: dict[str, Callable[[dict[str, Any], StandingClock], Broker]] = {
 def main(text: str) -> None:
     spec = json.loads(text)
     broker = OPENERS[spec["kind"]](spec, StandingClock(datetime.fromisoformat(spec["now"])))
-    broker.submit(a_bracket())
+    if Act(spec["act"]) is Act.REPLACE:
+        broker.replace("b-s", stop_price=NEW_STOP)
+    else:
+        broker.submit(a_bracket())
     die()
 
 
