@@ -16,7 +16,8 @@
 - Bars are a tape's, TRADES only, of the sizes it has, adjusted for splits as IB's are; the bar that is being formed is
   not told. WAP is the mean of high, low and close; the count of trades is -1.
 - Ticks come once per delivered bar, with a bid and an ask one cent around its close; five-second bars when their base
-  bar has ended, along open, low, high, close (high before low in a bar that fell). No depth, tick by tick, news, scanners.
+  bar has ended, along open, low, high, close (high before low in a bar that fell). No depth, tick by tick,
+  news, scanners.
 - A stock's conId is made of its symbol; names, industries and security ids are placeholders.
 - Times are the venue's; pacing and rates count by the machine's clock.
 

@@ -42,21 +42,13 @@ class OrderNews:
     def on_reports(self, _: Sequence[ExecutionReport]) -> None:
         """The engine reported something."""
         for report, order, done in self._desk.showing.catch_up():
-            shown = self._shown(order)
-            self._tell(order, self._messages(report, shown, done))
-            if done is not None:
-                self._tell_again(self._desk.orders.children_of(order))
+            self._tell(order, self._messages(report, self._shown(order), done))
 
     def on_bars(self, _: Sequence[MarketBar], __: datetime) -> None:
-        """The market moved: sessions begin, stops trigger."""
-        self._tell_again([order for order, _ in self._held.values()])
-
-    def _tell_again(self, orders: Sequence[WireOrder]) -> None:
-        """Orders that waited, and wait no more or for less."""
-        for order in orders:
-            _, before = self._held.get(order.perm_id, (order, None))
-            shown = self._shown(order) if before is not None else None
-            if shown is not None and (shown.status, shown.why_held) != ("PreSubmitted", before):
+        """The market moved: parents fill, sessions begin, stops trigger. Told: who waits no more, or for less."""
+        for order, before in list(self._held.values()):
+            shown = self._shown(order)
+            if (shown.status, shown.why_held) != ("PreSubmitted", before):
                 self._tell(order, [open_order(shown), order_status(shown)])
 
     def _shown(self, order: WireOrder) -> Shown:
