@@ -33,6 +33,7 @@ def test_a_cancel_that_was_taken_is_carried_out_after_the_next_bars(desk: Desk) 
 
     assert desk.statuses(order["id"]) == ["canceled"]
     assert ear.events == [*ENTRY_NEWS, "pending_cancel", "canceled"]
+    assert desk.doors.door.orders.pending_cancels() == []
 
 
 def test_a_fill_beats_a_cancel_that_was_taken(desk: Desk) -> None:
