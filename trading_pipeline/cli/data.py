@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,7 +17,7 @@ from trading_pipeline.cli import vendors
 from trading_pipeline.cli.context import JsonOption, parse_day, workspace_of
 from trading_pipeline.cli.output import heading, print_json, print_table, progress, say
 from trading_pipeline.domain.errors import InputError
-from trading_pipeline.domain.market import Adjustment, Timeframe
+from trading_pipeline.domain.market import PARTIAL_FEEDS, Adjustment, Timeframe
 from trading_pipeline.wiring import Workspace
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("fetch")(vendors.fetch)
 app.command("stream")(vendors.stream)
 SHOWN_ROWS = 15
+NO_FEED = "files"
 IMPORT = "trading-pipeline data import FILE --timeframe 1min|5min|1d"
 
 
@@ -132,18 +133,21 @@ def check(
     """Report on stored bars: coverage, gaps, duplicates, impossible values, jumps, stale runs. Exit 1 when wrong."""
     workspace = workspace_of(context)
     chosen = Timeframe(timeframe) if timeframe else workspace.bars.base_timeframe() or Timeframe.DAY1
-    report = _check(workspace, chosen, first, last, symbol)
+    report, feeds = _check(workspace, chosen, first, last, symbol)
     if as_json:
-        print_json({name: _json_rows(getattr(report, name)) for name in ("totals", "symbols", "gaps", "jumps")})
+        rows = {name: _json_rows(getattr(report, name)) for name in ("totals", "symbols", "gaps", "jumps")}
+        print_json({**rows, "feeds": feeds})
     else:
         _show_check(report, chosen)
+        _show_feeds(feeds)
     if not report.is_clean:
         raise typer.Exit(1)
 
 
 def _check(
     workspace: Workspace, timeframe: Timeframe, first: str | None, last: str | None, symbols: list[str] | None
-) -> QualityReport:
+) -> tuple[QualityReport, dict[str, int]]:
+    """What was found, and how many bars each feed gave."""
     stored = workspace.bars.sessions(timeframe)
     if not stored:
         raise InputError(f"no {timeframe.value} bars are stored in {workspace.home}. Import some: {IMPORT}")
@@ -158,7 +162,9 @@ def _check(
         whose = f" of {', '.join(symbols)}" if symbols else ""
         raise InputError(f"no {timeframe.value} bars{whose} are stored between {since} and {until}. Import: {IMPORT}")
     table = session_table([workspace.calendar.times(day) for day in sessions])
-    return check_bars(bars, timeframe, table, workspace.settings.quality, workspace.bars.actions())
+    feeds = bars["feed"].fillna(NO_FEED).value_counts().sort_index()
+    report = check_bars(bars, timeframe, table, workspace.settings.quality, workspace.bars.actions())
+    return report, {str(feed): int(count) for feed, count in feeds.items()}
 
 
 def _json_rows(frame: pd.DataFrame) -> list[dict[str, object]]:
@@ -177,6 +183,16 @@ def _show_check(report: QualityReport, timeframe: Timeframe) -> None:
         heading(f"{title}: {len(frame)}" + (f", the first {SHOWN_ROWS}" if len(frame) > SHOWN_ROWS else ""))
         _print_frame(frame.head(SHOWN_ROWS))
     say("\nNothing is wrong in itself." if report.is_clean else "\nSome rows are wrong in themselves: see above.")
+
+
+def _show_feeds(feeds: Mapping[str, int]) -> None:
+    if set(feeds) == {NO_FEED}:
+        return
+    heading("what the bars were made of")
+    print_table(("feed", "bars"), [(feed, f"{count:,}") for feed, count in feeds.items()])
+    for feed in PARTIAL_FEEDS:
+        if feed in feeds:
+            say(f"Volume of {feed} is not the market's: no universe is judged by it. Daily bars: data fetch --daily")
 
 
 def _is_zero(column: pd.Series) -> bool:

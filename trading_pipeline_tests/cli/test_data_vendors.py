@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from trading_pipeline.cli.app import app
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline_tests.adapters.market_data.doors import DataDoor, a_data_door
-from trading_pipeline_tests.bar_builders import a_store
+from trading_pipeline_tests.bar_builders import a_store, flat_bars
 from trading_pipeline_tests.venue.builders import SESSION, flat
 from trading_pipeline_tests.venue.tapes import ListedTape, a_day_bar, a_session
 
@@ -91,3 +91,14 @@ def test_what_cannot_be_asked_is_told(door: DataDoor, tmp_path: Path) -> None:
     assert "give --from before --to" in backwards.stderr
     assert "cannot be read" in no_file.stderr
     assert {contradiction.exit_code, backwards.exit_code, no_file.exit_code} == {1}
+
+
+def test_the_check_says_which_feed_bars_are_of_and_what_a_partial_one_is_worth(tmp_path: Path) -> None:
+    store = a_store(tmp_path / "bars")
+    store.write(flat_bars("AAA", *DAYS, timeframe=Timeframe.MIN5), Timeframe.MIN5, known_at=None, feed="iex")
+
+    shown = RUNNER.invoke(app, ["--home", str(tmp_path), "data", "check"])
+    told = RUNNER.invoke(app, ["--home", str(tmp_path), "data", "check", "--json"])
+
+    assert "Volume of iex is not the market's" in shown.output
+    assert json.loads(told.stdout)["feeds"] == {"iex": 3 * 78}
