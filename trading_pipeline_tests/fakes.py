@@ -169,6 +169,9 @@ class Wrapped:
     def cash_activities(self, since: datetime) -> Sequence[CashActivity]:
         return self.broker.cash_activities(since)
 
+    def never_left(self, client_order_id: str, created_at: datetime) -> bool:
+        return self.broker.never_left(client_order_id, created_at)
+
 
 def _first_of(request: BracketRequest | OcoRequest) -> OrderRequest:
     return request.entry if isinstance(request, BracketRequest) else request.stop

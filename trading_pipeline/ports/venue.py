@@ -129,6 +129,12 @@ class Broker(Protocol):
     def cash_activities(self, since: datetime) -> Sequence[CashActivity]:
         """Dividends, fees, interest, deposits at or after `since`, oldest first. Raises OutcomeUnknown."""
 
+    def never_left(self, client_order_id: str, created_at: datetime) -> bool:
+        """True when this adapter certainly never handed an order created at that instant to the venue.
+
+        From what it noted itself before the socket; the venue is not asked. False: it may have left.
+        """
+
 
 class SimulatedMarket(Protocol):
     """The side of the simulated venue that only the market (never a strategy) may touch."""

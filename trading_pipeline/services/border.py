@@ -172,6 +172,9 @@ class Border:
         self.pacer.protection()
         return self.broker.cash_activities(since)
 
+    def never_left(self, client_order_id: str, created_at: datetime) -> bool:
+        return self.broker.never_left(client_order_id, created_at)
+
 
 def border(broker: Broker, clock: Clock, rules: SubmissionRules) -> Border:
     """A broker behind a border of its own."""

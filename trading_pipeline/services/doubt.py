@@ -26,7 +26,7 @@ def look_for(desk: Desk, order: Order) -> Verdict:
     """Ask for an order that may or may not have arrived; one that is found is adopted.
 
     NEVER_ARRIVED: the same id may be sent again. UNKNOWN: the venue does not answer now. UNKNOWABLE: this venue does
-    not keep our ids, so its not knowing the order proves nothing.
+    not keep our ids, so its not knowing the order proves nothing, unless its adapter knows that it never left.
     """
     try:
         found = _found(desk, order)
@@ -63,7 +63,8 @@ def _absence(desk: Desk, order: Order) -> Verdict:
         case ClientIdScope.OPEN_ORDERS:
             return Verdict.FOUND if _left_a_trace(desk, order) else Verdict.NEVER_ARRIVED
         case ClientIdScope.NONE:
-            return Verdict.UNKNOWABLE
+            never_left = desk.broker.never_left(order.client_order_id, order.created_at)
+            return Verdict.NEVER_ARRIVED if never_left else Verdict.UNKNOWABLE
 
 
 def _left_a_trace(desk: Desk, order: Order) -> bool:

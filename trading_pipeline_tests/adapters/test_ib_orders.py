@@ -206,3 +206,23 @@ def test_the_messages_of_a_busy_minute_keep_within_the_rate(tmp_path: Path) -> N
         assert len(world.broker.open_orders()) == 36
         assert world.broker.health().connections == 1
         world.broker.close()
+
+
+def test_what_was_never_handed_over_is_known_by_a_file_older_than_the_order(far: IbWorld) -> None:
+    created_at = far.clock.now()
+    assert far.broker.never_left("b-e", created_at)
+    far.broker.submit(a_bracket())
+
+    assert not any(far.broker.never_left(name, created_at) for name in ("b-e", "b-s", "b-t"))
+    far.restart()
+    assert not far.broker.never_left("b-e", created_at)
+
+
+def test_a_file_younger_than_the_order_proves_nothing(far: IbWorld) -> None:
+    created_at = far.clock.now()
+    far.broker.submit(a_bracket())
+    far.trade(99)
+
+    far.restart(forget=True)
+
+    assert not far.broker.never_left("b-e", created_at)

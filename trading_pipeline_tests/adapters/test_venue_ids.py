@@ -114,6 +114,17 @@ def test_the_floor_survives(path: Path) -> None:
     assert VenueIds(path).floor() == 41
 
 
+def test_the_file_knows_since_when_it_is_kept(path: Path) -> None:
+    ids = VenueIds(path)
+    assert ids.kept_since() is None
+
+    ids.begin(at(5))
+    ids.begin(at(1))
+    VenueIds(path).begin(at(9))
+
+    assert VenueIds(path).kept_since() == ids.kept_since() == at(5)
+
+
 def test_a_file_that_is_none_of_ours_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "ids.db").write_bytes(b"no database" * 100)
 

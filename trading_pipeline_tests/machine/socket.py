@@ -110,3 +110,6 @@ class Socket:
 
     def cash_activities(self, since: datetime) -> Sequence[CashActivity]:
         return self._broker.cash_activities(since)
+
+    def never_left(self, client_order_id: str, created_at: datetime) -> bool:
+        return self._broker.never_left(client_order_id, created_at)

@@ -289,6 +289,24 @@ def test_e26_where_ids_are_not_kept_an_order_in_doubt_stays_blocked_and_a_person
     assert scene.events("order_lost") == [("order_lost", "CRITICAL")]
 
 
+class Noted(Scoped):
+    """A broker that notes every order before its socket call; this one never left."""
+
+    def never_left(self, client_order_id: str, created_at: datetime) -> bool:
+        return client_order_id.startswith("tp-") and created_at == minute(15)
+
+
+def test_where_ids_are_not_kept_an_order_that_certainly_never_left_is_sent(scene: Scene) -> None:
+    desk = scene.desk(at=15)
+    broker = Noted(desk.broker, losing_broker(desk.broker, "request").around, forgets=True)
+    dispatch_due(scene.desk(at=15, broker=broker))
+
+    assert dispatch_due(scene.desk(at=16, broker=broker)) == Dispatched(sent=1)
+
+    assert len(scene.venue.open_orders()) == 3
+    assert scene.events("order_lost") == []
+
+
 def test_e26_a_lookup_without_an_answer_ends_no_doubt(scene: Scene) -> None:
     broker = scoped(scene.desk(at=15), ClientIdScope.FOREVER, "request")
     dispatch_due(scene.desk(at=15, broker=broker))

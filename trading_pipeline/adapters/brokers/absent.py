@@ -60,6 +60,9 @@ class AbsentBroker:
     def cash_activities(self, since: datetime) -> Sequence[CashActivity]:
         _refuse(f"read cash activities since {since}")
 
+    def never_left(self, client_order_id: str, created_at: datetime) -> bool:
+        _refuse(f"know what became of {client_order_id} of {created_at}")
+
 
 def _refuse(what: str) -> NoReturn:
     raise TradingError(f"cannot {what}: this process decides only. The session loop holds the venue; start it.")

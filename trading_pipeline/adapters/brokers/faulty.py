@@ -73,6 +73,9 @@ class FaultyBroker:
     def cash_activities(self, since: datetime) -> Sequence[CashActivity]:
         return self._meet("cash_activities", lambda _: self._broker.cash_activities(since))
 
+    def never_left(self, client_order_id: str, created_at: datetime) -> bool:
+        return self._broker.never_left(client_order_id, created_at)
+
     def _meet(self, op: str, ask: Callable[[FaultRule | None], T], client_order_id: str = "") -> T:
         rule = self._faults.next(op, client_order_id)
         if rule is not None and rule.fault is Fault.REJECT:

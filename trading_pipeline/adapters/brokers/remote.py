@@ -131,6 +131,9 @@ class RemoteBroker:
         activities: tuple[CashActivity, ...] = self._line.call("cash_activities", said.Since(since=since))
         return activities
 
+    def never_left(self, client_order_id: str, created_at: datetime) -> bool:  # noqa: ARG002  the venue keeps our ids
+        return False
+
     def close(self) -> None:
         """Give the connection back."""
         self._line.close()

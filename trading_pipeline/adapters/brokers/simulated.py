@@ -57,3 +57,6 @@ class SimulatedBroker:
 
     def cash_activities(self, since: datetime) -> Sequence[CashActivity]:
         return self._venue.cash_activities(since)
+
+    def never_left(self, client_order_id: str, created_at: datetime) -> bool:  # noqa: ARG002  the venue keeps our ids
+        return False

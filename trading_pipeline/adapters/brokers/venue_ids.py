@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS ids (number INTEGER PRIMARY KEY AUTOINCREMENT, kind T
 CREATE TABLE IF NOT EXISTS said (exec_id TEXT PRIMARY KEY, report TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
+EPOCH, MICROSECOND = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
 _REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)
 _REPORT = TypeAdapter(ExecutionReport)
 
@@ -78,7 +79,24 @@ class VenueIds:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(path or ":memory:", check_same_thread=False)
+        self._kept_since: datetime | None = None
         self._floor = self._open()
+
+    # its age
+
+    def begin(self, at: datetime) -> None:
+        """Note since when every order is put here before it leaves; an earlier note stays."""
+        with self._lock:
+            if self._kept_since is not None:
+                return
+            self._kept_since = require_aware(at)
+            with self._saving() as connection:
+                connection.execute("INSERT INTO facts VALUES ('kept_since', ?)", ((at - EPOCH) // MICROSECOND,))
+
+    def kept_since(self) -> datetime | None:
+        """Orders created at or after this instant are here, or never left; None: nobody noted it."""
+        with self._lock:
+            return self._kept_since
 
     # requests
 
@@ -212,6 +230,8 @@ class VenueIds:
             self._join(IdKind(kind), venue_id, client_order_id)
         for exec_id, report in self._connection.execute("SELECT exec_id, report FROM said"):
             self._said[exec_id] = _REPORT.validate_json(report)
+        since = self._connection.execute("SELECT value FROM facts WHERE name = 'kept_since'").fetchone()
+        self._kept_since = EPOCH + since[0] * MICROSECOND if since else None
 
     @contextmanager
     def _saving(self) -> Iterator[sqlite3.Connection]:

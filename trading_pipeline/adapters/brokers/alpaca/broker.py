@@ -143,6 +143,9 @@ class AlpacaBroker:
         due = [one for one in found if one is not None and one.occurred_at >= since]
         return sorted(due, key=lambda one: (one.occurred_at, one.activity_id))
 
+    def never_left(self, client_order_id: str, created_at: datetime) -> bool:  # noqa: ARG002  the venue keeps our ids
+        return False
+
     def close(self) -> None:
         """Give the connections back; `ids` stays open."""
         self._rest.close()

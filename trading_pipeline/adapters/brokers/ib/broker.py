@@ -62,6 +62,7 @@ class IbBroker:
     def __init__(self, rules: IbRules, clock: Clock, ids: VenueIds, told: ToldReports, account_id: str = "") -> None:
         self._rules, self._thread = rules, IbThread("interactive-brokers")
         self._ids, self._told = ids, told
+        ids.begin(clock.now())
         self._listeners: list[Callable[[], None]] = []
         self._account_id, self._board = account_id, Board()
         self._turn = asyncio.Lock()
@@ -153,6 +154,12 @@ class IbBroker:
         """Always none: the interface of TWS does not tell them."""
         require_aware(since)
         return ()
+
+    def never_left(self, client_order_id: str, created_at: datetime) -> bool:
+        """Every order is on file before its socket call: absent from a file older than the order, it never left."""
+        since = self._ids.kept_since()
+        is_kept = since is not None and since <= created_at
+        return is_kept and self._ids.family(client_order_id) is None and not self._told.of(client_order_id)
 
     def close(self) -> None:
         """Hang up and end the thread; the files stay open for who gave them."""
