@@ -44,15 +44,16 @@ class OrderBook:
 
     def put(self, orders: Iterable[WireOrder]) -> set[str]:
         """Take in how orders stand; returns their venue ids."""
-        told = sorted(orders, key=lambda one: (one.parent is not None, one.key))
+        told = sorted(orders, key=lambda one: (one.submitted_at, one.nanos, one.parent is not None, one.venue_id))
         for order in told:
             known = self._orders.get(order.venue_id)
             if known is None:
                 self._orders[order.venue_id] = order
                 self._join(order)
-                continue
-            if not known.has_ended:
-                self._orders[order.venue_id] = replace(order, parent=order.parent or known.parent)
+            else:
+                stands = known if known.has_ended else order
+                self._orders[order.venue_id] = replace(stands, parent=order.parent or known.parent)
+        for order in told:  # all of them are there now: parents, and what was replaced
             self._rename(order.venue_id)
         venue_ids = {order.venue_id: self._names[order.venue_id] for order in told}
         self._ids.learn_all((name, venue_id) for venue_id, name in venue_ids.items() if self.is_ours(name))
@@ -156,7 +157,8 @@ class OrderBook:
     def _rename(self, venue_id: str) -> None:
         """What was met before its parent, or before it was registered, is known as ours from now on."""
         order = self._orders[venue_id]
-        if self._ids.client_id(venue_id) is None and self.is_ours(self._name_of(order)):
+        known = self.is_ours(self._names[venue_id])
+        if not known and self.is_ours(self._name_of(order)):
             self._chains[self._names[venue_id]].remove(venue_id)
             self._join(order)
 
