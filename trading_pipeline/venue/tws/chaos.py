@@ -72,7 +72,7 @@ class Chaos:
             session.is_muted = True
         elif rule.fault is Fault.HALT:
             now = self._hub.time.now()
-            self._halt(fields[3], now, now + timedelta(seconds=rule.seconds))
+            self._halt(fields[3].replace(" ", "."), now, now + timedelta(seconds=rule.seconds))
 
     def _after(self, session: Session, fields: Fields, rule: FaultRule) -> None:
         order = self._desk.orders.own(session.client_id, fields.to(1).whole()) if fields[0] == "3" else None
