@@ -15,7 +15,7 @@ from typing import Any
 from trading_pipeline.adapters import ledger_outbox as outbox
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_records import Kind
-from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingStateRecord
+from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingState, TradingStateRecord
 from trading_pipeline.domain.corporate import CashActivity, Split
 from trading_pipeline.domain.errors import LeaseLost, LedgerConflict
 from trading_pipeline.domain.orders import Order
@@ -24,6 +24,7 @@ from trading_pipeline.domain.positions import Position, Trade
 from trading_pipeline.domain.reconciliation import Reconciliation
 from trading_pipeline.domain.risk import RiskDecision
 from trading_pipeline.domain.setups import TradePlan
+from trading_pipeline.domain.submission import LastLook
 from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
 from trading_pipeline.ports import Decidable, Ledger
 from trading_pipeline_tests.memory_rows import GONE, INDEXES, TABLES, Journal, OrderRows, Rows
@@ -204,6 +205,14 @@ class MemoryTransaction(OrderRows):
         if before != record:
             self._put(kinds.STATES.table.name, record.account, record)
             self._tell(lambda: outbox.state_entry(before, record))
+
+    def last_look(self, client_order_id: str) -> LastLook | None:
+        order = self.order(client_order_id)
+        if order is None:
+            return None
+        state = self.trading_state(order.account)
+        blocks = self.blocks(order.account, symbol=order.symbol)
+        return LastLook(order.status, state.state if state else TradingState.ACTIVE, blocks)
 
     def add_all(self, records: Sequence[Decidable]) -> Sequence[bool]:
         add: dict[type, Callable[[Any], bool]] = {

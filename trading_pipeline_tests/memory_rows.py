@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import fields
-from datetime import date
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from datetime import date, datetime
 from typing import Any
 
 from trading_pipeline.adapters import ledger_outbox as outbox
@@ -13,7 +14,7 @@ from trading_pipeline.adapters.ledger_orders import filled_by
 from trading_pipeline.adapters.ledger_records import ASKED, ORDER_STATE, Kind
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.errors import LedgerConflict, LedgerError
-from trading_pipeline.domain.orders import EXTERNAL, ExecutionReport, Fill, Leg, Order, OrdStatus
+from trading_pipeline.domain.orders import EXTERNAL, ExecutionReport, Fill, Leg, Order, OrdStatus, Side
 from trading_pipeline.domain.risk import RiskDecision
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
 from trading_pipeline.domain.trading_session import Intent
@@ -255,6 +256,33 @@ class OrderRows:
             return False
         self._put("claims", client_order_id, (owner, fence))
         return True
+
+    def claim_orders(self, leaving: Mapping[str, datetime], owner: str, fence: int) -> frozenset[str]:
+        claimed = [name for name in leaving if self.claim_order(name, owner, fence)]
+        for name in claimed:
+            self._put("orders", name, replace(self._rows["orders"][name], submitted_at=leaving[name]))
+        return frozenset(claimed)
+
+    def orders_named(self, client_order_ids: Sequence[str]) -> Mapping[str, Order]:
+        return {name: order for name in client_order_ids if (order := self.order(name)) is not None}
+
+    def children_of(self, client_order_ids: Sequence[str]) -> Mapping[str, Sequence[Order]]:
+        return {name: self.children(name) for name in client_order_ids}
+
+    def save_orders(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            self.save_order(order)
+
+    def add_reports(self, broker: str, reports: Sequence[ExecutionReport]) -> Sequence[bool]:
+        return [self.add_report(broker, report) for report in reports]
+
+    def due_orders(self, account: str) -> Sequence[Order]:
+        due = {OrdStatus.PENDING_NEW, OrdStatus.IN_DOUBT}
+        return [order for order in self.open_orders(account) if order.status in due and order.parent_id is None]
+
+    def entries_left(self, account: str, session: date) -> Mapping[str, int]:
+        entries = [o for o in self._orders_of(account, session) if o.side is Side.BUY and o.parent_id is None]
+        return Counter(order.symbol for order in entries if order.submitted_at is not None)
 
     def unsent_orders(self, account: str) -> Sequence[Order]:
         return [order for order in self.open_orders(account) if order.status is OrdStatus.PENDING_NEW]

@@ -12,10 +12,10 @@ from sqlalchemy import URL
 
 from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.adapters.ledger_control import require_held
-from trading_pipeline.adapters.ledger_engine import LOCK_WAIT_SECONDS, READING, ledger_engine, make_folder
+from trading_pipeline.adapters.ledger_engine import LOCK_WAIT_SECONDS, ledger_engine, make_folder
 from trading_pipeline.adapters.ledger_errors import place_of
 from trading_pipeline.adapters.ledger_transaction import SqlTransaction
-from trading_pipeline.adapters.ledger_wire import Wire, Wires
+from trading_pipeline.adapters.ledger_wire import Wires
 from trading_pipeline.adapters.migrations import bring_up_to_date
 from trading_pipeline.domain.control import Lease
 from trading_pipeline.ports import LedgerTransaction
@@ -66,9 +66,7 @@ class SqlLedger:
     @contextmanager
     def read(self) -> Iterator[LedgerTransaction]:
         """Read one consistent state; never waits for a writer."""
-        options = READING[self._engine.dialect.name]
-        with self._engine.connect().execution_options(**options) as connection, connection.begin():
-            wire = Wire(self._engine, connection.connection, connection)
+        with self._wires.reading() as wire:
             yield SqlTransaction(wire, writable=False)
 
     def fenced(self, lease: Lease) -> SqlLedger:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -22,10 +21,6 @@ from trading_pipeline.domain.errors import LedgerError, LedgerUnavailable
 LOCK_WAIT_SECONDS = 10.0
 CONNECT_SECONDS = 10
 WRITERS = 7_526_754_702_413_095_271  # PostgreSQL's advisory lock of whoever writes: any number that is always the same
-READING: Mapping[str, Mapping[str, Any]] = {
-    "sqlite": {"ledger_reading": True},
-    "postgresql": {"ledger_reading": True, "postgresql_readonly": True, "isolation_level": "REPEATABLE READ"},
-}
 
 # A writer waits for the one before it, as on SQLite: what it reads stays true until it commits. A process that was
 # stopped in the middle loses its transaction, so that whoever leads next can go on.
@@ -51,7 +46,10 @@ def ledger_engine(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Eng
     else:
         timeout = {"connect_timeout": CONNECT_SECONDS}
         begin = {BEGIN_WRITING: BEGIN_ON_POSTGRESQL.format(wait=wait_ms, writers=WRITERS)}
-        engine = create_engine(address, json_serializer=document_text, connect_args=timeout, execution_options=begin)
+        engine = create_engine(
+            address, json_serializer=document_text, connect_args=timeout, execution_options=begin,
+            executemany_mode="values_plus_batch",  # many changes in one message
+        )  # fmt: skip
         _ping_the_idle(engine)
     event.listen(engine, "begin", _begin)
     _explain_errors(engine, address)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import Select, bindparam, update
 
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_outbox import status_entry
 from trading_pipeline.adapters.ledger_records import verify
 from trading_pipeline.adapters.ledger_rows import Rows
+from trading_pipeline.adapters.ledger_statements import identities, in_lists, named
 from trading_pipeline.adapters.ledger_wire import Wire
 from trading_pipeline.domain.errors import LedgerError
 from trading_pipeline.domain.money import ZERO
@@ -34,7 +36,7 @@ END = SAVE.values(is_working_entry=False)
 # A stored order is compared with its row, and sent, as it is: by the places of its fields.
 SAVED = (*(f"new_{name}" for name in kinds.ORDER_STATE), "identity")
 _PLACES = {name: place for place, name in enumerate(kinds.ORDERS.names)}
-CUM_QTY, STATUS = _PLACES["cum_qty"], _PLACES["status"]
+IDENTITY, CUM_QTY, STATUS = _PLACES["client_order_id"], _PLACES["cum_qty"], _PLACES["status"]
 of_state = itemgetter(*(_PLACES[name] for name in (*kinds.ORDER_STATE, "client_order_id")))
 unchanging = itemgetter(*(place for name, place in _PLACES.items() if name not in kinds.ORDERS.bookkeeping))
 OF_ACCOUNT = (
@@ -83,22 +85,38 @@ class OrderRows(Rows):
 
     def save_order(self, order: Order) -> None:
         """Store the order's new state; raises LedgerError when it was never added, or shares would be lost."""
+        self.save_orders([order])
+
+    def save_orders(self, orders: Sequence[Order]) -> None:
+        """The same for each of these; of two states of one order the later stays."""
         self._require_writable()
-        recorded = self._known.get(order.client_order_id) or self._wire.stored_row(
-            kinds.ORDERS.select_one, {"identity": order.client_order_id}
-        )
-        if recorded is None:
-            raise LedgerError(f"order {order.client_order_id} was never added to the ledger: add_order comes first.")
-        given = kinds.ORDERS.stored(order, self._wire.dialect)
+        self._learn([order.client_order_id for order in orders])
+        states = {order.client_order_id: (order.is_open, of_state(self._checked(order))) for order in orders}
+        self._wire.change_all(SAVE, SAVED, [state for is_open, state in states.values() if is_open])
+        self._wire.change_all(END, SAVED, [state for is_open, state in states.values() if not is_open])
+
+    def _learn(self, client_order_ids: Sequence[str]) -> None:
+        """Read those rows that were not read before in this transaction."""
+        unknown = [name for name in client_order_ids if name not in self._known]
+        for names in in_lists(unknown):
+            for row in self._wire.stored_rows(orders_of(len(names)), identified(names)):
+                self._known[row[IDENTITY]] = row
+        missing = [name for name in unknown if name not in self._known]
+        if missing:
+            raise LedgerError(f"order {missing[0]} was never added to the ledger: add_order comes first.")
+
+    def _checked(self, order: Order) -> Sequence[Any]:
+        """The order as it is stored, once it may follow what is on record; its change of status is told."""
+        recorded, given = self._known[order.client_order_id], kinds.ORDERS.stored(order, self._wire.dialect)
         if given[CUM_QTY] < recorded[CUM_QTY]:
             self._require_taken_back(self._recorded(order), order)
         if unchanging(given) != unchanging(recorded):
             there, here = kinds.ORDERS.values(self._recorded(order)), kinds.ORDERS.values(order)
             verify(kinds.ORDERS, there, here, self._wire.dialect)
-        self._save_state(order, given)
         self._known[order.client_order_id] = given
         if given[STATUS] != recorded[STATUS]:
             self._outbox.add(status_entry(OrdStatus(recorded[STATUS]), order))
+        return given
 
     def claim_order(self, client_order_id: str, owner: str, fence: int) -> bool:
         """Compare-and-set: True for the one caller that may send; a claim is never given twice, not even to `owner`."""
@@ -148,9 +166,16 @@ class OrderRows(Rows):
         assert recorded is not None
         return recorded
 
-    def _save_state(self, order: Order, stored: Sequence[Any]) -> None:
-        saved = self._wire.change_stored(SAVE if order.is_open else END, SAVED, of_state(stored))
-        assert saved == 1
+
+@cache
+def orders_of(count: int) -> Select[Any]:
+    """A query of so many orders by id."""
+    return kinds.ORDERS.select().where(named(ORDERS.c.client_order_id, count))
+
+
+def identified(names: tuple[str, ...]) -> dict[str, str]:
+    """The parameters of a query of `named` identities."""
+    return dict(zip(identities(len(names)), names, strict=True))
 
 
 def filled_by(reports: Iterable[ExecutionReport]) -> tuple[Decimal, Decimal]:

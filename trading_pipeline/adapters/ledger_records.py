@@ -204,8 +204,7 @@ def insert_or_verify(wire: Wire, kind: Kind[R], record: R, further: Further = ()
     names, given = kind.names, kind.fields(record)
     if further:
         names, given = names + tuple(name for name, _ in further), given + tuple(value for _, value in further)
-    insert, numbered = insert_new_of(kind.table, names, 1, wire.dialect.name, tell=False)
-    if wire.change(insert, numbered, given) == 1:
+    if wire.change(insert_new_of(kind.table, names, wire.dialect.name, tell=False), names, given) == 1:
         return True
     _verify_recorded(wire, kind, dict(zip(names, given, strict=True)))
     return False
@@ -237,8 +236,9 @@ def _verify_recorded(wire: Wire, kind: Kind[Any], values: Values) -> None:
 
 def insert_new(wire: Wire, kind: Kind[Any], values: Values) -> bool:
     """True when the row is new; False when one with its identity exists, whatever its content."""
-    insert, numbered = insert_new_of(kind.table, tuple(values), 1, wire.dialect.name, tell=False)
-    return wire.change(insert, numbered, tuple(values.values())) == 1
+    names = tuple(values)
+    insert = insert_new_of(kind.table, names, wire.dialect.name, tell=False)
+    return wire.change(insert, names, tuple(values.values())) == 1
 
 
 def find(connection: Connection, kind: Kind[Any], values: Values) -> Values:

@@ -12,19 +12,24 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Dialect, Insert, Select, Table, Update, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from sqlalchemy.types import TypeEngine
 
 R = TypeVar("R")
-Statement = Select[Any] | Insert | Update | ReturningInsert[Any]
+Statement = Select[Any] | Insert | Update | ReturningInsert[Any] | ReturningUpdate[Any]
 Values = dict[str, Any]
-Parameters = tuple[Any, ...] | Values
+Parameters = tuple[Any, ...]
 Conversion = Callable[[Any], Any]
 Conversions = Sequence[tuple[int, Conversion]]
 
-INSERTED_ROWS = (8, 4, 2, 1)
-"""Rows of one insertion: few sizes, so that few statements are made."""
+INSERTED_ROWS = 100
+"""At most, in one insertion: SQLite takes 32,766 parameters."""
+NAMED_IDENTITIES = (1, 10, 100)
+"""Identities asked for in one statement: few sizes, so that few statements are made."""
+POSITIONAL = PGDialect_psycopg2(paramstyle="format")  # type: ignore[no-untyped-call]
+"""Writes texts whose parameters have places instead of names: cheaper, and a row's text can be repeated."""
 
 
 class Prepared:
@@ -32,7 +37,7 @@ class Prepared:
 
     def __init__(self, statement: Statement, dialect: Dialect, names: Sequence[str]) -> None:
         """names: of the parameters, in the order they will be given."""
-        made = statement.compile(dialect=dialect)
+        made = statement.compile(dialect=POSITIONAL if dialect.name == "postgresql" else dialect)
         assert isinstance(made, SQLCompiler)
         self.sql = str(made)
         self._dialect = dialect
@@ -42,8 +47,10 @@ class Prepared:
         types = [made.binds[name].type for name in names]
         self._conversions = conversions(types, dialect)
         self._fixed = tuple(stored([bind.value], conversions([bind.type], dialect))[0] for bind in fixed.values())
-        self._names = (*names, *fixed)
-        self._order = None if made.positiontup is None else _picker([self._names.index(n) for n in made.positiontup])
+        assert made.positiontup is not None
+        known = (*names, *fixed)
+        self._order = _picker([known.index(name) for name in made.positiontup])
+        self._of_rows = dict[int, str]()
         self._types = [column.type for column in _columns_of(statement)]
         self._decoders: Conversions | None = None
 
@@ -53,8 +60,15 @@ class Prepared:
 
     def placed(self, values: Sequence[Any]) -> Parameters:
         """Values that are converted already, as the driver wants them."""
-        everything = (*values, *self._fixed)
-        return self._order(everything) if self._order else dict(zip(self._names, everything, strict=True))
+        return self._order((*values, *self._fixed))
+
+    def of_rows(self, count: int) -> str:
+        """The text of an insertion of one row, for so many at once; their parameters follow each other."""
+        text = self._of_rows.get(count)
+        if text is None:
+            before, row, after = _around_the_row(self.sql)
+            text = self._of_rows[count] = before + ", ".join([row] * count) + after
+        return text
 
     def decoded(self, rows: Iterable[Any], description: Sequence[Any]) -> list[list[Any]]:
         """The driver's rows as values of the domain."""
@@ -67,10 +81,17 @@ class Prepared:
         return of.dialect_impl(self._dialect).result_processor(self._dialect, code)
 
 
+def _around_the_row(sql: str) -> tuple[str, str, str]:
+    """An insertion's text before its one row of values, that row, and what follows."""
+    before, values, rest = sql.partition(" VALUES ")
+    row, conflict, after = rest.partition(" ON CONFLICT ")
+    return before + values, row, conflict + after
+
+
 def _columns_of(statement: Statement) -> Iterable[ColumnElement[Any]]:
     if isinstance(statement, Select):
         return statement.selected_columns
-    return statement.exported_columns if isinstance(statement, ReturningInsert) else ()
+    return statement.exported_columns if isinstance(statement, ReturningInsert | ReturningUpdate) else ()
 
 
 def conversions(types: Iterable[TypeEngine[Any]], dialect: Dialect) -> Conversions:
@@ -106,36 +127,42 @@ def prepared(statement: Statement, dialect: Dialect, names: Sequence[str]) -> Pr
 
 
 @cache
-def insert_of(table: Table, names: tuple[str, ...], rows: int) -> tuple[Insert, tuple[str, ...]]:
-    """An insertion of so many rows, and what its parameters are called, row by row."""
-    return table.insert().inline().values(_listed(table, names, rows)), _numbered(names, rows)
+def insert_of(table: Table, names: tuple[str, ...]) -> Insert:
+    """An insertion of a row of these columns."""
+    return table.insert().inline().values({name: bindparam(name, type_=table.c[name].type) for name in names})
 
 
 @cache
-def insert_new_of(
-    table: Table, names: tuple[str, ...], rows: int, dialect: str, *, tell: bool
-) -> tuple[Statement, tuple[str, ...]]:
-    """The same for rows of which some may be there: they stay as they are.
+def insert_new_of(table: Table, names: tuple[str, ...], dialect: str, *, tell: bool) -> Statement:
+    """The same for a row that may be there: it stays as it is.
 
-    tell: it returns the first column of the new ones.
+    tell: it returns the first column of a new one.
     """
     insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-    filled = insert.inline().values(_listed(table, names, rows)).on_conflict_do_nothing()
-    return filled.returning(table.c[names[0]]) if tell else filled, _numbered(names, rows)
-
-
-def _listed(table: Table, names: tuple[str, ...], rows: int) -> list[Values]:
-    return [{name: bindparam(f"{name}_{row}", type_=table.c[name].type) for name in names} for row in range(rows)]
-
-
-def _numbered(names: tuple[str, ...], rows: int) -> tuple[str, ...]:
-    return tuple(f"{name}_{row}" for row in range(rows) for name in names)
+    values = {name: bindparam(name, type_=table.c[name].type) for name in names}
+    filled = insert.inline().values(values).on_conflict_do_nothing()
+    return filled.returning(table.c[names[0]]) if tell else filled
 
 
 def in_parts(rows: Sequence[R]) -> Iterable[Sequence[R]]:
-    """The rows in order, in the sizes insertions come in."""
-    first = 0
-    while first < len(rows):
-        size = next(size for size in INSERTED_ROWS if size <= len(rows) - first)
-        yield rows[first : first + size]
-        first += size
+    """The rows in order, as many at a time as one insertion takes."""
+    return (rows[first : first + INSERTED_ROWS] for first in range(0, len(rows), INSERTED_ROWS))
+
+
+def named(column: ColumnElement[Any], count: int) -> ColumnElement[bool]:
+    """The condition that picks the rows with one of so many identities, given as `identities(count)`."""
+    return column.in_([bindparam(name, type_=column.type) for name in identities(count)])
+
+
+@cache
+def identities(count: int) -> tuple[str, ...]:
+    """What the parameters of `named` are called."""
+    return tuple(f"identity_{number}" for number in range(count))
+
+
+def in_lists(names: Sequence[str]) -> Iterable[tuple[str, ...]]:
+    """The names in lists of known sizes; the last one is filled up with its last name, which asks for nothing more."""
+    most = NAMED_IDENTITIES[-1]
+    for part in (names[first : first + most] for first in range(0, len(names), most)):
+        size = next(size for size in NAMED_IDENTITIES if size >= len(part))
+        yield (*part, *[part[-1]] * (size - len(part)))

@@ -10,8 +10,9 @@ from sqlalchemy import func, select
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_accounts import PositionRows, ResultRows
 from trading_pipeline.adapters.ledger_control import ControlRows, LeaseRows, OutboxRows
-from trading_pipeline.adapters.ledger_orders import OrderRows, as_asked
+from trading_pipeline.adapters.ledger_orders import as_asked
 from trading_pipeline.adapters.ledger_records import Kind, insert_or_verify_all
+from trading_pipeline.adapters.ledger_rounds import RoundRows
 from trading_pipeline.adapters.ledger_scans import DecisionRows, ScanRows
 from trading_pipeline.adapters.tables import Base
 from trading_pipeline.domain.orders import Order
@@ -25,7 +26,7 @@ CAUSES_FIRST: tuple[Kind[Any], ...] = (
 
 
 class SqlTransaction(
-    ScanRows, DecisionRows, OrderRows, PositionRows, ResultRows, LeaseRows, ControlRows, OutboxRows
+    ScanRows, DecisionRows, RoundRows, PositionRows, ResultRows, LeaseRows, ControlRows, OutboxRows
 ):  # fmt: skip
     """Reads and writes inside one transaction; made by SqlLedger, valid until its block ends."""
 

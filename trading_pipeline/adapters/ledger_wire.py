@@ -17,6 +17,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from trading_pipeline.adapters.ledger_errors import ledger_error, place_of
 from trading_pipeline.adapters.ledger_statements import (
     Parameters,
+    Prepared,
     Statement,
     Values,
     in_parts,
@@ -29,16 +30,17 @@ REST_SECONDS = 1.0
 """After resting so long a connection is asked whether it still lives; one just used tells by itself."""
 BEGUN, BEFORE_WRITING = "ledger_begun", "ledger_before_writing"
 BEGIN_WRITING, BEGIN_READING = "ledger_begin_writing", "ledger_begin_reading"
-"""Execution options: that a transaction was begun already; what to call before one; what begins one."""
+"""Execution options: that a transaction was begun already; what to call before one; what begins one (PostgreSQL's
+driver begins one that reads by itself)."""
 
 
 class Wire:
     """The connection of one transaction. Whoever listens to the engine hears every statement all the same."""
 
-    def __init__(self, engine: Engine, driver: PoolProxiedConnection, connection: Connection | None = None) -> None:
-        """connection: SQLAlchemy's view of the driver's connection, where it began the transaction."""
+    def __init__(self, engine: Engine, driver: PoolProxiedConnection) -> None:
         self.dialect = engine.dialect
-        self._engine, self._driver, self._connection = engine, driver, connection
+        self._engine, self._driver = engine, driver
+        self._connection: Connection | None = None
         assert driver.dbapi_connection is not None
         self._raw = driver.dbapi_connection
         self._cursor: DBAPICursor = self._raw.cursor()
@@ -65,6 +67,12 @@ class Wire:
         made = prepared(statement, self.dialect, names)
         return int(self._send(made.sql, made.placed(stored)).rowcount)
 
+    def answers(self, statement: Statement, names: Sequence[str], values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """Send a change; the rows it returns, as they are stored."""
+        made = prepared(statement, self.dialect, names)
+        rows: Sequence[Sequence[Any]] = self._send(made.sql, made.parameters(values)).fetchall()
+        return rows
+
     def rows(self, statement: Statement, values: Values) -> list[list[Any]]:
         """The rows a query finds; the same query always with its values in the same order."""
         return self.rows_and_stored(statement, values)[0]
@@ -77,34 +85,50 @@ class Wire:
         stored = found.fetchall()
         return made.decoded(stored, description), stored
 
-    def stored_row(self, statement: Statement, values: Values) -> Sequence[Any] | None:
-        """The first row a query finds, as it is stored."""
-        made = prepared(statement, self.dialect, tuple(values))
-        found = self._send(made.sql, made.parameters(tuple(values.values()))).fetchall()
-        return found[0] if found else None
+    def stored_rows(self, statement: Statement, values: Values) -> Sequence[Sequence[Any]]:
+        """The rows a query finds, as they are stored."""
+        return self.answers(statement, tuple(values), tuple(values.values()))
+
+    def change_all(self, statement: Statement, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Send it once for each row of values as they are stored, together."""
+        if not rows:
+            return
+        made = prepared(statement, self.dialect, names)
+        parameters = [made.placed(row) for row in rows]
+        if self._is_heard:
+            self.connection.exec_driver_sql(made.sql, parameters)
+            return
+        try:
+            self.dialect.do_executemany(self._cursor, made.sql, parameters)
+        except self._driver_error as error:
+            self._explain(error)
 
     def append(self, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows of these columns, many in one statement."""
+        made = prepared(insert_of(table, names), self.dialect, names)
         for part in in_parts(rows):
-            insert, numbered = insert_of(table, names, len(part))
-            self.change(insert, numbered, tuple(chain.from_iterable(part)))
+            self._insert(made, part)
 
     def append_new(self, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> set[Any]:
         """Insert those rows that are not there; the first values of the new ones."""
-        found = set[Any]()
+        insert = insert_new_of(table, names, self.dialect.name, tell=True)
+        made, found = prepared(insert, self.dialect, names), set[Any]()
         for part in in_parts(rows):
-            insert, numbered = insert_new_of(table, names, len(part), self.dialect.name, tell=True)
-            made = prepared(insert, self.dialect, numbered)
-            sent = self._send(made.sql, made.parameters(tuple(chain.from_iterable(part))))
-            found.update(row[0] for row in sent.fetchall())
+            found.update(row[0] for row in self._insert(made, part).fetchall())
         return found
 
-    def begin(self) -> None:
-        """Begin to write: waits for the writer before."""
+    def _insert(self, made: Prepared, rows: Sequence[tuple[Any, ...]]) -> Any:
+        parameters = tuple(chain.from_iterable([made.parameters(row) for row in rows]))
+        return self._send(made.of_rows(len(rows)), parameters)
+
+    def begin(self, option: str) -> None:
+        """Begin to write, which waits for the writer before, or to read (BEGIN_WRITING, BEGIN_READING)."""
         if self._before is not None:
             self._before()
         self._is_heard = bool(self._engine.dispatch.before_cursor_execute)
-        self._send(self._engine.get_execution_options()[BEGIN_WRITING])
+        sql = self._engine.get_execution_options().get(option)
+        if sql:
+            self._send(sql)
 
     def commit(self) -> None:
         """Make it durable."""
@@ -115,6 +139,28 @@ class Wire:
             self._raw.commit()
         except self._driver_error as error:
             self._explain(error)
+
+    def undo(self) -> None:
+        """End the transaction without a trace: what only read has nothing to keep."""
+        if self._connection is not None and self._connection.in_transaction():
+            self._connection.rollback()
+            return
+        try:
+            self._raw.rollback()
+        except self._driver_error as error:
+            self._explain(error)
+
+    def only_read(self) -> None:
+        """From now on see one consistent state in each transaction, and write nothing."""
+        if self.dialect.name == "postgresql":
+            self.dialect.set_isolation_level(self._raw, "REPEATABLE READ")
+            self.dialect.set_readonly(self._raw, True)  # type: ignore[attr-defined]
+
+    def discard(self) -> None:
+        """Throw the connection away."""
+        if self._driver.is_valid:
+            (self._connection or self._driver).invalidate()
+        self.close()
 
     def lives(self) -> bool:
         """Whether the server still answers; a connection that does not is thrown away."""
@@ -152,39 +198,64 @@ class Wire:
 
 
 class Wires:
-    """The connections of an engine's writers: one that committed waits for the next transaction."""
+    """The connections of an engine: one that ended its transaction waits for the next of its sort."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._resting = list[tuple[Wire, float]]()
+        self._writers, self._readers = list[Resting](), list[Resting]()
 
     @contextmanager
     def writing(self) -> Iterator[Wire]:
         """A transaction that writes: commits when the block ends, is undone when it raises."""
-        wire = self._take()
+        wire = _rested(self._writers) or Wire(self._engine, self._checked_out())
         try:
-            wire.begin()
+            wire.begin(BEGIN_WRITING)
             yield wire
             wire.commit()
         except BaseException as error:
             wire.give_up(error)
             raise
-        self._resting.append((wire, monotonic()))
+        self._writers.append((wire, monotonic()))
+
+    @contextmanager
+    def reading(self) -> Iterator[Wire]:
+        """A transaction that sees one consistent state and writes nothing."""
+        wire = _rested(self._readers) or self._reader()
+        try:
+            wire.begin(BEGIN_READING)
+            yield wire
+            wire.undo()
+        except BaseException:
+            wire.discard()  # it must not go where somebody would write with it
+            raise
+        self._readers.append((wire, monotonic()))
 
     def close(self) -> None:
-        """Give them all back."""
-        while self._resting:
-            self._resting.pop()[0].close()
+        """Give them all back; none of them is used again."""
+        while self._writers:
+            self._writers.pop()[0].close()
+        while self._readers:
+            self._readers.pop()[0].discard()
 
-    def _take(self) -> Wire:
-        while self._resting:
-            wire, since = self._resting.pop()
-            if monotonic() - since < REST_SECONDS or wire.lives():
-                return wire
-        return Wire(self._engine, self._checked_out())
+    def _reader(self) -> Wire:
+        wire = Wire(self._engine, self._checked_out())
+        wire.only_read()
+        return wire
 
     def _checked_out(self) -> PoolProxiedConnection:
         try:
             return self._engine.raw_connection()
         except self._engine.dialect.loaded_dbapi.Error as error:
             raise ledger_error(error, place_of(self._engine.url)) from error
+
+
+Resting = tuple[Wire, float]
+
+
+def _rested(resting: list[Resting]) -> Wire | None:
+    """One that can be used again; None when there is none."""
+    while resting:
+        wire, since = resting.pop()
+        if monotonic() - since < REST_SECONDS or wire.lives():
+            return wire
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
 
@@ -24,6 +25,16 @@ class SubmissionRules(BaseModel):
     )
     lookups: int = Field(3, ge=1, le=10, description="looks for an order in doubt before it is sent again")
     lookup_wait_seconds: float = Field(1.0, ge=0, le=60, description="after the first lookup; each wait doubles")
+
+
+@dataclass(frozen=True, slots=True)
+class LastLook:
+    """What the record says of an order right before it leaves: its status, the account's trading state, and the blocks
+    in force on its symbol and on the whole account, oldest first."""
+
+    status: OrdStatus
+    state: TradingState
+    blocks: Sequence[Block]
 
 
 def grows_exposure(order: Order) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from typing import Protocol
@@ -19,6 +19,7 @@ from trading_pipeline.domain.positions import Position, Trade
 from trading_pipeline.domain.reconciliation import Reconciliation
 from trading_pipeline.domain.risk import RiskDecision
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
+from trading_pipeline.domain.submission import LastLook
 from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
 
 Decidable = TradePlan | RiskDecision | Intent | Order | Block | RiskEvent
@@ -84,6 +85,30 @@ class LedgerTransaction(Protocol):
 
     def claim_order(self, client_order_id: str, owner: str, fence: int) -> bool:
         """Compare-and-set PendingNew → sending by `owner`; False when somebody else holds it or it moved on."""
+
+    def claim_orders(self, leaving: Mapping[str, datetime], owner: str, fence: int) -> frozenset[str]:
+        """claim_order for each of these ids, whose submitted_at becomes the instant; those claimed here."""
+
+    def orders_named(self, client_order_ids: Sequence[str]) -> Mapping[str, Order]:
+        """Those of these orders that are on record, by id, in the order they were asked for."""
+
+    def children_of(self, client_order_ids: Sequence[str]) -> Mapping[str, Sequence[Order]]:
+        """The children of each of these orders, by leg."""
+
+    def save_orders(self, orders: Sequence[Order]) -> None:
+        """save_order for each; far faster together."""
+
+    def add_reports(self, broker: str, reports: Sequence[ExecutionReport]) -> Sequence[bool]:
+        """add_report for each, told in this order; far faster together."""
+
+    def last_look(self, client_order_id: str) -> LastLook | None:
+        """What decides whether an order may leave now, as it stood at one instant; None: never added."""
+
+    def due_orders(self, account: str) -> Sequence[Order]:
+        """Orders PendingNew or InDoubt that hang on no other order, oldest first."""
+
+    def entries_left(self, account: str, session: date) -> Mapping[str, int]:
+        """How many entries (buys that hang on no other order) of the session have left, by symbol."""
 
     def unsent_orders(self, account: str) -> Sequence[Order]:
         """Orders PendingNew and not claimed, or claimed and never acknowledged, oldest first."""

@@ -51,13 +51,12 @@ def dispatch_due(desk: Desk, *, sells_only: bool = False) -> Dispatched:
 def _due(desk: Desk) -> list[Order]:
     """What is in doubt, then what was not acknowledged; the blocks of doubts that others have ended are lifted."""
     with desk.ledger.read() as tx:
-        working = [order for order in tx.open_orders(desk.account) if order.parent_id is None]
+        due = tx.due_orders(desk.account)
         is_blocked = any(block.kind is BlockKind.IN_DOUBT for block in tx.blocks(desk.account))
     if is_blocked:
         with desk.ledger.transaction() as tx:
             settle_blocks(desk, tx, desk.clock.now())
-    doubted = [order for order in working if order.status is OrdStatus.IN_DOUBT]
-    return doubted + [order for order in working if order.status is OrdStatus.PENDING_NEW]
+    return sorted(due, key=lambda order: order.status is not OrdStatus.IN_DOUBT)
 
 
 def _dispatch_entries(desk: Desk, entries: Sequence[Order]) -> Dispatched:

@@ -42,6 +42,15 @@ def _report(
     tx: LedgerTransaction, current: Order, exec_type: ExecType, text: str, now: datetime, venue_order_id: str = ""
 ) -> Order:
     """As report_locally, of an order that was just read."""
+    moved = _moved(tx, current, exec_type, text, now, venue_order_id)
+    _record(tx, [moved] if moved else [])
+    return moved[1] if moved else current
+
+
+def _moved(
+    tx: LedgerTransaction, current: Order, exec_type: ExecType, text: str, now: datetime, venue_order_id: str = ""
+) -> tuple[ExecutionReport, Order] | None:
+    """The report, and the order after it; None when it came too late or was made before."""
     report = ExecutionReport(
         exec_id=f"{current.client_order_id}-{exec_type.value}", client_order_id=current.client_order_id,
         venue_order_id=venue_order_id, exec_type=exec_type, occurred_at=now, text=text,
@@ -49,12 +58,13 @@ def _report(
     try:
         moved = advance(current, report)
     except IllegalTransition:
-        return current
-    if _is_known(tx, current, report.exec_id):
-        return current
-    tx.add_report(LOCAL, report)
-    tx.save_order(moved)
-    return moved
+        return None
+    return None if _is_known(tx, current, report.exec_id) else (report, moved)
+
+
+def _record(tx: LedgerTransaction, moved: Sequence[tuple[ExecutionReport, Order]]) -> None:
+    tx.add_reports(LOCAL, [report for report, _ in moved])
+    tx.save_orders([order for _, order in moved])
 
 
 def _is_known(tx: LedgerTransaction, current: Order, exec_id: str) -> bool:
@@ -67,11 +77,16 @@ def _is_known(tx: LedgerTransaction, current: Order, exec_id: str) -> bool:
 def acknowledge(desk: Desk, taken: Sequence[Taken]) -> None:
     """The venue took them, in person: New under the venue's ids, unless its reports have said more already."""
     with desk.ledger.transaction() as tx:
-        for one in taken:
-            current = tx.order(one.order.client_order_id) or one.order
-            if current.status in {OrdStatus.PENDING_NEW, OrdStatus.IN_DOUBT}:
-                _report(tx, current, ExecType.NEW, "", one.at, one.venue_order_id)
+        recorded = tx.orders_named([one.order.client_order_id for one in taken])
+        moved = [_taken(tx, recorded.get(one.order.client_order_id, one.order), one) for one in taken]
+        _record(tx, [one for one in moved if one is not None])
         settle_blocks(desk, tx, taken[-1].at)
+
+
+def _taken(tx: LedgerTransaction, current: Order, taken: Taken) -> tuple[ExecutionReport, Order] | None:
+    if current.status not in {OrdStatus.PENDING_NEW, OrdStatus.IN_DOUBT}:
+        return None
+    return _moved(tx, current, ExecType.NEW, "", taken.at, taken.venue_order_id)
 
 
 def end_locally(desk: Desk, order: Order, exec_type: ExecType, text: str, now: datetime) -> None:
@@ -81,10 +96,13 @@ def end_locally(desk: Desk, order: Order, exec_type: ExecType, text: str, now: d
 
 def end_all_locally(desk: Desk, orders: list[Order], exec_type: ExecType, text: str, now: datetime) -> None:
     """End orders that are not at the venue, and the legs that depend on them, in one transaction."""
+    names = [order.client_order_id for order in orders]
     with desk.ledger.transaction() as tx:
-        for order in orders:
-            for member in (order, *tx.children(order.client_order_id)):
-                report_locally(tx, member, exec_type, text, now)
+        recorded, legs = tx.orders_named(names), tx.children_of(names)
+        heads = [recorded.get(order.client_order_id, order) for order in orders]
+        members = [one for head in heads for one in (head, *legs[head.client_order_id])]
+        moved = [_moved(tx, member, exec_type, text, now) for member in members]
+        _record(tx, [one for one in moved if one is not None])
         settle_blocks(desk, tx, now)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from trading_pipeline.domain.control import TradingState
 from trading_pipeline.domain.orders import Order
 from trading_pipeline.domain.risk import RiskLimits
-from trading_pipeline.domain.submission import errors_in_a_row, grows_exposure
-from trading_pipeline.ports import LedgerTransaction
+from trading_pipeline.domain.submission import errors_in_a_row, without_claim
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.trading_state import trip
 
@@ -23,7 +22,8 @@ def halt_a_runaway(desk: Desk, waiting: Sequence[Order]) -> bool:
     if not waiting:
         return False
     with desk.ledger.read() as tx:
-        reason = _excess(desk.rules.risk, waiting, _left_before(desk, tx, waiting[0]))
+        left = tx.entries_left(desk.account, waiting[0].session)
+        reason = _excess(desk.rules.risk, waiting, left)
     if not reason:
         return False
     with desk.ledger.transaction() as tx:
@@ -34,17 +34,13 @@ def halt_a_runaway(desk: Desk, waiting: Sequence[Order]) -> bool:
         )  # fmt: skip
 
 
-def _left_before(desk: Desk, tx: LedgerTransaction, one: Order) -> list[Order]:
-    orders = tx.orders(desk.account, one.session)
-    return [o for o in orders if grows_exposure(o) and o.parent_id is None and o.submitted_at is not None]
-
-
-def _excess(limits: RiskLimits, waiting: Sequence[Order], left: Sequence[Order]) -> str:
+def _excess(limits: RiskLimits, waiting: Sequence[Order], left: Mapping[str, int]) -> str:
     if len(waiting) > limits.max_orders_per_execution:
         return f"{len(waiting)} entries wait at once (max_orders_per_execution {limits.max_orders_per_execution})"
-    if len(waiting) + len(left) > limits.max_orders_per_day:
-        return f"{len(waiting) + len(left)} entries today (max_orders_per_day {limits.max_orders_per_day})"
-    by_symbol = Counter(order.symbol for order in (*waiting, *left))
+    today = len(waiting) + sum(left.values())
+    if today > limits.max_orders_per_day:
+        return f"{today} entries today (max_orders_per_day {limits.max_orders_per_day})"
+    by_symbol = Counter(order.symbol for order in waiting) + Counter(left)
     symbol, count = by_symbol.most_common(1)[0]
     if count > limits.max_orders_per_symbol_per_day:
         return f"{count} entries in {symbol} today (max_orders_per_symbol_per_day)"
@@ -63,8 +59,9 @@ def _watch_orders_out(desk: Desk) -> None:
     if desk.border is None or not (new := desk.border.uncompared()):
         return
     with desk.ledger.read() as tx:
-        orders = {order_id: tx.order(order_id) for order_id in new}
-    stray = [order_id for order_id, order in sorted(orders.items()) if order is None or order.submitted_at is None]
+        orders = tx.orders_named(sorted(new))
+    claimed = [order_id for order_id, order in orders.items() if order.submitted_at is not None]
+    stray = without_claim(new, claimed)
     if stray:
         session = desk.clock.now().date()
         with desk.ledger.transaction() as tx:

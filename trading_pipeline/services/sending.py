@@ -29,10 +29,9 @@ from trading_pipeline.domain.orders import (
     OrdStatus,
 )
 from trading_pipeline.domain.submission import barrier, grows_exposure
-from trading_pipeline.ports import ClientIdScope, LedgerTransaction
+from trading_pipeline.ports import ClientIdScope
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.local_reports import Taken, acknowledge, end_locally, put_in_doubt
-from trading_pipeline.services.trading_state import current_state
 
 MOST = 10
 """Orders of a round: as many as one execution enters."""
@@ -86,7 +85,7 @@ def send_again(desk: Desk, order: Order) -> Dispatched:
     """Send under its id what was claimed earlier and never arrived."""
     take_turn(desk, order)
     with desk.ledger.read() as tx:
-        sending = Sending(order, _legs(tx, order), is_first=False)
+        sending = Sending(order, _by_leg(tx.children(order.client_order_id)), is_first=False)
     taken: list[Taken] = []
     outcome = _send(desk, sending, taken)
     _record(desk, taken)
@@ -141,22 +140,20 @@ def _send_round(desk: Desk, orders: Sequence[Order]) -> Dispatched:
 
 def _claim(desk: Desk, orders: Sequence[Order]) -> list[Sending]:
     """Make the sending ours, on record, before anything leaves. What somebody else has claimed meanwhile is his."""
-    with desk.ledger.transaction() as tx:
-        claims = [(order, _claimed(desk, tx, order)) for order in orders]
-        return [Sending(claimed, _legs(tx, order)) for order, claimed in claims if claimed is not None]
-
-
-def _claimed(desk: Desk, tx: LedgerTransaction, order: Order) -> Order | None:
     owner, fence = (desk.lease.holder, desk.lease.token) if desk.lease else ("loop", 0)
-    if not tx.claim_order(order.client_order_id, owner, fence):
-        return None
-    claimed = replace(order, submitted_at=desk.clock.now())
-    tx.save_order(claimed)
-    return claimed
+    with desk.ledger.transaction() as tx:
+        leaving = {order.client_order_id: desk.clock.now() for order in orders}
+        claimed, legs = tx.claim_orders(leaving, owner, fence), tx.children_of(list(leaving))
+    ours = [
+        replace(order, submitted_at=leaving[order.client_order_id])
+        for order in orders
+        if order.client_order_id in claimed
+    ]
+    return [Sending(order, _by_leg(legs[order.client_order_id])) for order in ours]
 
 
-def _legs(tx: LedgerTransaction, order: Order) -> dict[Leg, Order]:
-    return {leg.leg: leg for leg in tx.children(order.client_order_id)}
+def _by_leg(legs: Sequence[Order]) -> dict[Leg, Order]:
+    return {leg.leg: leg for leg in legs}
 
 
 def _send(desk: Desk, sending: Sending, taken: list[Taken]) -> Dispatched:
@@ -165,10 +162,10 @@ def _send(desk: Desk, sending: Sending, taken: list[Taken]) -> Dispatched:
         _record(desk, taken)
     order, request = sending.order, request_of(sending.order, sending.legs)
     with desk.ledger.read() as tx:
-        current, stopped = tx.order(order.client_order_id), _stopped(desk, tx, order)
-    if current is None or current.status not in {OrdStatus.PENDING_NEW, OrdStatus.IN_DOUBT}:
+        look = tx.last_look(order.client_order_id)
+    if look is None or look.status not in {OrdStatus.PENDING_NEW, OrdStatus.IN_DOUBT}:
         return NOTHING  # somebody has ended it meanwhile
-    if stopped:
+    if stopped := barrier(order, look.state, look.blocks):
         return _not_sent(desk, sending, stopped)
     now = desk.clock.now()
     if has_expired(order, now):  # it had to wait for its turn
@@ -176,12 +173,6 @@ def _send(desk: Desk, sending: Sending, taken: list[Taken]) -> Dispatched:
         return EXPIRED
     desk.require_lead()
     return _cross(desk, order, request, taken)
-
-
-def _stopped(desk: Desk, tx: LedgerTransaction, order: Order) -> str:
-    if not grows_exposure(order):
-        return ""
-    return barrier(order, current_state(tx, desk.account), tx.blocks(desk.account, symbol=order.symbol))
 
 
 def has_expired(order: Order, now: datetime) -> bool:

@@ -9,8 +9,9 @@ from sqlalchemy import create_engine, event, make_url, text
 
 from trading_pipeline.adapters import ledger_wire
 from trading_pipeline.adapters.ledger import SqlLedger
-from trading_pipeline.adapters.ledger_statements import INSERTED_ROWS, in_parts, insert_of, prepared
+from trading_pipeline.adapters.ledger_statements import NAMED_IDENTITIES, in_lists, insert_of, prepared
 from trading_pipeline.adapters.tables import AuditRow
+from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.orders import OrdStatus
 from trading_pipeline_tests.adapters import ledger_samples as samples
 from trading_pipeline_tests.adapters.ledger_samples import ACCOUNT
@@ -83,15 +84,28 @@ def test_an_order_saved_twice_in_a_transaction_is_compared_with_its_newest_state
 
 def test_a_missing_parameter_is_found_when_the_statement_is_made(ledger: SqlLedger) -> None:
     table = AuditRow.metadata.tables["audit_outbox"]
-    insert, names = insert_of(table, ("kind", "account"), 2)
+    insert = insert_of(table, ("kind", "account"))
 
-    with pytest.raises(KeyError, match="kind_1"):
-        prepared(insert, ledger._engine.dialect, names[:2])
+    with pytest.raises(KeyError, match="account"):
+        prepared(insert, ledger._engine.dialect, ("kind",))
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, 8, 61])
-def test_rows_keep_their_order_in_parts_of_known_sizes(count: int) -> None:
-    parts = list(in_parts(range(count)))
+@pytest.mark.parametrize("count", [1, 2, 100, 101, 250])
+def test_rows_inserted_together_keep_their_order(ledger: SqlLedger, count: int) -> None:
+    subjects = [f"subject {number}" for number in range(count)]
+    with ledger.transaction() as tx:
+        for subject in subjects:
+            tx.add_audit(
+                AuditEntry(occurred_at=samples.NOW, kind="test", account=ACCOUNT, subject=subject, actor="me", data={})
+            )
+        told = [entry for _, entry in tx.audit_entries() if entry.kind == "test"]
 
-    assert [row for part in parts for row in part] == list(range(count))
-    assert {len(part) for part in parts} <= set(INSERTED_ROWS)
+    assert [entry.subject for entry in told] == subjects
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 10, 11, 100, 101, 250])
+def test_names_come_in_lists_of_known_sizes_and_none_is_lost(count: int) -> None:
+    lists = list(in_lists([str(number) for number in range(count)]))
+
+    assert list(dict.fromkeys(name for one in lists for name in one)) == [str(number) for number in range(count)]
+    assert {len(one) for one in lists} <= set(NAMED_IDENTITIES)

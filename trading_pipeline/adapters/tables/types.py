@@ -63,6 +63,10 @@ def _steps(number: Decimal | None) -> int | None:
     return None if number is None else exact_steps(number)
 
 
+def _from_steps(steps: int | None) -> Decimal | None:
+    return None if steps is None else from_steps(steps)
+
+
 def _exact_number(number: Decimal | None) -> Decimal | None:
     return None if number is None else from_steps(exact_steps(number))
 
@@ -77,6 +81,10 @@ def _in_utc_or_none(instant: datetime | None) -> datetime | None:
 
 def _instant_text(instant: datetime | None) -> str | None:
     return None if instant is None else _in_utc(instant).isoformat(" ", "microseconds")[:WITHOUT_ZONE]
+
+
+def _from_text(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 class Exact(TypeDecorator[Decimal]):
@@ -96,9 +104,11 @@ class Exact(TypeDecorator[Decimal]):
         return _steps if dialect.name == "sqlite" else _exact_number
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        if value is None:
-            return None
-        return from_steps(value if dialect.name == "sqlite" else exact_steps(value))
+        return _from_steps(value) if dialect.name == "sqlite" else _exact_number(value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Conversion:
+        """The conversion itself."""
+        return _from_steps if dialect.name == "sqlite" else _exact_number
 
 
 class Derived(TypeDecorator[Decimal]):
@@ -142,6 +152,10 @@ class UtcInstant(TypeDecorator[datetime]):
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Conversion | None:
+        """On SQLite from the text at once."""
+        return _from_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
 
 class Finite(TypeDecorator[float]):
     """A float64 that is a number: SQLite would turn NaN into NULL without a word."""
@@ -176,6 +190,12 @@ class Named(TypeDecorator[StrEnum]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
         return None if value is None else self.names(value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Conversion:
+        """The same from a table of the names."""
+        known: dict[str | None, StrEnum | None] = {None: None, **{name.value: name for name in self.names}}
+        names = self.names
+        return lambda text: known[text] if text in known else names(text)
 
 
 class Strings(TypeDecorator[tuple[str, ...]]):
