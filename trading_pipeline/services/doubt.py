@@ -26,8 +26,11 @@ def look_for(desk: Desk, order: Order) -> Verdict:
     """Ask for an order that may or may not have arrived; one that is found is adopted.
 
     NEVER_ARRIVED: the same id may be sent again. UNKNOWN: the venue does not answer now. UNKNOWABLE: this venue does
-    not keep our ids, so its not knowing the order proves nothing, unless its adapter knows that it never left.
+    not keep our ids, so its not knowing the order proves nothing. An adapter that noted before the socket what it
+    sends may know without asking that an order never left.
     """
+    if desk.broker.never_left(order.client_order_id, order.created_at):
+        return Verdict.NEVER_ARRIVED
     try:
         found = _found(desk, order)
         if found is None:
@@ -63,8 +66,7 @@ def _absence(desk: Desk, order: Order) -> Verdict:
         case ClientIdScope.OPEN_ORDERS:
             return Verdict.FOUND if _left_a_trace(desk, order) else Verdict.NEVER_ARRIVED
         case ClientIdScope.NONE:
-            never_left = desk.broker.never_left(order.client_order_id, order.created_at)
-            return Verdict.NEVER_ARRIVED if never_left else Verdict.UNKNOWABLE
+            return Verdict.UNKNOWABLE
 
 
 def _left_a_trace(desk: Desk, order: Order) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -305,6 +305,7 @@ def test_where_ids_are_not_kept_an_order_that_certainly_never_left_is_sent(scene
 
     assert len(scene.venue.open_orders()) == 3
     assert scene.events("order_lost") == []
+    assert broker.lookups == 0
 
 
 def test_e26_a_lookup_without_an_answer_ends_no_doubt(scene: Scene) -> None:
