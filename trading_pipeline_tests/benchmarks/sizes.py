@@ -42,7 +42,7 @@ FULL = Sizes(
     scan_market=SyntheticMarketSpec(symbols=1000, timeframe=Timeframe.MIN5),
     demo_market=SyntheticMarketSpec(),
     read_market=SyntheticMarketSpec(symbols=46),
-    stream_market=SyntheticMarketSpec(symbols=496, sessions=110),
+    stream_market=SyntheticMarketSpec(symbols=572, sessions=110),
     stream_closes=26,
     read_sessions=110,
     traded_sessions=5,
@@ -54,7 +54,7 @@ FULL = Sizes(
     sustained_s=10.0,
     executions=5,
     watchlists=3,
-    decisions=100,
+    decisions=250,
     positions=500,
     cycles=100,
 )
