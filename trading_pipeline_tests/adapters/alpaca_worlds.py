@@ -92,3 +92,8 @@ def an_alpaca_world(
 
 def keys_of(world: AlpacaWorld) -> AlpacaKeys:
     return AlpacaKeys.of(world.rules)
+
+
+def requests_made(world: AlpacaWorld) -> int:
+    """By the venue's own count."""
+    return world.doors.door.context.trading_limit._used

@@ -49,7 +49,7 @@ class Heard:
 
 @pytest.fixture
 def world() -> Iterator[AlpacaWorld]:
-    with an_alpaca_world(stream_silence_seconds=0.8) as world:
+    with an_alpaca_world(stream_silence_seconds=1.6) as world:
         yield world
 
 
@@ -122,7 +122,7 @@ def test_a_quiet_stream_is_asked_for_a_sign_of_life_and_stays_open(world: Alpaca
     with listening(world) as (news, heard):
         assert heard.wait(lambda: heard.connections == 1)
 
-        assert not heard.wait(lambda: heard.connections > 1, seconds=2.0)
+        assert not heard.wait(lambda: heard.connections > 1, seconds=3.2)
         assert news.health().is_connected
 
 
