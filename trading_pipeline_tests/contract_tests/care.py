@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -35,10 +34,13 @@ MOST_BARE_SECONDS = 10
 class CareContract:
     """A desk over the broker: 200 XYZ are to be bought at 50.00, with a stop at 48.00 and a target at 56.00."""
 
+    @pytest.fixture(scope="class")
+    def stage(self, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+        return Stage(tmp_path_factory.mktemp("stage"))
+
     @pytest.fixture
-    def scene(self, tmp_path_factory: pytest.TempPathFactory) -> Scene:
-        folder: Path = tmp_path_factory.mktemp("stage")
-        return Stage(folder).scene()
+    def scene(self, stage: Stage) -> Scene:
+        return stage.scene()
 
     def test_e23_an_entry_filled_in_part_lies_under_a_stop_within_seconds(self, world: Rehearsed, scene: Scene) -> None:
         desk = decided(world, scene)
