@@ -328,6 +328,21 @@ def test_ids_rolled_back_by_tws_are_not_used_again(far: IbWorld) -> None:
     ]
 
 
+def test_ids_of_orders_that_have_ended_are_not_used_again_either(far: IbWorld) -> None:
+    """Nothing TWS lists at the connection says how far the ids had come: the file does."""
+    far.broker.submit(a_bracket("a"))
+    far.broker.cancel("a-e")
+    far.doors.act("roll_back", client_id=11, count=6)
+    far.restart()
+
+    far.broker.submit(a_bracket("c"))
+
+    first = {one.terms.order_ref: one.order_id for one in far.doors.door.desk.orders}
+    assert first["c-e"] > first["a-t"]
+    assert said(far, "a-e") == [NEW, CANCELED]
+    assert said(far, "c-e") == [NEW]
+
+
 def test_a_restarted_process_tells_the_same_in_the_same_words(far: IbWorld) -> None:
     far.broker.submit(a_bracket())
     far.trade(99)

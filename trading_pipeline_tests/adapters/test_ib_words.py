@@ -255,6 +255,47 @@ def test_an_order_sent_again_after_the_first_was_withdrawn_keeps_its_name() -> N
     assert [names.name(2, "x", (11, 8)), names.name(3, "x", (12, 8))] == ["x", "x~3"]
 
 
+# messages late and doubled
+
+
+def an_ib_order(**fields: Any) -> Any:
+    common = {"permId": PERM, "clientId": 11, "parentId": 0, "parentPermId": 0, "totalQuantity": 100.0}
+    return SimpleNamespace(**common, orderRef="x", account="DU1", filledQuantity=1e300, **fields)
+
+
+@pytest.mark.parametrize("end", ["Filled", "Cancelled"])
+def test_an_order_in_the_list_of_completed_ones_works_no_more(end: str) -> None:
+    board = Board()
+    board.open_order(5, None, an_ib_order(), "Submitted")
+    completed = SimpleNamespace(status=end, completedTime="", completedStatus="")
+    board.completed_order(None, an_ib_order(), completed)
+
+    board.order_status(PERM, "Submitted", 0)
+    board.open_order(5, None, an_ib_order(), "Submitted")
+
+    seen = board.orders[PERM]
+    assert (seen.status, seen.has_ended, seen.is_open) == (end, True, False)
+
+
+def test_a_filled_order_is_not_submitted_again_by_a_late_message() -> None:
+    board = Board()
+    board.open_order(5, None, an_ib_order(), "Submitted")
+
+    board.order_status(PERM, "Filled", 100)
+    board.order_status(PERM, "Submitted", 40)
+
+    assert (board.orders[PERM].status, board.orders[PERM].filled) == ("Filled", 100)
+
+
+def test_a_status_before_its_order_is_kept_until_the_order_is_shown() -> None:
+    board = Board()
+    board.order_status(PERM, "PreSubmitted", 0)
+
+    board.open_order(5, None, an_ib_order(), "PendingSubmit")
+
+    assert board.orders[PERM].status == "PreSubmitted"
+
+
 # what is kept
 
 
