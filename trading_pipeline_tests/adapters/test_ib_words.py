@@ -22,6 +22,7 @@ from trading_pipeline.adapters.brokers.ib.codes import STATUSES, Meaning, is_rea
 from trading_pipeline.adapters.brokers.ib.contracts import Stock, tick_faults
 from trading_pipeline.adapters.brokers.ib.names import Names
 from trading_pipeline.adapters.brokers.ib.news import News
+from trading_pipeline.adapters.brokers.ib.reading import Reading
 from trading_pipeline.adapters.brokers.ib.shapes import (
     Place,
     instant_of,
@@ -36,6 +37,7 @@ from trading_pipeline.adapters.brokers.ib.shapes import (
 )
 from trading_pipeline.adapters.brokers.ib_client import IbThread
 from trading_pipeline.adapters.brokers.venue_ids import VenueIds
+from trading_pipeline.adapters.clock import FixedClock
 from trading_pipeline.domain.errors import DataFileError, InputError
 from trading_pipeline.domain.orders import ExecType, ExecutionReport, OrderType, OrdStatus, Side, TimeInForce
 from trading_pipeline.venue.checks import form_faults
@@ -294,6 +296,26 @@ def test_a_status_before_its_order_is_kept_until_the_order_is_shown() -> None:
     board.open_order(5, None, an_ib_order(), "PendingSubmit")
 
     assert board.orders[PERM].status == "PreSubmitted"
+
+
+def test_an_order_tws_holds_is_said_once_and_one_it_refused_is_rejected() -> None:
+    board, ids, told, said = Board(), VenueIds(None), ToldReports(None), list[str]()
+    link: Any = SimpleNamespace(board=board, remark=said.append)
+    reading = Reading(link, FixedClock(at(1)), ids, told, Names(ids, board, 11), "DU1")
+    fields = {"action": "SELL", "orderType": "STP", "auxPrice": 95.0, "lmtPrice": 0.0, "tif": "GTC"}
+    board.open_order(5, sdk_contract(), an_ib_order(**fields), "Inactive")
+
+    held = [reading.open_orders()[0].status for _ in range(2)]
+    board.complain(11, 5, 201, "Order rejected - reason: margin")
+
+    assert held == [OrdStatus.PENDING_NEW] * 2
+    assert len(said) == 1
+    assert "protects nothing" in said[0]
+    assert reading.open_orders()[0].status is OrdStatus.REJECTED
+
+
+def sdk_contract() -> Any:
+    return SimpleNamespace(symbol="AAA", secType="STK", localSymbol="AAA")
 
 
 # what is kept

@@ -136,13 +136,19 @@ class Reading:
         told = self._told.report(f"{seen.perm_id}-ended")
         if told is not None:
             return OrdStatus.FILLED if quantity and filled >= quantity else _ENDS[told.exec_type]
-        if seen.status not in STATUSES and seen.status not in self._remarked:
-            self._remarked.add(seen.status)
-            self._link.remark(f"TWS says {name} is {seen.status!r}, which nobody has heard of: it is in doubt")
         status = status_of(seen.status)
-        if status is OrdStatus.PENDING_NEW and self._is_refused(seen):
+        if self._is_refused(seen):
             return OrdStatus.REJECTED
+        if seen.status not in STATUSES:
+            self._remark_once(f"TWS says {name} is {seen.status!r}, which nobody has heard of: it is in doubt")
+        elif seen.status == "Inactive":
+            self._remark_once(f"{name} is inactive at TWS: it does not work, and protects nothing. Look at it there")
         return OrdStatus.PARTIALLY_FILLED if status is OrdStatus.NEW and filled else status
+
+    def _remark_once(self, text: str) -> None:
+        if text not in self._remarked:
+            self._remarked.add(text)
+            self._link.remark(text)
 
     def _is_refused(self, seen: Seen) -> bool:
         """Inactive after a refusal is rejected; without one TWS holds the order."""
