@@ -7,12 +7,13 @@ from decimal import Decimal
 
 import pytest
 
-from trading_pipeline.domain.orders import OrderType, OrdStatus, Side
+from trading_pipeline.domain.orders import EXTERNAL, OrderType, OrdStatus, Side
 from trading_pipeline.services import care
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.dispatch import dispatch_due
 from trading_pipeline.services.entries import decide_on_snapshot
 from trading_pipeline.services.order_sync import sync_orders
+from trading_pipeline.services.reconcile import reconcile
 from trading_pipeline.venue.faults import Fault
 from trading_pipeline.venue.watch import bare_shares
 from trading_pipeline_tests.contract_tests.rehearsed import (
@@ -76,6 +77,40 @@ class CareContract:
         assert sum(fill.quantity for fill in scene.fills()) == sum(shares for shares, _ in trades_at_venue(hasty))
         assert [order.cum_qty for order in scene.orders() if order.cum_qty] in ([200], [])
 
+    @pytest.mark.parametrize("price", ["47.00", "57.00"], ids=["to its stop", "to its target"])
+    def test_record_and_venue_agree_while_a_trade_is_open_and_after_it(
+        self, world: Rehearsed, scene: Scene, price: str
+    ) -> None:
+        desk = decided(world, scene)
+        assert agree(world, desk)
+        dispatch_due(desk)
+        assert agree(world, desk)
+        world.deliver(a_bar(20, "50.50"), a_bar(25, "49.90", low="49.80"))  # the first began before it was sent
+        a_second(world, desk)
+        assert agree(world, desk)
+
+        world.deliver(a_bar(30, price))
+        a_second(world, desk)
+
+        assert agree(world, desk)
+        assert sum(shares if side == "BUY" else -shares for side, shares, _ in scene.shares()) == 0
+        assert [order for order in scene.orders() if order.is_open] == []
+
+    def test_shares_somebody_else_bought_are_taken_over_and_lock_their_symbol(
+        self, world: Rehearsed, scene: Scene
+    ) -> None:
+        desk = decided(world, scene)
+        theirs = an_order("theirs", Side.BUY, OrderType.LIMIT, limit=51, quantity=7, symbol="XYZ")
+        world.stranger().submit(theirs)
+        world.deliver(a_bar(20, "49.90", low="49.80"))
+        a_second(world, desk)
+
+        assert not agree(world, desk)
+
+        assert [order.strategy for order in scene.orders() if order.quantity == 7] == [EXTERNAL]
+        with scene.ledger.read() as tx:
+            assert {block.symbol for block in tx.blocks(desk.account)} == {"XYZ"}
+
     def test_words_nobody_has_heard_of_stop_no_desk(self, hasty: Rehearsed, scene: Scene) -> None:
         require_playable(hasty, Fault.UNKNOWN_VALUE)
         desk = decided(hasty, scene)
@@ -132,6 +167,17 @@ def a_second(world: Rehearsed, desk: Desk) -> Decimal:
     for step in (sync, guard, dispatch_due, sync):
         step(desk)
     return bare_shares(world.venue).get("XYZ", Decimal(0))
+
+
+def agree(world: Rehearsed, desk: Desk) -> bool:
+    """Two comparisons, far enough apart for what differs to count as a difference."""
+    passes = []
+    for _ in range(2):
+        world.clock.sleep_until(world.clock.now() + timedelta(seconds=6))
+        sync(desk)
+        passes.append(reconcile(desk, TIMES.session))
+    assert passes[-1] is not None, "the venue gave no answer"
+    return passes[-1].is_clean
 
 
 def sync(desk: Desk) -> None:
