@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated
 
 import typer
@@ -9,7 +11,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from trading_pipeline.cli.context import JsonOption, Options
+from trading_pipeline.cli.context import JsonOption, Options, workspace_of
 from trading_pipeline.cli.output import print_json, print_table, say
 from trading_pipeline.settings import Settings, load_settings
 
@@ -27,13 +29,37 @@ def _settings(context: typer.Context) -> Settings:
 
 
 @app.command()
-def check(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Read the settings and say whether they hold together."""
+def check(
+    context: typer.Context,
+    broker: Annotated[bool, typer.Option("--broker", help="Also ask the broker: keys, account, cash")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read the settings and say whether they hold together; --broker: whether the broker lets us in."""
     settings = _settings(context)
+    found = _asked(context) if broker else {}
     if as_json:
-        print_json({"valid": True, "config_hash": settings.digest()})
+        told = {"broker": {key: _plain(value) for key, value in found.items()}} if broker else {}
+        print_json({"valid": True, "config_hash": settings.digest(), **told})
         return
     say(f"settings are valid; configuration {settings.digest()[:12]}")
+    if broker:
+        print_table(("", ""), [(key.replace("_", " "), value) for key, value in found.items() if key != "to_do"])
+        say("\n".join(f"Before the first session: {one}" for one in _todo(found)) or "Ready for a session.")
+
+
+def _asked(context: typer.Context) -> Mapping[str, object]:
+    from trading_pipeline.cli.broker_check import ask_broker
+
+    return ask_broker(workspace_of(context))
+
+
+def _todo(found: Mapping[str, object]) -> list[str]:
+    todo = found["to_do"]
+    return [str(one) for one in todo] if isinstance(todo, list) else []
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Decimal) else value
 
 
 @app.command()
