@@ -166,6 +166,21 @@ def test_a_changed_quantity_is_said_once_and_the_same_after_a_restart() -> None:
     assert again.reports() == first
 
 
+def test_a_replacement_keeps_the_prices_it_was_said_with_when_alpaca_restates_it() -> None:
+    desk = Desk()
+    before = replace(STOP, word="replaced", replaced_by="S1")
+    successor = told("S1", client_id="b-s~1", stop=98, minute=5, replaces="S", parent="E")
+    desk.hear(ENTRY, TARGET, before, successor)
+    first = desk.reports()
+
+    again = Desk(desk.ids)
+    again.hear(ENTRY, TARGET, before, replace(successor, stop_price=Decimal(49), updated_at=at(9)))
+
+    said = again.reports()
+    assert [report for report in said if report in first] == list(first)
+    assert [report.stop_price for report in said if report.exec_type is REPLACED] == [98, 49]
+
+
 def test_a_leg_met_before_its_parent_gets_its_name_when_that_comes() -> None:
     desk = Desk()
     desk.hear(replace(STOP, parent=None))

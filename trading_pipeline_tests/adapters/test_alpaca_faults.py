@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -133,8 +134,10 @@ def test_one_that_never_answers_is_in_doubt_after_the_timeout(world: AlpacaWorld
         rules = world.rules.model_copy(
             update={"trading_url": f"http://127.0.0.1:{server.getsockname()[1]}", "timeout_seconds": 0.1}
         )
+        started = time.monotonic()
         with pytest.raises(OutcomeUnknown, match="Timeout"):
             AlpacaBroker(rules, world.clock, VenueIds(None), account="demo").submit(a_bracket())
+        assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize(
@@ -344,6 +347,7 @@ def test_more_shares_than_ordered_are_told_as_they_are(world: AlpacaWorld) -> No
     fills = [report for report in world.reports() if report.exec_type is TRADE]
 
     assert sorted(fill.last_qty for fill in fills) == [7, 100]
+    assert world.broker._listing.fills.shares([world.ids.latest("x") or ""]) == 107
     assert {fill.client_order_id for fill in fills} == {"x"}
 
 

@@ -9,17 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from trading_pipeline.adapters.brokers.alpaca import listing
 from trading_pipeline.adapters.brokers.venue_ids import VenueIds
-from trading_pipeline.domain.errors import (
-    OrderRefused,
-    OutcomeUnknown,
-)
-from trading_pipeline.domain.orders import (
-    ExecType,
-    OrderType,
-    OrdStatus,
-    Side,
-)
+from trading_pipeline.domain.errors import OrderRefused, OutcomeUnknown
+from trading_pipeline.domain.orders import ExecType, OrderType, OrdStatus, Side
 from trading_pipeline_tests.adapters.alpaca_worlds import AlpacaWorld, an_alpaca_world, requests_made
 from trading_pipeline_tests.contract_tests.broker import held, said, status_of
 from trading_pipeline_tests.venue.builders import SESSION, a_bracket, an_order, at, flat
@@ -164,6 +157,22 @@ def test_a_look_at_many_positions_is_few_requests(world: AlpacaWorld) -> None:
     world.broker.execution_reports(at(1))
 
     assert requests_made(world) - before <= 7
+
+
+def test_what_does_not_fit_on_a_page_is_on_the_next_ones(world: AlpacaWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "MOST_ORDERS", 3)
+    monkeypatch.setattr(listing, "MOST_ACTIVITIES", 2)
+    names = [f"n{number}" for number in range(7)]
+    for name in names:
+        world.broker.submit(an_order(name, BUY, OrderType.LIMIT, limit=100, quantity=1))
+    world.restart()
+    assert [order.client_order_id for order in world.broker.open_orders()] == names
+    world.trade(99)
+
+    trades = [report.client_order_id for report in world.reports() if report.exec_type is TRADE]
+
+    assert sorted(trades) == names
+    assert list(world.broker.open_orders()) == []
 
 
 def test_ended_orders_are_not_asked_for_any_more(world: AlpacaWorld) -> None:
