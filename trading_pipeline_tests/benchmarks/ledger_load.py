@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, event
@@ -13,7 +13,6 @@ from sqlalchemy import Engine, event
 from trading_pipeline.adapters.ledger import SqlLedger
 from trading_pipeline.domain.orders import ExecType, ExecutionReport, Leg, Order, OrderType, OrdStatus, Side
 from trading_pipeline.domain.trading_session import Intent
-from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.local_reports import LOCAL
 from trading_pipeline_tests.adapters import ledger_samples as samples
 
@@ -53,38 +52,53 @@ def cause(number: int) -> tuple[Intent, tuple[Order, Order, Order]]:
     return intent, (entry, stop, target)
 
 
-def one_execution(ledger: SqlLedger, number: int) -> None:
-    """The writes of ten intents in the protocol's three commits, as the services share them.
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """Everything that some intents of one execution put on record, made before it is measured."""
 
-    All intents with their orders; all claims; what the venue answered to each, as a report and as the order's state.
-    """
-    causes = [cause(number * INTENTS + one) for one in range(INTENTS)]
-    with ledger.transaction() as tx:
-        for intent, orders in causes:
-            tx.add_intent(intent)
-            for order in orders:
-                tx.add_order(order)
+    intents: Sequence[Intent]
+    orders: Sequence[Order]
+    leaving: Mapping[str, datetime]
+    reports: Sequence[ExecutionReport]
+    taken: Sequence[Order]
+
+
+def execution(number: int, intents: int = INTENTS) -> Execution:
+    """The records of so many intents: intents with their orders, claims, and what the venue answered to each."""
+    causes = [cause(number * INTENTS + one) for one in range(intents)]
     entries = [replace(orders[0], submitted_at=samples.NOW) for _, orders in causes]
-    with ledger.transaction() as tx:
-        for entry in entries:
-            tx.claim_order(entry.client_order_id, OWNER, FENCE)
-            tx.save_order(entry)
-    with ledger.transaction() as tx:
-        for entry in entries:
-            acknowledge(tx, entry)
-
-
-def acknowledge(tx: LedgerTransaction, entry: Order) -> None:
-    """The venue took it: a report, and the order's state."""
-    name, venue_order_id = entry.client_order_id, f"v-{entry.client_order_id}"
-    tx.add_report(
-        LOCAL,
-        ExecutionReport(
-            exec_id=f"{name}-New", client_order_id=name, venue_order_id=venue_order_id, exec_type=ExecType.NEW,
-            occurred_at=samples.NOW,
-        ),
+    return Execution(
+        intents=[intent for intent, _ in causes],
+        orders=[order for _, orders in causes for order in orders],
+        leaving={entry.client_order_id: samples.NOW for entry in entries},
+        reports=[_new(entry) for entry in entries],
+        taken=[
+            replace(entry, status=OrdStatus.NEW, venue_order_id=f"v-{entry.client_order_id}") for entry in entries
+        ],
     )  # fmt: skip
-    tx.save_order(replace(entry, status=OrdStatus.NEW, venue_order_id=venue_order_id))
+
+
+def write(ledger: SqlLedger, made: Execution) -> None:
+    """Its writes in the protocol's three commits, as the services make them.
+
+    Intents with their orders; all claims; what the venue answered to each, as a report and as the order's state.
+    """
+    with ledger.transaction() as tx:
+        tx.add_all([*made.intents, *made.orders])
+    with ledger.transaction() as tx:
+        tx.claim_orders(made.leaving, OWNER, FENCE)
+    with ledger.transaction() as tx:
+        tx.add_reports(LOCAL, made.reports)
+        tx.save_orders(made.taken)
+
+
+def _new(entry: Order) -> ExecutionReport:
+    """The venue took it."""
+    name = entry.client_order_id
+    return ExecutionReport(
+        exec_id=f"{name}-New", client_order_id=name, venue_order_id=f"v-{name}", exec_type=ExecType.NEW,
+        occurred_at=samples.NOW,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -148,9 +162,10 @@ def bare_driver(engine: Engine) -> Iterator[Callable[[list[list[Statement]]], No
         def send(transactions: list[list[Statement]]) -> None:
             for transaction in transactions:
                 for sql, parameters, is_many in transaction:
-                    (cursor.executemany if is_many and isinstance(parameters, list) else cursor.execute)(
-                        sql, parameters
-                    )
+                    if is_many and isinstance(parameters, list):
+                        engine.dialect.do_executemany(cursor, sql, parameters)  # on PostgreSQL in one message
+                    else:
+                        cursor.execute(sql, parameters)
                     if cursor.description is not None:
                         cursor.fetchall()
                 driver.commit()

@@ -115,8 +115,22 @@ def _rates(found: Result, work: str) -> list[Row]:
         target, met = ("≥ 80 % of the bound", share >= 0.8) if name == "sqlite" else ("≥ 500 a second", rate >= 500)
         commits = found.counts[f"{name} commits"]
         what = f"{count:.0f} {work}, {commits:.0f} commits, for {lasted_s:.0f} s on {label}"
-        rows.append(_row(found, name, what, f"{rate:,.0f} intents/s, {share:.0%} of the bound", target, met))
+        figure = f"{rate:,.0f} intents/s, {share:.0%} of the bound; {_bound(found, name, commits)}"
+        rows.append(_row(found, name, what, figure, target, met))
     return rows
+
+
+def _bound(found: Result, name: str, commits: float) -> str:
+    """The bound itself, and from which time of a commit on we would reach 80 % of it.
+
+    With n commits of t seconds and our other time c, the share is n t / (n t + c): 80 % where t = 4 c / n.
+    """
+    commit_s = found.wall(f"{name} bound") / commits
+    other_s = max(found.wall(name) - found.wall(f"{name} bound"), 0.0)
+    return (
+        f"{1 / commit_s:,.0f} bare commits/s ({commit_s * 1000:.2f} ms each); "
+        f"80 % where a commit takes {4 * other_s / commits * 1000:.2f} ms (computed)"
+    )
 
 
 def _decision(found: Result, _sizes: Sizes) -> list[Row]:
@@ -125,11 +139,14 @@ def _decision(found: Result, _sizes: Sizes) -> list[Row]:
 
 
 def _writes(found: Result, _sizes: Sizes) -> list[Row]:
-    rows = []
+    """Against the target: one intent in three commits, as the protocol writes it. Shared commits have none."""
+    rows, count = [], found.counts["intents"]
     for name, label in NAMES.items():
-        times = found.times(name, f"{name} driver")
-        what = f"{found.counts['intents']:.0f} intents, ten to an execution, written, claimed, acknowledged on {label}"
-        rows.append(_row(found, name, what, f"{times:.2f}× the bare driver", "≤ 1.3×", times <= 1.3))
+        alone, shared = (found.times(f"{name} {size}", f"{name} {size} driver") for size in (1, 10))
+        work = f"{count:.0f} intents written, claimed, acknowledged on {label}"
+        figure = "{:.2f}× the bare driver".format
+        rows.append(_row(found, f"{name} 1", f"{work}, each in three commits", figure(alone), "≤ 1.3×", alone <= 1.3))
+        rows.append(_row(found, f"{name} 10", f"{work}, ten share three commits", figure(shared)))
     return rows
 
 

@@ -59,17 +59,19 @@ def intents(sizes: Sizes, folder: Path, timings: Timings) -> None:
         for name, ledger in ledgers.items():
             load.prepare(ledger)
             numbers = count()
-            load.one_execution(ledger, next(numbers))  # statements are compiled once
-            commits = load.recorded_statements(ledger._engine, partial(load.one_execution, ledger, next(numbers)))
+            load.write(ledger, load.execution(next(numbers)))  # statements are compiled once
+            recorded = load.execution(next(numbers))
+            commits = load.recorded_statements(ledger._engine, partial(load.write, ledger, recorded))
             with load.bare_commits(ledger, load.bytes_of(commits)) as bare:
                 while sum(timings.wall_s.get(name, ())) < sizes.sustained_s:
+                    made = [load.execution(next(numbers)) for _ in range(sizes.executions)]
                     with timings.measure(name):
-                        for _ in range(sizes.executions):
-                            load.one_execution(ledger, next(numbers))
+                        for one in made:
+                            load.write(ledger, one)
                     with timings.measure(f"{name} bound"):
-                        for _ in range(sizes.executions):
+                        for _ in made:
                             bare()
-            timings.counts[f"{name} commits"] = len(load.durable(commits))
+            timings.counts[f"{name} commits"] = len(load.durable(commits)) * sizes.executions
         timings.counts |= {"intents": sizes.executions * load.INTENTS}
 
 
@@ -143,21 +145,27 @@ def decision(sizes: Sizes, folder: Path, timings: Timings) -> None:
 
 
 def writes(sizes: Sizes, folder: Path, timings: Timings) -> None:
-    """The protocol's writes for executions of ten intents, and the driver alone sending the same statements."""
+    """The protocol's writes, and the driver alone sending the same statements; records and texts are made before.
+
+    Of single intents, each in three commits of its own, and of executions of ten that share them.
+    """
     with databases(folder / "writes", "ours", "bare") as (ledgers, others):
         for name, ledger in ledgers.items():
             load.prepare(ledger)
             load.prepare(others[name])
             numbers, recorded = count(), count(10**6)
-            load.one_execution(ledger, next(numbers))
-            for _ in range(sizes.rounds * 4):
-                work = [partial(load.one_execution, ledger, next(recorded)) for _ in range(sizes.executions)]
-                sent = [one for each in work for one in load.recorded_statements(ledger._engine, each)]
-                with timings.measure(name):
-                    for _ in range(sizes.executions):
-                        load.one_execution(ledger, next(numbers))
-                with load.bare_driver(others[name]._engine) as send, timings.measure(f"{name} driver"):
-                    send(sent)
+            for size in (1, load.INTENTS):
+                load.write(ledger, load.execution(next(numbers), size))
+                for _ in range(sizes.rounds * 4):
+                    many = sizes.executions * load.INTENTS // size
+                    work = [partial(load.write, ledger, load.execution(next(recorded), size)) for _ in range(many)]
+                    sent = [one for each in work for one in load.recorded_statements(ledger._engine, each)]
+                    made = [load.execution(next(numbers), size) for _ in range(many)]
+                    with timings.measure(f"{name} {size}"):
+                        for one in made:
+                            load.write(ledger, one)
+                    with load.bare_driver(others[name]._engine) as send, timings.measure(f"{name} {size} driver"):
+                        send(sent)
         timings.counts |= {"intents": sizes.executions * load.INTENTS}
 
 
