@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,12 +16,12 @@ from trading_pipeline.domain.errors import OutcomeUnknown
 from trading_pipeline.ports import Clock
 from trading_pipeline.venue.checks import orders_of
 
-log = logging.getLogger(__name__)
 MOST_ORDERS, MOST_ACTIVITIES = 500, 100
 """Of one page, as Alpaca allows."""
 SKEW = timedelta(minutes=5)
 """Farthest our clock and Alpaca's are thought to be apart."""
-TICK = timedelta(milliseconds=1)
+TICK = timedelta(seconds=1)
+"""Farthest apart the orders of a family are submitted."""
 ON_ITS_WAY = timedelta(minutes=10)
 """Longest a request can travel: what is not at the venue after that never arrives."""
 PATIENCE = timedelta(minutes=1)
@@ -102,10 +101,14 @@ class Listing:
         """From when on orders are listed; None when none can be of interest."""
         working = (self.book.name(order.venue_id) or "" for order in self.book.working())
         starts = [self.book.family_start(name) - TICK for name in working if self.book.is_ours(name)]
-        starts += [family.registered_at - SKEW for family in self._ids.unfinished() if not self._members(family)]
+        starts += [family.registered_at - SKEW for family in self._ids.unfinished() if not self._is_whole(family)]
         if since is not None:
             starts.append(self._uncovered(since))
         return min(starts, default=None)
+
+    def _is_whole(self, family: Family) -> bool:
+        """True when every order of the family was told of."""
+        return all(self.book.chain(order.client_order_id) for order in orders_of(family.request))
 
     def _members(self, family: Family) -> list[WireOrder]:
         """What was told of a family's orders."""
