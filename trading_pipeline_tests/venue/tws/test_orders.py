@@ -13,6 +13,7 @@ import pytest
 from trading_pipeline.domain.market import MarketBar
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import VenueRules
+from trading_pipeline.venue.tws.orders import WireOrders
 from trading_pipeline.venue.tws.rules import TwsDoorRules
 from trading_pipeline_tests.adapters.venue_worlds import next_session
 from trading_pipeline_tests.venue.builders import FREE, SESSION, a_bar, a_venue, at, flat
@@ -521,3 +522,15 @@ def test_older_tws_has_other_codes_for_cancels_that_cannot_be() -> None:
             desk.client.do(partial(desk.client.ib.client.cancelOrder, order_id))
         desk.client.settle()
         assert desk.client.codes() == [135, 161]
+
+
+def test_orders_that_joined_others_survive_a_kill_too(tmp_path: Path) -> None:
+    path = tmp_path / "venue.db"
+    with a_desk(SimulatedVenue(path, FREE)) as desk:
+        entry, stop, target = desk.client.bracket()
+        entry.transmit = stop.transmit = True
+        desk.client.place(entry, stop, target)
+
+    orders = WireOrders(SimulatedVenue(path, FREE))
+    assert [order.engine_id for order in orders] == ["b-e", "b-s", "b-t"]
+    assert [order.terms.parent_id for order in orders] == [0, entry.orderId, entry.orderId]
