@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alpaca.trading.stream import TradingStream
+from websockets.exceptions import WebSocketException
 
 from trading_pipeline.adapters.brokers.alpaca.keys import AlpacaKeys
 from trading_pipeline.domain.broker_rules import AlpacaRules
@@ -162,7 +163,9 @@ class _Stream(TradingStream):
 
     async def _ask(self) -> None:
         ws = self._ws
-        if ws is not None and ws.open:
+        if ws is None or not ws.open:
+            return
+        with suppress(WebSocketException, TimeoutError, OSError):  # whoever reads from it notices, and reconnects
             await asyncio.wait_for(ws.send(LISTEN), self._silence / 4)
 
     def _disconnected(self, problem: str) -> None:
