@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -50,7 +50,9 @@ def fetch(
         report = fetch_bars(
             workspace, source, request, lambda done, total: shown.update(task, completed=done, total=total)
         )
-    _tell_dagster(workspace, report)
+    if report.new + report.corrected:
+        told = {"source": report.provider, "feed": report.feed, "timeframe": report.timeframe.value}
+        _tell_dagster(workspace, report.sessions, **told)
     if as_json:
         print_json(_summary(report))
     else:
@@ -81,6 +83,8 @@ def stream(
             shown.update(task, description=_line(status))
 
         status = record_session(workspace, provider, chosen, with_research=not no_research, on_status=on_status)
+    if status.counts.new + status.counts.corrected:
+        _tell_dagster(workspace, [status.session], source=status.provider, feed=status.feed, timeframe="live")
     if as_json:
         print_json(_status(status))
     else:
@@ -102,12 +106,10 @@ def _timeframe(workspace: Workspace, given: str | None, *, daily: bool) -> Timef
     return Timeframe(given) if given else workspace.bars.base_timeframe() or Timeframe.MIN5
 
 
-def _tell_dagster(workspace: Workspace, report: FetchReport) -> None:
+def _tell_dagster(workspace: Workspace, sessions: Collection[date], **told: str) -> None:
     from trading_pipeline.defs.instance import report_raw_bars
 
-    if report.sessions and report.new + report.corrected:
-        told = {"source": report.provider, "feed": report.feed, "timeframe": report.timeframe.value}
-        report_raw_bars(workspace.home, sorted(report.sessions), told)
+    report_raw_bars(workspace.home, sorted(sessions), told)
 
 
 def _summary(report: FetchReport) -> dict[str, object]:

@@ -15,7 +15,7 @@ OWNERS = ["team:market-data"]
 RAW_BARS = dg.AssetSpec(
     "raw_bars",
     description="Bars as delivered, unadjusted, by timeframe and session; every correction is a version of its own. "
-    "Written by `trading-pipeline data import` and the synthetic market, never by a run.",
+    "Written by `trading-pipeline data import`, `fetch` and `stream` and by the synthetic market, never by a run.",
     partitions_def=SESSIONS,
     group_name="market_data",
     kinds={"parquet"},

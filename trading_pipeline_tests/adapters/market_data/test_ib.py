@@ -109,7 +109,7 @@ def test_a_pacing_violation_is_asked_again_after_a_while_and_told_in_the_end(mon
     assert "pacing" in again.refused["AAA"].lower()
 
 
-@given(st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 3)), min_size=1, max_size=120))
+@given(st.lists(st.tuples(st.sampled_from("AB"), st.integers(0, 9)), min_size=1, max_size=120))
 def test_whatever_is_asked_the_pacing_rules_are_kept(asked: list[tuple[str, int]]) -> None:
     clock, sent = [0.0], list[tuple[float, str, object]]()
     pacing = BarPacing(20, elapsed=lambda: clock[0])
@@ -123,6 +123,14 @@ def test_whatever_is_asked_the_pacing_rules_are_kept(asked: list[tuple[str, int]
         pacing._all.append(now)
         pacing._of[symbol].append(now)
         pacing._last[symbol, number] = now
+
+
+def test_a_sixth_question_about_one_contract_waits_two_seconds_and_another_contract_does_not() -> None:
+    pacing = BarPacing(60, elapsed=lambda: 100.0)
+    pacing._of["AAA"].extend([100.0] * 5)
+
+    assert pacing.wait_seconds("AAA", "new") == 2.0
+    assert pacing.wait_seconds("BBB", "new") == 0.0
 
 
 def test_nobody_at_the_port_is_told_what_to_start() -> None:
