@@ -149,7 +149,7 @@ def test_who_begins_in_the_middle_asks_the_history_for_what_was_before(tmp_path:
         assert recorder.counts.repaired == 20
 
 
-def test_what_a_broken_connection_missed_is_repaired_from_the_history(tmp_path: Path) -> None:
+def test_e43_what_a_broken_connection_missed_is_repaired_from_the_history(tmp_path: Path) -> None:
     history = ListedHistory()
     with recording(tmp_path, "AAA", history=history) as (recorder, stream, clock, store):
         clock.pass_seconds(61)

@@ -151,7 +151,7 @@ def test_another_program_under_the_same_client_id_is_told() -> None:
             second.bars(["AAA"], Timeframe.MIN1, [SESSION], NOW)
 
 
-def test_quotes_are_snapshots_that_give_their_lines_back() -> None:
+def test_e42_quotes_are_snapshots_that_give_their_lines_back() -> None:
     tape = ListedTape([bar for symbol in ("AAA", "BBB") for bar in [flat(n, 100, symbol=symbol) for n in range(60)]])
     with a_source(tape, rules=ROOMY.model_copy(update={"market_data_lines": 1}), market_data_lines=1) as (_, source):
         for _ in range(2):
@@ -224,7 +224,7 @@ def test_without_a_subscription_a_symbol_is_refused() -> None:
     assert "subscribe in Client Portal" in refused["AAA"]
 
 
-def test_lines_are_given_back() -> None:
+def test_e42_lines_are_given_back() -> None:
     with a_stream(ROOMY.model_copy(update={"market_data_lines": 1}), market_data_lines=1) as (_, source, stream, _):
         stream.subscribe(["AAA"])
         stream.disconnect()
@@ -232,7 +232,7 @@ def test_lines_are_given_back() -> None:
         assert source.latest_quotes(["AAA"])
 
 
-def test_a_lost_connection_is_made_again_with_its_subscriptions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_e43_a_lost_connection_is_made_again_with_its_subscriptions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ib_stream, "FIRST_WAIT_SECONDS", 0.05)
     ends: list[str] = []
     with a_stream() as (doors, _, stream, clock):
