@@ -20,6 +20,7 @@ from trading_pipeline_tests.contract_tests.rehearsed import (
     Call,
     Rehearsed,
     entries_at_venue,
+    healed,
     overfill,
     require_playable,
     trades_at_venue,
@@ -65,7 +66,7 @@ class CareContract:
         desk = decided(hasty, scene)
         hasty.play(Call.SUBMIT, fault)
         dispatch_due(desk)
-        hasty.heal()
+        healed(hasty)
 
         for _ in range(3):
             a_second(hasty, desk)
@@ -120,7 +121,7 @@ class CareContract:
         a_second(hasty, desk)
         hasty.deliver(a_bar(20, "49.90", low="49.80"))
         a_second(hasty, desk)
-        hasty.heal()
+        healed(hasty)
         a_second(hasty, desk)
 
         assert (scene.order().status, scene.order().cum_qty) == (OrdStatus.FILLED, Decimal(200))

@@ -150,6 +150,12 @@ def in_the_end(ask: Callable[[], T], seconds: float = 10.0) -> T:
             time.sleep(0.05)
 
 
+def healed(world: Rehearsed) -> None:
+    """Nothing goes wrong any more, and the broker has connected again, however busy this machine is."""
+    world.heal()
+    in_the_end(world.broker.positions)
+
+
 def overfill(world: Rehearsed, client_order_id: str, shares: int) -> None:
     """The venue tells of more shares at 99 than were ordered; it makes no such mistake by itself."""
     with world.venue._change() as book:

@@ -21,7 +21,7 @@ from trading_pipeline_tests.contract_tests.rehearsed import Rehearsed
 from trading_pipeline_tests.contract_tests.restarts import RestartsContract
 from trading_pipeline_tests.contract_tests.trades import TradesContract
 
-PATIENT, HASTY = 5.0, 0.8
+PATIENT, HASTY = 5.0, 1.0
 
 
 class WholeContract(BrokerContract, TradesContract, BadInputContract, FaultsContract, RestartsContract, CareContract):
