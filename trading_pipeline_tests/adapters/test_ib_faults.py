@@ -323,7 +323,7 @@ def test_ids_rolled_back_by_tws_are_not_used_again(far: IbWorld) -> None:
     assert {one.client_order_id for one in far.broker.open_orders()} == {f"{n}-{leg}" for n in "abc" for leg in "est"}
     assert quantity_of(far, "a-e") == 100
     far.broker.cancel("a-e")
-    assert [one.client_order_id for one in far.venue.open_orders()] == [
+    assert [one.client_order_id for one in far.broker.open_orders()] == [
         f"{name}-{leg}" for name in "bc" for leg in "est"
     ]
 
