@@ -8,7 +8,7 @@ from datetime import datetime
 
 from trading_pipeline.domain.control import TradingState, TradingStateRecord
 from trading_pipeline.domain.market import SessionTimes
-from trading_pipeline.domain.orders import OrdStatus
+from trading_pipeline.domain.orders import Order, OrdStatus
 from trading_pipeline.domain.protection import SETTLED
 from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.domain.submission import grows_exposure
@@ -134,7 +134,12 @@ class Cycle:
         return is_new
 
     def is_uneasy(self) -> bool:
-        """True while an entry is filled in part: protection must look again in a few seconds."""
+        """True while an entry is filled in part, an order is in doubt, or the venue was not heard: look again soon."""
         with self.desk.ledger.read() as tx:
             orders = tx.open_orders(self.desk.account)
-        return any(grows_exposure(o) and o.status is OrdStatus.PARTIALLY_FILLED for o in orders)
+        return self._unheard > 0 or any(_is_uneasy(order) for order in orders)
+
+
+def _is_uneasy(order: Order) -> bool:
+    is_part = grows_exposure(order) and order.status is OrdStatus.PARTIALLY_FILLED
+    return is_part or order.status is OrdStatus.IN_DOUBT

@@ -29,7 +29,7 @@ from trading_pipeline.domain.orders import (
     OrdStatus,
 )
 from trading_pipeline.domain.submission import barrier, grows_exposure
-from trading_pipeline.ports import ClientIdScope
+from trading_pipeline.ports import ClientIdScope, Ledger
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.local_reports import Taken, acknowledge, end_locally, put_in_doubt
 
@@ -208,6 +208,15 @@ def _record(desk: Desk, taken: list[Taken]) -> None:
     if taken:
         acknowledge(desk, taken)
         taken.clear()
+
+
+def open_requests(ledger: Ledger, account: str) -> list[AnyRequest]:
+    """What was sent for every order that is open on record: an adapter that lost its own notes learns them again."""
+    with ledger.read() as tx:
+        orders = tx.open_orders(account)
+        firsts = {order.parent_id or order.client_order_id for order in orders if order.submitted_at or order.parent_id}
+        found = [order for first in sorted(firsts) if (order := tx.order(first)) is not None and order.submitted_at]
+        return [request_of(order, {leg.leg: leg for leg in tx.children(order.client_order_id)}) for order in found]
 
 
 def request_of(order: Order, legs: Mapping[Leg, Order]) -> AnyRequest:

@@ -77,6 +77,7 @@ class Hub:
         reports = self.venue.reports
         fresh, self._told = reports[self._told :], len(reports)
         if fresh:
-            self.cover.look(self.venue, self.time.now())
+            orders = (self.venue.order(report.client_order_id) for report in fresh)
+            self.cover.look(self.venue, self.time.now(), {order.symbol for order in orders if order is not None})
             for listener in tuple(self._on_reports):
                 listener(fresh)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from trading_pipeline.domain.money import ZERO
 from trading_pipeline.venue.book import Book
 from trading_pipeline.venue.engine import SimulatedVenue
 
@@ -32,10 +32,12 @@ class CoverWatch:
         self._open: dict[str, Gap] = {}
         self.closed: list[Gap] = []
 
-    def look(self, venue: SimulatedVenue, now: datetime) -> None:
-        """Note which gaps began and which ended at `now`; one that began and ended at the same instant is none."""
-        bare = bare_shares(venue)
-        for symbol in [symbol for symbol in self._open if symbol not in bare]:
+    def look(self, venue: SimulatedVenue, now: datetime, symbols: Collection[str] | None = None) -> None:
+        """Note which gaps began and which ended at `now`, of some symbols or all; one that began and ended at the same
+        instant is none."""
+        bare = bare_shares(venue, symbols)
+        looked_at = self._open if symbols is None else [symbol for symbol in self._open if symbol in symbols]
+        for symbol in [symbol for symbol in looked_at if symbol not in bare]:
             gap = replace(self._open.pop(symbol), until=now)
             if gap.seconds(now) > 0:
                 self.closed.append(gap)
@@ -53,12 +55,11 @@ class CoverWatch:
         return (*self.closed, *self._open.values())
 
 
-def bare_shares(venue: SimulatedVenue) -> dict[str, Decimal]:
-    """Shares held and not covered by an active sell stop, by symbol."""
+def bare_shares(venue: SimulatedVenue, symbols: Collection[str] | None = None) -> dict[str, Decimal]:
+    """Shares held and not covered by an active sell stop, by symbol; of some symbols or all."""
     book: Book = venue.book()
-    covered: dict[str, Decimal] = {}
-    for ticket in book.working():
-        if ticket.is_stop and not ticket.is_buy:
-            covered[ticket.symbol] = covered.get(ticket.symbol, ZERO) + book.active_qty(ticket)
-    bare = {p.symbol: p.quantity - covered.get(p.symbol, ZERO) for p in venue.positions()}
-    return {symbol: shares for symbol, shares in bare.items() if shares > 0}
+    held = {p.symbol: p.quantity for p in venue.positions() if symbols is None or p.symbol in symbols}
+    for ticket in book.working() if held else ():
+        if ticket.symbol in held and ticket.is_stop and not ticket.is_buy:
+            held[ticket.symbol] -= book.active_qty(ticket)
+    return {symbol: shares for symbol, shares in held.items() if shares > 0}

@@ -42,7 +42,7 @@ def _alpaca(settings: Settings, home: Path, reread: Callable[[], Settings]) -> C
         news = AlpacaOrderNews(rules, keys, on_news=_nothing, on_connected=_nothing)
         news.start()
         ends.callback(news.stop)
-        return Line(broker, lambda: news.health().connections)
+        return Line(broker, lambda: news.health().connections, broker.restore)
 
     return connect
 

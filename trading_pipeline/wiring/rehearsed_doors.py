@@ -55,6 +55,8 @@ TWS_ANSWERS = {
 }  # fmt: skip
 
 DOORS: Mapping[str, RehearsedDoor] = {
-    "alpaca": RehearsedDoor(_alpaca, {"orders.*": ANSWERS, "account*": ANSWERS, "positions*": ANSWERS, "stream": NEWS}),
+    "alpaca": RehearsedDoor(
+        _alpaca, {"orders.*": ANSWERS, "activities": ANSWERS, "positions.*": ANSWERS, "stream": NEWS}
+    ),
     "ib": RehearsedDoor(_ib, {"orders.*": TWS_ANSWERS, "executions": TWS_ANSWERS, "stream": NEWS}),
 }

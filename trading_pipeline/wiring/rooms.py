@@ -17,6 +17,7 @@ from trading_pipeline.services.border import border
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.lease import HeldLease
 from trading_pipeline.services.rebalancer import Rebalancer
+from trading_pipeline.services.sending import open_requests
 from trading_pipeline.services.session_loop import Progress, SessionLoop
 from trading_pipeline.services.signals import refresh_signals
 from trading_pipeline.settings import Settings
@@ -77,6 +78,8 @@ class Room:
         clock = SteppedClock(starts_at, self.clock) if self.clock else ReplayClock(starts_at)
         rules = (self.settings or self.workspace.settings).execution
         line = self.access.line(clock, self.lease)
+        if line.restore is not None:
+            line.restore(open_requests(self.ledger, rules.account))
         broker = border(line.broker, clock, rules.submission)
         return Desk(
             ledger=self.ledger, broker=broker, border=broker, lease=self.lease, clock=clock, rules=rules,

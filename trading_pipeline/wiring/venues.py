@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from trading_pipeline.adapters.brokers.patient import PatientBroker
 from trading_pipeline.adapters.brokers.remote import RemoteBroker, RemoteMarket
 from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
+from trading_pipeline.domain.orders import AnyRequest
 from trading_pipeline.ports import Broker, Clock, SimulatedMarket
 from trading_pipeline.services.lease import HeldLease
 from trading_pipeline.venue.engine import SimulatedVenue
+
+PATIENCE_SECONDS = 5.0
+"""How long an accelerated clock stands still while a broker does not answer."""
 
 
 def never() -> int:
@@ -21,10 +26,11 @@ def never() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Who takes orders; and how often it was connected to so far."""
+    """Who takes orders; how often it was connected to so far; and what it must be told of orders that are open."""
 
     broker: Broker
     connections: Callable[[], int] = never
+    restore: Callable[[Sequence[AnyRequest]], None] | None = None
 
 
 Connect = Callable[[Clock, ExitStack], Line]
@@ -89,7 +95,8 @@ class BrokerAccess:
     _open: ExitStack = field(default_factory=ExitStack)
 
     def line(self, clock: Clock, lease: HeldLease | None) -> Line:  # noqa: ARG002  no broker knows our tokens
-        return self.connect(clock, self._open)
+        line = self.connect(clock, self._open)
+        return line if self.market is None else replace(line, broker=PatientBroker(line.broker, PATIENCE_SECONDS))
 
     def close(self) -> None:
         self._open.close()

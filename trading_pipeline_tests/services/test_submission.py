@@ -14,13 +14,14 @@ import pytest
 from trading_pipeline.adapters.ledger import SqlLedger
 from trading_pipeline.domain.control import Block, BlockKind, TradingState
 from trading_pipeline.domain.errors import LeaseLost, OutcomeUnknown
-from trading_pipeline.domain.orders import Leg, Order, OrdStatus, Side
+from trading_pipeline.domain.orders import BracketRequest, Leg, Order, OrdStatus, Side
 from trading_pipeline.ports import ClientIdScope, VenueOrder
 from trading_pipeline.services.border import Border
 from trading_pipeline.services.care.asking import ask_cancel, ask_replace
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.dispatch import Dispatched, dispatch_due
 from trading_pipeline.services.entries import decide_on_snapshot
+from trading_pipeline.services.sending import open_requests
 from trading_pipeline.services.trading_state import current_state, set_trading_state
 from trading_pipeline_tests.builders import dec
 from trading_pipeline_tests.fakes import Wrapped, losing_broker
@@ -216,6 +217,19 @@ def test_a_leader_whose_lease_ran_out_changes_nothing_at_the_venue(
         ask(scene.desk(at=16, lease=LeaseThat(lost)), scene.order())
 
     assert scene.venue.open_orders() == before
+
+
+# what is open
+
+
+def test_what_was_sent_for_open_orders_is_told_again_and_what_was_not_sent_is_not(scene: Scene) -> None:
+    assert open_requests(scene.ledger, "A") == []
+    dispatch_due(scene.desk(at=15))
+
+    (request,) = open_requests(scene.ledger, "A")
+
+    assert isinstance(request, BracketRequest)
+    assert scene.desk(at=16).broker.submit(request) == scene.order().venue_order_id  # the very same content
 
 
 # doubts
