@@ -27,16 +27,20 @@ PACKAGE = "trading_pipeline/"
 
 @dataclass(slots=True)
 class Points:
-    """Counts side effects, each before and after; at number `die_at` the process kills itself. 0: never."""
+    """Counts side effects, each before and after; at number `die_at` the process kills itself. 0: never.
+
+    victim: the process that is killed instead; 0: itself.
+    """
 
     die_at: int = 0
+    victim: int = 0
     seen: list[str] = field(default_factory=list)
 
     def pass_by(self, what: str) -> None:
         """One more point, named for what happens and for the line of ours that made it happen."""
         self.seen.append(f"{what} @ {_caller()}")
         if len(self.seen) == self.die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(self.victim or os.getpid(), signal.SIGKILL)
 
     def around(self, what: str, act: Callable[[], T]) -> T:
         """Do it between two points; an answer that is lost is one too."""

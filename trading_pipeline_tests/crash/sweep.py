@@ -20,8 +20,9 @@ from typing import Any
 from trading_pipeline.adapters.brokers.remote import RemoteBroker
 from trading_pipeline.adapters.clock import ReplayClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
-from trading_pipeline_tests.crash.days import DAYS
-from trading_pipeline_tests.crash.doors import Addresses, DoorKind, serve_door
+from trading_pipeline.venue.faults import FaultScript
+from trading_pipeline_tests.crash.days import DAYS, Day
+from trading_pipeline_tests.crash.doors import Addresses, DoorKind, scripted, serve_door
 from trading_pipeline_tests.crash.state import EndState, read_end_state, venue_executions, violations
 from trading_pipeline_tests.crash.trader import Run, prepare, trade
 from trading_pipeline_tests.services.scripted import TIMES
@@ -29,7 +30,12 @@ from trading_pipeline_tests.services.scripted import TIMES
 SECONDS_TO_COVER = 10.0
 PATIENCE_SECONDS = 120
 OPENING = Lock()
-PRELOADED = ["trading_pipeline_tests.crash.trader", "trading_pipeline_tests.crash.doors"]
+PRELOADED = [
+    "trading_pipeline_tests.crash.trader", "trading_pipeline_tests.crash.doors", "trading_pipeline.adapters.calendar",
+    "trading_pipeline.adapters.brokers.alpaca", "trading_pipeline.venue.alpaca.door",
+    "trading_pipeline.adapters.brokers.ib", "trading_pipeline.venue.tws.door",
+]  # fmt: skip
+"""What every process would import again, which takes seconds."""
 
 MakeUrl = Callable[[Path], str]
 """A fresh, empty ledger for a folder."""
@@ -64,12 +70,12 @@ def processes() -> Any:
 
 def calm_day(name: str, folder: Path, make_url: MakeUrl = default_url, door: DoorKind = DoorKind.SIMULATED) -> Calm:
     """Run a day undisturbed; its points are what a crash can hit."""
-    with _venue(name, folder, door) as addresses:
-        url = _prepared(name, folder, make_url)
-        run = Run(day=name, ledger_url=url, addresses=addresses, result=folder / "result.json", door=door)
-        faults = [] if _live(run) == 0 else ["the undisturbed run failed"]
+    with venue_of(name, folder, door) as venue:
+        url = prepared(name, folder, make_url)
+        run = Run(day=name, ledger_url=url, addresses=venue.addresses, result=folder / "result.json", door=door)
+        faults = [] if live(run) == 0 else ["the undisturbed run failed"]
         told = json.loads(run.result.read_text())
-        end, fills = _look(url, addresses.control)
+        end, fills = look(url, venue.addresses.control)
     faults += violations(end, end, fills) + [f"naked: {one}" for one in told["naked"]]
     if not DAYS[name].happened(end):
         faults.append(f"the day did not show what it is for: {end}")
@@ -81,16 +87,16 @@ def crash_day(
     door: DoorKind = DoorKind.SIMULATED,
 ) -> Outcome:  # fmt: skip
     """Kill the loop at one point, start it again, and say what differs from the calm day."""
-    with _venue(name, folder, door) as addresses:
-        url = _prepared(name, folder, make_url)
-        again = Run(day=name, ledger_url=url, addresses=addresses, result=folder / "result.json", door=door)
+    with venue_of(name, folder, door) as venue:
+        url = prepared(name, folder, make_url)
+        again = Run(day=name, ledger_url=url, addresses=venue.addresses, result=folder / "result.json", door=door)
         run = replace(again, die_at=number)
-        faults = [] if _live(run) == -signal.SIGKILL else ["the process was not killed at its point"]
-        ended = _live(again)
+        faults = [] if live(run) == -signal.SIGKILL else ["the process was not killed at its point"]
+        ended = live(again)
         if not run.result.exists():  # its last act; the fork server now and then loses how a process ended
             return Outcome(name, number, calm.points[number - 1], (*faults, f"the restarted process ended: {ended}"))
         told = json.loads(run.result.read_text())
-        end, fills = _look(url, addresses.control)
+        end, fills = look(url, venue.addresses.control)
     faults += violations(end, calm.end, fills, same_log=DAYS[name].is_told_alike) + [
         f"naked after the restart: {one}" for one in told["naked"]
     ]
@@ -106,7 +112,8 @@ def one_of_each(points: Sequence[str]) -> list[int]:
     return sorted({*first.values(), *last.values()})
 
 
-def _prepared(name: str, folder: Path, make_url: MakeUrl) -> str:
+def prepared(name: str, folder: Path, make_url: MakeUrl) -> str:
+    """A ledger with what research would have recorded for the day."""
     url = make_url(folder)
     with OPENING:  # migrations run one at a time in a process
         ledger = SqlLedger.open(url)
@@ -115,8 +122,9 @@ def _prepared(name: str, folder: Path, make_url: MakeUrl) -> str:
     return url
 
 
-def _live(run: Run) -> int | None:
-    process: BaseProcess = processes().Process(target=trade, args=(run,))
+def live(run: Run, target: Callable[[Run], None] = trade) -> int | None:
+    """Run one loop process to its end, or to the end of our patience; returns how it ended."""
+    process: BaseProcess = processes().Process(target=target, args=(run,))
     process.start()
     process.join(PATIENCE_SECONDS)
     if process.exitcode is None:
@@ -125,7 +133,8 @@ def _live(run: Run) -> int | None:
     return process.exitcode
 
 
-def _look(url: str, venue_url: str) -> tuple[EndState, Counter[tuple[str, ...]]]:
+def look(url: str, venue_url: str) -> tuple[EndState, Counter[tuple[str, ...]]]:
+    """The end state, and the executions of the venue by its own door."""
     ledger, broker = SqlLedger(url), RemoteBroker(venue_url, ReplayClock(datetime.now(UTC)))
     end = read_end_state(ledger, broker, "A", TIMES.session)
     fills = venue_executions(broker, ledger, "A", TIMES.session)
@@ -133,17 +142,48 @@ def _look(url: str, venue_url: str) -> tuple[EndState, Counter[tuple[str, ...]]]
     return end, fills
 
 
+@dataclass(slots=True)
+class VenueProcess:
+    """A venue in a process of its own over a state file of its own. script: what goes wrong there."""
+
+    day: Day
+    folder: Path
+    door: DoorKind
+    script: FaultScript
+    addresses: Addresses = field(init=False)
+    process: BaseProcess = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._start(None)
+
+    def _start(self, known: Addresses | None) -> None:
+        here, there = processes().Pipe()
+        parts = (self.door, self.folder / "venue.sqlite3", self.day.venue, self.script, there, known)
+        self.process = processes().Process(target=serve_door, args=parts)
+        self.process.start()
+        self.addresses = here.recv()
+
+    def revive(self) -> bool:
+        """Start it again over the same file and at the same addresses, if it is dead; True when it was."""
+        if self.process.is_alive():
+            return False
+        self._start(self.addresses)
+        return True
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.join()
+
+
 @contextmanager
-def _venue(name: str, folder: Path, door: DoorKind) -> Iterator[Addresses]:
-    """A venue process of its own over a state file of its own; ends with the block."""
+def venue_of(name: str, folder: Path, door: DoorKind, script: FaultScript | None = None) -> Iterator[VenueProcess]:
+    """A fresh venue for a day; ends with the block. script: instead of the day's."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    here, there = processes().Pipe()
-    day, path = DAYS[name], folder / "venue.sqlite3"
-    process: BaseProcess = processes().Process(target=serve_door, args=(door, path, day.venue, day.faults, there))
-    process.start()
+    day = DAYS[name]
+    venue = VenueProcess(day, folder, door, scripted(door, day.faults) if script is None else script)
     try:
-        yield here.recv()
+        yield venue
     finally:
-        process.kill()
-        process.join()
+        venue.kill()

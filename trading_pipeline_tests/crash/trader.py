@@ -21,7 +21,7 @@ from trading_pipeline.services.desk import Desk, Provenance
 from trading_pipeline.services.session_loop import SessionLoop
 from trading_pipeline.services.trading_state import set_trading_state
 from trading_pipeline_tests.crash.days import DAYS, Day
-from trading_pipeline_tests.crash.doors import Addresses, DoorKind, broker_at
+from trading_pipeline_tests.crash.doors import Addresses, DoorKind, line_at
 from trading_pipeline_tests.crash.points import PointedLedger, PointedMarket, Points
 from trading_pipeline_tests.fakes import ScriptedFeed, Wrapped
 from trading_pipeline_tests.services.scripted import TIMES, minute, rules, write_regime, write_watchlist
@@ -32,7 +32,10 @@ STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What one process is to do. die_at 0: live to the end."""
+    """What one process is to do. die_at 0: live to the end. victim: who dies at the point; 0: itself.
+
+    as_wired: the line is as line_at says, and the venue alone looks on.
+    """
 
     day: str
     ledger_url: str
@@ -40,6 +43,8 @@ class Run:
     result: Path
     door: DoorKind = DoorKind.SIMULATED
     die_at: int = 0
+    victim: int = 0
+    as_wired: bool = False
 
     @property
     def venue_url(self) -> str:
@@ -113,26 +118,30 @@ def prepare(day: Day, ledger: Ledger) -> None:
 def trade(run: Run) -> None:
     """Run the day's session to its close, or to the process's death at the point asked for."""
     started = time.monotonic()
-    day, points, clock = DAYS[run.day], Points(run.die_at), ReplayClock(TIMES.opens_at)
+    day, points, clock = DAYS[run.day], Points(run.die_at, run.victim), ReplayClock(TIMES.opens_at)
     ledger, market = SqlLedger.open(run.ledger_url), RemoteMarket(run.venue_url)
     watch = Watch(RemoteBroker(run.venue_url, clock), started)
     halt_at = None if day.halt_at is None else minute(day.halt_at)
-    with broker_at(run.door, run.addresses, run.result.parent, clock) as broker:
+    with line_at(run.door, run.addresses, run.result.parent, clock, as_wired=run.as_wired) as line:
         desk = Desk(
-            ledger=PointedLedger(ledger, points), broker=Wrapped(broker, points.around, name=broker.name), clock=clock,
-            rules=rules(**day.settings), provenance=Provenance(code_version="1", config_hash="c"), base_bar_minutes=5,
+            ledger=PointedLedger(ledger, points), clock=clock,
+            broker=Wrapped(line.broker, points.around, name=line.broker.name), rules=rules(**day.settings),
+            provenance=Provenance(code_version="1", config_hash="c"), base_bar_minutes=5, connections=line.connections,
         )  # fmt: skip
         SessionLoop(
             desk=desk, feed=OperatedFeed(day.bars, ledger, halt_at), times=TIMES,
-            market=PointedMarket(market, points, watch.look),
+            market=PointedMarket(market, points, _nothing if run.as_wired else watch.look),
         ).run()  # fmt: skip
-    told = {
-        "points": points.seen, "naked": [*watch.naked, *_gaps(market)], "covered_after_s": watch.covered_after_s or 0.0
-    }  # fmt: skip
+    naked, covered = [*watch.naked, *gaps_of(market)], watch.covered_after_s or 0.0
+    told = {"points": points.seen, "naked": naked, "covered_after_s": covered}
     run.result.write_text(json.dumps({"run": {k: str(v) for k, v in asdict(run).items()}, **told}))
 
 
-def _gaps(market: RemoteMarket) -> list[str]:
+def _nothing(_: datetime) -> None:
+    """The venue's own watch is enough."""
+
+
+def gaps_of(market: RemoteMarket) -> list[str]:
     """What the venue itself saw uncovered for too long."""
     seen = market.watched()
     long = [gap for gap in seen.gaps if gap.seconds(seen.now) > LONGEST_GAP_SECONDS]
