@@ -21,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
+WIDEST = 80
 
 
 def _settings(context: typer.Context) -> Settings:
@@ -91,7 +92,9 @@ def _rows(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:
 
 
 def _shown(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+    """A long table of rules is cut short: --as-yaml has it whole."""
+    text = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
 def _meaning(field: FieldInfo) -> str:
