@@ -118,8 +118,9 @@ def prepare(day: Day, ledger: Ledger) -> None:
 def trade(run: Run) -> None:
     """Run the day's session to its close, or to the process's death at the point asked for."""
     started = time.monotonic()
-    day, points, clock = DAYS[run.day], Points(run.die_at, run.victim), ReplayClock(TIMES.opens_at)
+    day, points = DAYS[run.day], Points(run.die_at, run.victim)
     ledger, market = SqlLedger.open(run.ledger_url), RemoteMarket(run.venue_url)
+    clock = ReplayClock(_reached(ledger))
     watch = Watch(RemoteBroker(run.venue_url, clock), started)
     halt_at = None if day.halt_at is None else minute(day.halt_at)
     with line_at(run.door, run.addresses, run.result.parent, clock, as_wired=run.as_wired) as line:
@@ -135,6 +136,13 @@ def trade(run: Run) -> None:
     naked, covered = [*watch.naked, *gaps_of(market)], watch.covered_after_s or 0.0
     told = {"points": points.seen, "naked": naked, "covered_after_s": covered}
     run.result.write_text(json.dumps({"run": {k: str(v) for k, v in asdict(run).items()}, **told}))
+
+
+def _reached(ledger: Ledger) -> datetime:
+    """Where the last process was: no restart is earlier."""
+    with ledger.read() as tx:
+        record = tx.session_record("A", TIMES.session)
+    return (record.cursor_at if record else None) or TIMES.opens_at
 
 
 def _nothing(_: datetime) -> None:
