@@ -9,12 +9,13 @@ from datetime import datetime
 from trading_pipeline.domain.control import TradingState, TradingStateRecord
 from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.orders import Order, OrdStatus
-from trading_pipeline.domain.protection import SETTLED
+from trading_pipeline.domain.protection import SETTLED, cover_of
 from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.domain.submission import grows_exposure
 from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.services import care
 from trading_pipeline.services.care.asking import ask_cancel
+from trading_pipeline.services.care.exits import started_exits
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.dispatch import NOTHING, dispatch_due
 from trading_pipeline.services.order_sync import sync_orders
@@ -134,10 +135,14 @@ class Cycle:
         return is_new
 
     def is_uneasy(self) -> bool:
-        """True while an entry is filled in part, an order is in doubt, or the venue was not heard: look again soon."""
+        """True while an entry is filled in part, an order is in doubt, a position that is not being left lies under no
+        live stop, or the venue was not heard: look again soon."""
         with self.desk.ledger.read() as tx:
-            orders = tx.open_orders(self.desk.account)
-        return self._unheard > 0 or any(_is_uneasy(order) for order in orders)
+            orders, held = tx.open_orders(self.desk.account), tx.positions(self.desk.account)
+            leaving = started_exits(tx, held)
+        kept = (position for position in held if position.trade_id not in leaving)
+        bare = (cover_of(p.quantity, [o for o in orders if o.symbol == p.symbol]).bare for p in kept)
+        return self._unheard > 0 or any(_is_uneasy(order) for order in orders) or any(bare)
 
 
 def _is_uneasy(order: Order) -> bool:

@@ -138,7 +138,7 @@ class SessionLoop:
         """Sleep to the instant, attending to orders on the way from `since`; False when a stop was requested instead.
 
         On an accelerated clock there are no rounds but those of the session that is run again, and one after a bar
-        that filled an entry in part.
+        that left something to look at again soon.
         """
         if self.real_clock is not None:
             return self._wait_live(record, instant, since, self.real_clock)

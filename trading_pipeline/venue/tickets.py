@@ -80,6 +80,10 @@ class Ticket:
         return self.request.order_type in {OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP}
 
     @property
+    def takes_next_price(self) -> bool:
+        return self.request.order_type is OrderType.MARKET and self.life not in {TimeInForce.OPG, TimeInForce.CLS}
+
+    @property
     def life(self) -> TimeInForce:
         return self.request.time_in_force
 

@@ -56,10 +56,13 @@ class CoverWatch:
 
 
 def bare_shares(venue: SimulatedVenue, symbols: Collection[str] | None = None) -> dict[str, Decimal]:
-    """Shares held and not covered by an active sell stop, by symbol; of some symbols or all."""
+    """Shares held and not covered by an active sell stop, by symbol; of some symbols or all.
+
+    A market order to sell covers too: it takes the next price, whatever that is, and no stop could sell sooner.
+    """
     book: Book = venue.book()
     held = {p.symbol: p.quantity for p in venue.positions() if symbols is None or p.symbol in symbols}
     for ticket in book.working() if held else ():
-        if ticket.symbol in held and ticket.is_stop and not ticket.is_buy:
+        if ticket.symbol in held and (ticket.is_stop or ticket.takes_next_price) and not ticket.is_buy:
             held[ticket.symbol] -= book.active_qty(ticket)
     return {symbol: shares for symbol, shares in held.items() if shares > 0}

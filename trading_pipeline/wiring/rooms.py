@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from trading_pipeline.adapters.bar_feed import StoredBarFeed
 from trading_pipeline.adapters.clock import ReplayClock, SteppedClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
+from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.ports import Clock, Ledger
 from trading_pipeline.services.border import border
 from trading_pipeline.services.desk import Desk
@@ -46,12 +47,19 @@ class Room:
         """The loop of one session."""
         times = self.workspace.calendar.times(session)
         feed = StoredBarFeed(self.workspace.bars, live=self.clock is not None)
-        desk = self.desk(times.opens_at, feed.base_minutes())
+        desk = self.desk(self._reached(times), feed.base_minutes())
         return SessionLoop(
             desk=desk, feed=feed, times=times, market=self.access.market, on_step=on_step, live=self.clock is not None,
             real_clock=self.clock, session_after=self.workspace.calendar.next,
             rebalancer=Rebalancer(feed, times, self.clock is not None, self._signal_watch(session)),
         )  # fmt: skip
+
+    def _reached(self, times: SessionTimes) -> datetime:
+        """The open, or where an earlier process stopped: what is heard from then on is not dated back before it."""
+        account = (self.settings or self.workspace.settings).execution.account
+        with self.ledger.read() as tx:
+            record = tx.session_record(account, times.session)
+        return (record.cursor_at if record else None) or times.opens_at
 
     def _signal_watch(self, session: date) -> Callable[[datetime], None] | None:
         """What looks for new external signals while a session runs; None where they are on record already."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from trading_pipeline.domain.orders import ExecutionReport, OrderType, Side
+from trading_pipeline.domain.orders import ExecutionReport, OrderType, Side, TimeInForce
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.hub import Hub, VenueTime
 from trading_pipeline.venue.rules import VenueRules
@@ -74,10 +75,25 @@ def test_a_gap_ends_when_the_shares_are_sold_and_lasts_as_long_as_it_did() -> No
     hub = a_hub()
     hub.call(lambda venue, now: venue.submit(an_order("buy", Side.BUY, OrderType.LIMIT, limit=100), now))
     trade(hub, 0, 99)
-    hub.call(lambda venue, now: venue.submit(an_order("sell", Side.SELL), now))
+    hub.call(lambda venue, now: venue.submit(an_order("sell", Side.SELL, OrderType.LIMIT, limit=98), now))
 
     trade(hub, 1, 99)
 
     (gap,) = hub.cover.gaps
     assert gap.until == flat(1, 99).end_at
     assert gap.seconds(hub.time.now()) == 60
+
+
+def test_shares_that_are_sold_at_the_next_price_are_covered_and_those_that_wait_for_an_auction_are_not() -> None:
+    assert gaps_while_sold(TimeInForce.DAY) == 0
+    assert gaps_while_sold(TimeInForce.CLS) == 1
+
+
+def gaps_while_sold(life: TimeInForce) -> int:
+    hub, sale = a_hub(), replace(an_order("sell", Side.SELL), time_in_force=life)
+    hub.call(lambda venue, _: venue.on_session_open(SESSION, {}, {}))
+    hub.call(lambda venue, now: venue.submit(an_order("buy", Side.BUY, OrderType.LIMIT, limit=100), now))
+    trade(hub, 0, 99)
+    hub.call(lambda venue, now: venue.submit(sale, now))
+    trade(hub, 1, 99)
+    return len(hub.cover.gaps)
