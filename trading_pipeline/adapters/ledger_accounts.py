@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from sqlalchemy import bindparam
+
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_records import upsert
 from trading_pipeline.adapters.ledger_rows import Rows
@@ -16,6 +18,17 @@ from trading_pipeline.domain.positions import Position, Trade
 from trading_pipeline.domain.reconciliation import Reconciliation
 from trading_pipeline.domain.trading_session import RiskEvent, SessionRecord
 
+_POSITIONS, _PASSES = kinds.POSITIONS.table.c, kinds.RECONCILIATIONS.table.c
+
+# Made once: building a statement costs more than sending it.
+HELD = (
+    kinds.POSITIONS.select()
+    .where(_POSITIONS.account == bindparam("account"), _POSITIONS.quantity > ZERO)
+    .order_by(_POSITIONS.opened_at)
+)
+LAST_PASS = (
+    kinds.RECONCILIATIONS.select().where(_PASSES.account == bindparam("account")).order_by(_PASSES.at.desc()).limit(1)
+)
 MOST_NAMED = 10_000
 """Identities asked for in one statement; SQLite takes 32,766."""
 
@@ -25,10 +38,7 @@ class PositionRows(Rows):
 
     def positions(self, account: str) -> Sequence[Position]:
         """Open positions, by symbol."""
-        columns = kinds.POSITIONS.table.c
-        found = self._all(
-            kinds.POSITIONS, columns.account == account, columns.quantity > ZERO, order=(columns.opened_at,)
-        )
+        found = kinds.POSITIONS.found(self._wire, HELD, {"account": account})
         return sorted(found, key=lambda position: (position.symbol, position.trade_id))
 
     def save_position(self, position: Position) -> None:
@@ -59,9 +69,7 @@ class PositionRows(Rows):
     def splits(self, account: str, *, symbol: str | None = None) -> Sequence[Split]:
         """Splits of what the account held, in order of effect."""
         columns = kinds.SPLITS.table.c
-        wanted = [columns.account == account]
-        wanted += [columns.symbol == symbol] if symbol is not None else []
-        return self._all(kinds.SPLITS, *wanted, order=(columns.effective_at, columns.record_no))
+        return self._equal(kinds.SPLITS, (columns.effective_at, columns.record_no), account=account, symbol=symbol)
 
 
 class ResultRows(Rows):
@@ -107,9 +115,7 @@ class ResultRows(Rows):
 
     def last_reconciliation(self, account: str) -> Reconciliation | None:
         """The newest pass by its instant."""
-        columns = kinds.RECONCILIATIONS.table.c
-        newest = kinds.RECONCILIATIONS.select().where(columns.account == account).order_by(columns.at.desc()).limit(1)
-        found = kinds.RECONCILIATIONS.records(self._connection, newest)
+        found = kinds.RECONCILIATIONS.found(self._wire, LAST_PASS, {"account": account})
         return found[0] if found else None
 
     def session_record(self, account: str, session: date) -> SessionRecord | None:

@@ -146,11 +146,8 @@ class OrderRows(Rows):
 
     def fills(self, account: str, *, session: date | None = None, symbol: str | None = None) -> Sequence[Fill]:
         """Fills in order of execution."""
-        columns = kinds.FILLS.table.c
-        wanted = [columns.account == account]
-        wanted += [columns.session == session] if session is not None else []
-        wanted += [columns.symbol == symbol] if symbol is not None else []
-        return self._all(kinds.FILLS, *wanted, order=(columns.executed_at, columns.record_no))
+        order = kinds.FILLS.table.c.executed_at, kinds.FILLS.table.c.record_no
+        return self._equal(kinds.FILLS, order, account=account, session=session, symbol=symbol)
 
     def _require_taken_back(self, recorded: Order, order: Order) -> None:
         reported, taken_back = filled_by(self.reports(order.client_order_id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from trading_pipeline.adapters import ledger_records as kinds
@@ -163,16 +164,18 @@ def _entry(
     return AuditEntry(occurred_at=at, kind=kind, account=account, subject=subject, actor=actor, data=data)
 
 
+TEXTS: Mapping[type, Callable[[Any], str]] = {
+    Decimal: lru_cache(1024)(plain),  # an order, its legs and what becomes of them name the same few
+    bool: lambda value: str(value).lower(),
+    datetime: datetime.isoformat,
+}
+"""How the types write themselves that do not as str() does."""
+
+
 def _data(**values: object) -> dict[str, str]:
     """Texts; what is None is left out."""
     return {name: _text(value) for name, value in values.items() if value is not None}
 
 
 def _text(value: object) -> str:
-    if type(value) is str:
-        return value
-    if isinstance(value, Decimal):
-        return plain(value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    return TEXTS.get(type(value), str)(value)

@@ -221,7 +221,9 @@ def insert_or_verify_all(
     rows = [
         kind.fields(record) + tuple([value for _, value in more]) for record, more in zip(records, listed, strict=True)
     ]
-    new, answers = wire.append_new(kind.table, names, rows), []
+    new, answers = wire.append_new(kind.table, names, rows), list[bool]()
+    if len(new) == len(rows):
+        return [True] * len(rows)
     for row in rows:
         answers.append(row[0] in new)
         new.discard(row[0])  # the second of two that are the same is not new

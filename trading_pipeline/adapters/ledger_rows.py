@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam
 
 from trading_pipeline.adapters.ledger_outbox import Outbox
 from trading_pipeline.adapters.ledger_records import Kind, insert_or_verify, upsert
@@ -55,14 +56,40 @@ class Rows:
     def _all(self, kind: Kind[R], *wanted: Condition, order: Sequence[ColumnElement[Any]] = ()) -> list[R]:
         return kind.records(self._connection, kind.select().where(*wanted).order_by(*order))
 
+    def _equal(self, kind: Kind[R], order: Sequence[ColumnElement[Any]], **given: Any) -> list[R]:
+        """The records whose columns are as given; what is None is not asked for."""
+        values = {name: value for name, value in given.items() if value is not None}
+        query = equal_of(kind.table, kind.select(), tuple(values), tuple(order))
+        return kind.found(self._wire, query, values)
+
     def _of_session(self, kind: Kind[R], account: str, session: date) -> list[R]:
         return kind.found(self._wire, kind.select_session, {"account": account, "session": session})
 
     def _between(
         self, kind: Kind[R], account: str, first: date | None, last: date | None, order: Sequence[ColumnElement[Any]]
     ) -> list[R]:
-        columns = kind.table.c
-        wanted = [columns.account == account]
-        wanted += [columns.session >= first] if first is not None else []
-        wanted += [columns.session <= last] if last is not None else []
-        return self._all(kind, *wanted, order=order)
+        given = {"account": account, "first": first, "last": last}
+        values = {name: value for name, value in given.items() if value is not None}
+        query = between_of(kind.table, kind.select(), tuple(values), tuple(order))
+        return kind.found(self._wire, query, values)
+
+
+@cache
+def between_of(
+    table: Table, records: Select[Any], names: tuple[str, ...], order: tuple[ColumnElement[Any], ...]
+) -> Select[Any]:
+    """A query of an account's records, with `first` and `last` among the names from and to those sessions."""
+    conditions = {
+        "account": table.c.account == bindparam("account"),
+        "first": table.c.session >= bindparam("first"),
+        "last": table.c.session <= bindparam("last"),
+    }
+    return records.where(*(conditions[name] for name in names)).order_by(*order)
+
+
+@cache
+def equal_of(
+    table: Table, records: Select[Any], names: tuple[str, ...], order: tuple[ColumnElement[Any], ...]
+) -> Select[Any]:
+    """A query of the records whose columns of these names are as given."""
+    return records.where(*(table.c[name] == bindparam(name) for name in names)).order_by(*order)

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_outbox import decision_entry
 from trading_pipeline.adapters.ledger_records import Kind, insert_many, verify
-from trading_pipeline.adapters.ledger_rows import Condition, Rows
+from trading_pipeline.adapters.ledger_rows import Rows
 from trading_pipeline.adapters.ledger_wire import Wire
 from trading_pipeline.domain.errors import LedgerConflict
 from trading_pipeline.domain.risk import RiskDecision
@@ -46,8 +46,7 @@ class ScanRows(Rows):
         source: str = "sabr20",
     ) -> Sequence[ScanSnapshot]:
         """Snapshots of the session, one per as_of (the last recorded under the given origin), ascending by as_of."""
-        is_from = kinds.SNAPSHOTS.table.c.source == source
-        return self._newest_by_instant(kinds.SNAPSHOTS, session, config_hash, code_version, is_from)
+        return self._newest_by_instant(kinds.SNAPSHOTS, session, config_hash, code_version, source=source)
 
     def snapshot_by_id(self, snapshot_id: str) -> ScanSnapshot | None:
         return self._one(kinds.SNAPSHOTS, snapshot_id)
@@ -55,7 +54,7 @@ class ScanRows(Rows):
     def setups(self, snapshot_id: str) -> Sequence[Setup]:
         """All scored setups of a snapshot by rank."""
         columns = kinds.SETUPS.table.c
-        return self._all(kinds.SETUPS, columns.snapshot_id == snapshot_id, order=(columns.rank, columns.setup_id))
+        return self._equal(kinds.SETUPS, (columns.rank, columns.setup_id), snapshot_id=snapshot_id)
 
     def setup(self, setup_id: str) -> Setup | None:
         return self._one(kinds.SETUPS, setup_id)
@@ -80,13 +79,10 @@ class ScanRows(Rows):
             verify(kinds.SETUPS, there, here, self._connection.dialect)
 
     def _newest_by_instant(
-        self, kind: Kind[S], session: date, config_hash: str | None, code_version: str | None, *further: Condition
+        self, kind: Kind[S], session: date, config_hash: str | None, code_version: str | None, **further: str
     ) -> list[S]:
-        columns = kind.table.c
-        wanted = [columns.session == session, *further]
-        wanted += [columns.config_hash == config_hash] if config_hash is not None else []
-        wanted += [columns.code_version == code_version] if code_version is not None else []
-        found = self._all(kind, *wanted, order=(columns.as_of, columns.record_no))
+        order = kind.table.c.as_of, kind.table.c.record_no
+        found = self._equal(kind, order, session=session, config_hash=config_hash, code_version=code_version, **further)
         return list({snapshot.as_of: snapshot for snapshot in found}.values())
 
 

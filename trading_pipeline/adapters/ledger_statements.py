@@ -60,7 +60,7 @@ class Prepared:
 
     def placed(self, values: Sequence[Any]) -> Parameters:
         """Values that are converted already, as the driver wants them."""
-        return self._order((*values, *self._fixed))
+        return self._order((*values, *self._fixed) if self._fixed else values)
 
     def of_rows(self, count: int) -> str:
         """The text of an insertion of one row, for so many at once; their parameters follow each other."""

@@ -34,8 +34,11 @@ class SqlTransaction(
         """Each as its add_* would: told in the order given, stored kind by kind so that causes come first."""
         self._require_writable()
         answers = [False] * len(records)
+        places_of = dict[type, list[int]]()
+        for place, record in enumerate(records):
+            places_of.setdefault(type(record), []).append(place)
         for kind in CAUSES_FIRST:
-            places = [place for place, record in enumerate(records) if type(record) is kind.record]
+            places = places_of.get(kind.record, [])
             rows = [records[place] for place in places]
             further = [as_asked(row) for row in rows if isinstance(row, Order)]
             for place, is_new in zip(places, insert_or_verify_all(self._wire, kind, rows, further), strict=True):

@@ -45,7 +45,8 @@ class Wire:
         self._raw = driver.dbapi_connection
         self._cursor: DBAPICursor = self._raw.cursor()
         self._is_heard = bool(engine.dispatch.before_cursor_execute)
-        self._before = engine.get_execution_options().get(BEFORE_WRITING)
+        self._options = engine.get_execution_options()
+        self._before = self._options.get(BEFORE_WRITING)
         self._driver_error = engine.dialect.loaded_dbapi.Error
 
     @property
@@ -114,10 +115,12 @@ class Wire:
         insert = insert_new_of(table, names, self.dialect.name, tell=True)
         made, found = prepared(insert, self.dialect, names), set[Any]()
         for part in in_parts(rows):
-            found.update(row[0] for row in self._insert(made, part).fetchall())
+            found.update([row[0] for row in self._insert(made, part).fetchall()])
         return found
 
     def _insert(self, made: Prepared, rows: Sequence[tuple[Any, ...]]) -> Any:
+        if len(rows) == 1:
+            return self._send(made.sql, made.parameters(rows[0]))
         parameters = tuple(chain.from_iterable([made.parameters(row) for row in rows]))
         return self._send(made.of_rows(len(rows)), parameters)
 
@@ -126,7 +129,7 @@ class Wire:
         if self._before is not None:
             self._before()
         self._is_heard = bool(self._engine.dispatch.before_cursor_execute)
-        sql = self._engine.get_execution_options().get(option)
+        sql = self._options.get(option)
         if sql:
             self._send(sql)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import create_engine, event, make_url, text
@@ -11,6 +13,7 @@ from trading_pipeline.adapters import ledger_wire
 from trading_pipeline.adapters.ledger import SqlLedger
 from trading_pipeline.adapters.ledger_statements import NAMED_IDENTITIES, in_lists, insert_of, prepared
 from trading_pipeline.adapters.tables import AuditRow
+from trading_pipeline.adapters.tables.types import Exact
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.orders import OrdStatus
 from trading_pipeline_tests.adapters import ledger_samples as samples
@@ -109,3 +112,25 @@ def test_names_come_in_lists_of_known_sizes_and_none_is_lost(count: int) -> None
 
     assert list(dict.fromkeys(name for one in lists for name in one)) == [str(number) for number in range(count)]
     assert {len(one) for one in lists} <= set(NAMED_IDENTITIES)
+
+
+def test_a_float_is_refused_even_where_its_decimal_was_just_stored(ledger: SqlLedger) -> None:
+    store = Exact().bind_processor(ledger._engine.dialect)
+    store(Decimal(100))
+
+    with pytest.raises(AttributeError):
+        store(100.0)
+
+
+def test_records_are_found_by_whatever_was_asked_for(ledger: SqlLedger) -> None:
+    other = replace(samples.FILL, exec_id="exec-2", symbol="OTHER", session=samples.SESSION + timedelta(days=1))
+    with ledger.transaction() as tx:
+        tx.add_fill(other)
+
+    with ledger.read() as tx:
+        found = [
+            [fill.exec_id for fill in tx.fills(ACCOUNT, session=session, symbol=symbol)]
+            for session in (None, other.session)
+            for symbol in (None, "OTHER", samples.FILL.symbol)
+        ]
+    assert found == [["exec-1", "exec-2"], ["exec-2"], ["exec-1"], ["exec-2"], ["exec-2"], []]

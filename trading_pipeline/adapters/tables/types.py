@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, Numeric, String
@@ -24,6 +25,8 @@ from trading_pipeline.domain.risk import Code, Finding, Verdict
 
 Conversion = Callable[[Any], Any]
 WITHOUT_ZONE = len("2025-03-10 14:15:00.000000")
+REMEMBERED = 4096
+"""Numbers and instants whose stored form is kept: an order, its legs and what is told of them repeat a few."""
 
 EXACT_PLACES = 8
 STEPS_PER_UNIT = 100_000_000
@@ -59,14 +62,17 @@ def all_digits(number: Decimal) -> str:
     return "0" if text == "-0" else text
 
 
+@lru_cache(REMEMBERED, typed=True)  # typed: a float equal to a Decimal is still refused
 def _steps(number: Decimal | None) -> int | None:
     return None if number is None else exact_steps(number)
 
 
+@lru_cache(REMEMBERED)
 def _from_steps(steps: int | None) -> Decimal | None:
     return None if steps is None else from_steps(steps)
 
 
+@lru_cache(REMEMBERED, typed=True)
 def _exact_number(number: Decimal | None) -> Decimal | None:
     return None if number is None else from_steps(exact_steps(number))
 
@@ -80,9 +86,15 @@ def _in_utc_or_none(instant: datetime | None) -> datetime | None:
 
 
 def _instant_text(instant: datetime | None) -> str | None:
-    return None if instant is None else _in_utc(instant).isoformat(" ", "microseconds")[:WITHOUT_ZONE]
+    return None if instant is None else _utc_text(_in_utc(instant))
 
 
+@lru_cache(REMEMBERED)  # of UTC only: elsewhere the two instants of an hour that comes twice are equal to Python
+def _utc_text(instant: datetime) -> str:
+    return instant.isoformat(" ", "microseconds")[:WITHOUT_ZONE]
+
+
+@lru_cache(REMEMBERED)
 def _from_text(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
 
@@ -184,18 +196,26 @@ class Named(TypeDecorator[StrEnum]):
 
     def bind_processor(self, dialect: Dialect) -> Conversion:
         """The same from a table of the names."""
-        texts: dict[StrEnum | None, str | None] = {None: None, **{name: name.value for name in self.names}}
-        names = self.names
-        return lambda value: texts[value] if value in texts else names(value).value
+        return _Table({None: None, **{name: name.value for name in self.names}}, lambda text: self.names(text).value).of
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
         return None if value is None else self.names(value)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Conversion:
         """The same from a table of the names."""
-        known: dict[str | None, StrEnum | None] = {None: None, **{name.value: name for name in self.names}}
-        names = self.names
-        return lambda text: known[text] if text in known else names(text)
+        return _Table({None: None, **{name.value: name for name in self.names}}, self.names).of
+
+
+class _Table(dict[Any, Any]):
+    """Conversions known beforehand; `otherwise` answers, or refuses, what is not among them."""
+
+    def __init__(self, known: Mapping[Any, Any], otherwise: Conversion) -> None:
+        super().__init__(known)
+        self._otherwise = otherwise
+        self.of: Conversion = self.__getitem__
+
+    def __missing__(self, key: Any) -> Any:
+        return self._otherwise(key)
 
 
 class Strings(TypeDecorator[tuple[str, ...]]):
