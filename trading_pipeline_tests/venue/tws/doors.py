@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 import requests
 
@@ -46,11 +47,15 @@ class TwsDoors:
 
 @contextmanager
 def a_tws_door(
-    venue: SimulatedVenue, tape: Tape | None = None, faults: Faults | None = None, rules: TwsDoorRules = ROOMY
+    venue: SimulatedVenue,
+    tape: Tape | None = None,
+    faults: Faults | None = None,
+    rules: TwsDoorRules = ROOMY,
+    start: datetime = OPEN,
 ) -> Iterator[TwsDoors]:
-    """Both doors on free ports; the venue's time begins at OPEN unless it has seen later things."""
+    """Both doors on free ports; the venue's time begins at `start` unless it has seen later things."""
     played = faults or Faults()
-    hub = Hub(venue, VenueTime(max(OPEN, venue.seen_until())), tape)
+    hub = Hub(venue, VenueTime(max(start, venue.seen_until())), tape)
     door = TwsDoor(hub, rules, played)
     with listen() as listening, listen() as control:
         server = server_of(Control(hub, Door(hub, played), door))
