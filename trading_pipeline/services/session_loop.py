@@ -9,7 +9,7 @@ recorded as done.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -35,6 +35,8 @@ from trading_pipeline.services.session_acts import RecordedActs
 
 log = logging.getLogger(__name__)
 Progress = Callable[[datetime, int, int], None]
+SECOND_LOOKS = 6
+"""Rounds that an accelerated clock makes after a bar, at most, while there is something to look at again soon."""
 
 
 @dataclass(slots=True)
@@ -137,8 +139,8 @@ class SessionLoop:
     def _wait(self, record: SessionRecord, instant: datetime, since: datetime | None) -> bool:
         """Sleep to the instant, attending to orders on the way from `since`; False when a stop was requested instead.
 
-        On an accelerated clock there are no rounds but those of the session that is run again, and one after a bar
-        that left something to look at again soon.
+        On an accelerated clock there are no rounds but those of the session that is run again, and a few after a
+        bar that left something to look at again soon.
         """
         if self.real_clock is not None:
             return self._wait_live(record, instant, since, self.real_clock)
@@ -149,13 +151,18 @@ class SessionLoop:
         self.desk.clock.sleep_until(instant)
         return not self.stop_requested()
 
-    def _rounds(self, since: datetime, until: datetime) -> list[datetime]:
+    def _rounds(self, since: datetime, until: datetime) -> Iterator[datetime]:
         rules = self.desk.rules
         every = timedelta(seconds=rules.cadence.cycle_seconds)
-        rounds = set(self.acts.rounds_between(since, until, every)) if self.acts else set()
-        if self.cycle.is_uneasy():
-            rounds.add(since - (-rules.exits.protect_after_seconds // rules.cadence.cycle_seconds) * every)
-        return sorted(rounds)
+        soon = since - (-rules.exits.protect_after_seconds // rules.cadence.cycle_seconds) * every
+        if self.acts:
+            done = set(self.acts.rounds_between(since, until, every))
+            yield from sorted(done | {soon} if self.cycle.is_uneasy() else done)
+            return
+        for number in range(SECOND_LOOKS):
+            if not self.cycle.is_uneasy():
+                return
+            yield soon + number * every
 
     def _hear_people(self, record: SessionRecord) -> None:
         """What they have set since the last look is noted; in a session that is run again they do it again."""
