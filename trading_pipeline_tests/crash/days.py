@@ -23,6 +23,7 @@ class Day:
     """A scripted session: bars, watchlists by minute, and what must have happened for the day to be worth crashing.
 
     halt_at: minute at which an operator halts trading; None on the other days. faults: what goes wrong at the venue.
+    given_up_at: the door at which the loop withdraws the entry instead, since a part of it never came.
     """
 
     name: str
@@ -33,6 +34,13 @@ class Day:
     venue: VenueRules = COSTLY
     halt_at: int | None = None
     faults: FaultScript = NO_FAULTS
+    given_up_at: str = ""
+
+    def shows(self, end: EndState, door: str) -> bool:
+        """True when the day was worth it at this door."""
+        if door == self.given_up_at:
+            return end.count("entry", "Canceled") > 0 and not end.fills
+        return self.happened(end)
 
     @property
     def is_told_alike(self) -> bool:
@@ -104,6 +112,7 @@ DAYS: Mapping[str, Day] = {
             bars=_rising({40: "56.50"}),
             faults=_once(Fault.DROP_REQUEST),
             happened=lambda end: "target" in end.exit_reasons,
+            given_up_at="ib",
         ),
     )
 }

@@ -26,6 +26,7 @@ from trading_pipeline.wiring.venues import Line, never
 from trading_pipeline_tests.services.scripted import TIMES
 
 LOTS = 1_000_000
+BRACKET_MESSAGES = 3
 PATIENCE_SECONDS = 2.0
 """How long a client waits for an answer where answers are delayed on purpose."""
 KEY, SECRET = "PKCRASH", "crash-secret"
@@ -63,10 +64,14 @@ def house_rules(kind: DoorKind, rules: VenueRules) -> VenueRules:
 
 
 def scripted(kind: DoorKind, script: FaultScript) -> FaultScript:
-    """The day's faults under the door's names of what is asked."""
+    """The day's faults under the door's names of what is asked.
+
+    TWS hears of a bracket by three messages, and carries none out before the last: that is the one to be lost.
+    """
     if kind is DoorKind.SIMULATED:
         return script
-    rules = (rule.model_copy(update={"op": f"orders.{rule.op}"}) for rule in script.rules)
+    nth = BRACKET_MESSAGES if kind is DoorKind.IB else 1
+    rules = (rule.model_copy(update={"op": f"orders.{rule.op}", "nth": nth}) for rule in script.rules)
     return script.model_copy(update={"rules": tuple(rules)})
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -33,7 +34,7 @@ from trading_pipeline.venue.faults import Fault, FaultRule, FaultScript
 from trading_pipeline_tests.crash.doors import PATIENCE_SECONDS, DoorKind
 from trading_pipeline_tests.crash.state import EndState
 from trading_pipeline_tests.crash.sweep import VenueProcess, live, look, prepared, venue_of
-from trading_pipeline_tests.crash.trader import Run, gaps_of, trade
+from trading_pipeline_tests.crash.trader import LONGEST_GAP_SECONDS, Run, trade
 from trading_pipeline_tests.services.scripted import TIMES
 
 MOST_STARTS = 8
@@ -41,6 +42,9 @@ LATE = PATIENCE_SECONDS + 0.5
 """Seconds after which a client has stopped waiting."""
 OUTAGE = 0.3
 SKEW, HALTED = 90.0, 600.0
+REFUSALS = frozenset({Fault.REJECT, Fault.REJECT_LATER})
+IN_TIME = timedelta(seconds=LONGEST_GAP_SECONDS)
+"""Where the venue refuses the stop itself nothing can cover the shares: then a person must hear of it in time."""
 
 Kinds = dict[Fault, float]
 """Faults with their seconds."""
@@ -159,7 +163,7 @@ class Sweep:
         folder = self.folder / f"{next(self._number)}"
         with venue_of(case.day, folder, self.door, case.script) as venue:
             starts = supervised(run := self.run_at(venue, case.day))
-            end, played, faults = judged(run)
+            end, played, faults = judged(run, case.fault)
         if not faults:
             shutil.rmtree(folder)
         return Told(case, played, starts, faults), end
@@ -198,13 +202,26 @@ def trade_with_log(run: Run) -> None:
         trade(run)
 
 
-def judged(run: Run) -> tuple[EndState, int, tuple[str, ...]]:
+def judged(run: Run, fault: Fault | None = None) -> tuple[EndState, int, tuple[str, ...]]:
     """What a run left, how many faults were played, and which laws are broken."""
     with closing(RemoteMarket(run.venue_url)) as market:
-        played, naked = sum(market.watched().faults.values()), gaps_of(market)
+        watched = market.watched()
         market.play_faults(FaultScript())
+    long = [gap for gap in watched.gaps if gap.seconds(watched.now) > LONGEST_GAP_SECONDS]
+    told = _alarms(run) if fault in REFUSALS else []
+    naked = [
+        f"naked: {gap.shares} {gap.symbol} from {gap.since:%H:%M:%S} for {gap.seconds(watched.now):g} s"
+        for gap in long if not any(gap.since <= at <= gap.since + IN_TIME for at in told)
+    ]  # fmt: skip
     end, executed = look(run.ledger_url, run.venue_url)
-    return end, played, (*_broken_laws(run, end, executed), *(f"naked: {one}" for one in naked))
+    return end, sum(watched.faults.values()), (*_broken_laws(run, end, executed), *naked)
+
+
+def _alarms(run: Run) -> list[datetime]:
+    """When a person was told that shares are bare."""
+    with closing(SqlLedger(run.ledger_url)) as ledger, ledger.read() as tx:
+        events = tx.risk_events("A", TIMES.session)
+    return [one.occurred_at for one in events if (one.kind, one.severity) == ("unprotected", "CRITICAL")]
 
 
 def _broken_laws(run: Run, end: EndState, executed: Counter[tuple[str, ...]]) -> Iterator[str]:
@@ -239,6 +256,8 @@ def sweep(chosen: Sequence[Case], within: Sweep, workers: int, shown: Progress) 
     def play(case: Case) -> Told:
         told = within.play(case)
         shown.advance(task)
+        if not shown.console.is_terminal and case.nth > 1 and case.fault is Fault.DELAY:
+            shown.console.print(f"{case.op}: {shown.tasks[task].completed:g} of {len(chosen)} runs")
         for fault in told.faults:
             shown.console.print(f"{case}: {fault}", highlight=False, soft_wrap=True)
         return told
