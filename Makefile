@@ -31,6 +31,8 @@ soak: install-dev  ## run the long tests: shuffles, crashes at every kind of poi
 	@SOAK=1 $(BIN)/pytest trading_pipeline_tests/domain/test_order_permutations.py
 	@$(BIN)/python -m trading_pipeline_tests.crash --workers $(WORKERS)
 	@$(BIN)/python -m trading_pipeline_tests.crash --workers $(WORKERS) --ledger postgresql --days partial_entry,target_fill
+	@for door in alpaca ib; do for sweep in crash crash.faults crash.venue_death; do \
+	echo "$$sweep at the $$door door" && $(BIN)/python -m trading_pipeline_tests.$$sweep --door $$door || exit 1; done; done
 	@$(BIN)/python -m trading_pipeline_tests.machine --workers $(WORKERS) --steps 1000000
 	@$(BIN)/python -m trading_pipeline_tests.machine --workers $(WORKERS) --steps 10000 --ledger sqlite
 

@@ -1,0 +1,51 @@
+"""A few crashes and faults at each broker's door; python -m trading_pipeline_tests.crash[.faults] --door plays all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trading_pipeline.venue.faults import Fault
+from trading_pipeline_tests.crash.doors import DoorKind
+from trading_pipeline_tests.crash.faults import Case, Sweep, cases
+from trading_pipeline_tests.crash.sweep import calm_day, crash_day, one_of_each
+
+DAY = "target_fill"
+PLACES = ("after submit", "before commit @ order_sync")
+FAULTS = {
+    DoorKind.ALPACA: (
+        ("orders.submit", Fault.DROP_REPLY), ("activities", Fault.MALFORMED), ("stream", Fault.CLOSE),
+    ),
+    DoorKind.IB: (
+        ("orders.submit", Fault.DROP_REPLY), ("executions", Fault.RESET), ("stream", Fault.DUPLICATE),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", FAULTS)
+def test_a_session_killed_at_a_brokers_door_ends_as_if_nothing_had_happened(door: DoorKind, tmp_path: Path) -> None:
+    calm = calm_day(DAY, tmp_path / "calm", door=door)
+    assert calm.faults == ()
+
+    for place in PLACES:
+        number = next(n for n in one_of_each(calm.points) if calm.points[n - 1].startswith(place))
+        assert crash_day(DAY, number, calm, tmp_path / "crashed", door=door).faults == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", FAULTS)
+def test_a_fault_at_a_brokers_door_loses_and_doubles_nothing(door: DoorKind, tmp_path: Path) -> None:
+    within = Sweep(door, tmp_path)
+    within.calm(DAY)
+
+    for op, fault in FAULTS[door]:
+        told = within.play(Case(DAY, op, fault, 0.0, 1))
+        assert (told.faults, told.played) == ((), 1)
+
+
+def test_every_fault_meets_everything_that_is_asked_at_its_door() -> None:
+    for door, least in ((DoorKind.ALPACA, 290), (DoorKind.IB, 380)):
+        chosen = cases(door)
+        assert len(set(chosen)) == len(chosen) >= least
