@@ -13,7 +13,7 @@ from trading_pipeline.adapters import ledger_wire
 from trading_pipeline.adapters.ledger import SqlLedger
 from trading_pipeline.adapters.ledger_statements import NAMED_IDENTITIES, in_lists, insert_of, prepared
 from trading_pipeline.adapters.tables import AuditRow
-from trading_pipeline.adapters.tables.types import Exact
+from trading_pipeline.adapters.tables.types import Derived, Exact
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.orders import OrdStatus
 from trading_pipeline_tests.adapters import ledger_samples as samples
@@ -114,8 +114,9 @@ def test_names_come_in_lists_of_known_sizes_and_none_is_lost(count: int) -> None
     assert {len(one) for one in lists} <= set(NAMED_IDENTITIES)
 
 
-def test_a_float_is_refused_even_where_its_decimal_was_just_stored(ledger: SqlLedger) -> None:
-    store = Exact().bind_processor(ledger._engine.dialect)
+@pytest.mark.parametrize("number", [Exact(), Derived()])
+def test_a_float_is_refused_even_where_its_decimal_was_just_stored(ledger: SqlLedger, number: Exact | Derived) -> None:
+    store = number.bind_processor(ledger._engine.dialect)
     store(Decimal(100))
 
     with pytest.raises(AttributeError):

@@ -77,6 +77,20 @@ def _exact_number(number: Decimal | None) -> Decimal | None:
     return None if number is None else from_steps(exact_steps(number))
 
 
+@lru_cache(REMEMBERED, typed=True)
+def _digits(number: Decimal | None) -> str | None:
+    if number is None:
+        return None
+    if not number.is_finite():
+        raise LedgerError(f"{number} cannot be recorded: it is not a finite number. Check what it came from.")
+    return all_digits(number)
+
+
+@lru_cache(REMEMBERED)
+def _all_of(digits: str | Decimal | None) -> Decimal | None:
+    return None if digits is None else Decimal(all_digits(Decimal(digits)))
+
+
 def _in_utc(instant: datetime) -> datetime:
     return instant if instant.tzinfo is UTC else require_aware(instant, "ledger instant").astimezone(UTC)
 
@@ -133,14 +147,18 @@ class Derived(TypeDecorator[Decimal]):
         return dialect.type_descriptor(String() if dialect.name == "sqlite" else Numeric())
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | Decimal | None:
-        if value is None:
-            return None
-        if not value.is_finite():
-            raise LedgerError(f"{value} cannot be recorded: it is not a finite number. Check what it came from.")
-        return all_digits(value) if dialect.name == "sqlite" else Decimal(all_digits(value))
+        return _digits(value) if dialect.name == "sqlite" else _all_of(_digits(value))
+
+    def bind_processor(self, dialect: Dialect) -> Conversion:
+        """The conversion itself: SQLAlchemy would wrap it twice."""
+        return _digits if dialect.name == "sqlite" else lambda value: _all_of(_digits(value))
 
     def process_result_value(self, value: str | Decimal | None, dialect: Dialect) -> Decimal | None:
-        return None if value is None else Decimal(all_digits(Decimal(value)))
+        return _all_of(value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Conversion:
+        """The conversion itself."""
+        return _all_of
 
 
 class UtcInstant(TypeDecorator[datetime]):
