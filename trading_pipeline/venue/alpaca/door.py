@@ -56,7 +56,6 @@ class AlpacaDoor:
             *(route for part in parts for route in part.routes()), *data_routes(self.context),
             *self.updates.routes(), *data_streams(self.context),
         ]  # fmt: skip
-        routes += [*data_routes(self.context), *data_streams(self.context)]
         return Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found})
 
     def _on_reports(self, reports: Sequence[ExecutionReport]) -> None:

@@ -18,9 +18,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from trading_pipeline.adapters.brokers.remote import RemoteMarket
+from trading_pipeline.venue.alpaca.door import AlpacaDoor
+from trading_pipeline.venue.alpaca.stream_data import FEEDS
 from trading_pipeline.venue.door import LOOPBACK
+from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.faults import FaultScript
 from trading_pipeline.venue.hours import Halt
+from trading_pipeline.venue.hub import Hub, VenueTime
 from trading_pipeline_tests.venue.alpaca.data_lines import (
     BareLine,
     a_bare_line,
@@ -29,7 +33,7 @@ from trading_pipeline_tests.venue.alpaca.data_lines import (
     the_vendors_stream,
     until,
 )
-from trading_pipeline_tests.venue.alpaca.doors import GENEROUS, AlpacaDoors, an_alpaca_door
+from trading_pipeline_tests.venue.alpaca.doors import ALPACA, GENEROUS, AlpacaDoors, an_alpaca_door, new_york
 from trading_pipeline_tests.venue.alpaca.openapi import MARKET_DATA, document, needs_documents
 from trading_pipeline_tests.venue.builders import a_bar, a_venue, at, flat
 
@@ -317,3 +321,12 @@ def test_a_script_may_refuse_the_connection(doors: AlpacaDoors) -> None:
         pass
     with a_line(doors):
         pass
+
+
+def test_each_feed_hears_a_delivery_of_bars_once_and_each_address_is_served_once() -> None:
+    hub = Hub(SimulatedVenue(None, ALPACA), VenueTime(at(0)))
+    door = AlpacaDoor(hub, GENEROUS, new_york())
+
+    assert len(hub._on_bars) == 1 + len(FEEDS)
+    served = [repr(route) for route in door._application().routes]
+    assert len(served) == len(set(served))
