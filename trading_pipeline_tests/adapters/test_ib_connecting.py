@@ -120,6 +120,14 @@ def test_a_live_account_in_a_paper_mode_is_refused_and_so_is_the_reverse(
         world.broker.check_account("", is_live=is_live)
 
 
+def test_an_account_kept_in_another_currency_is_refused_before_its_figures_are_taken_for_usd(tmp_path: Path) -> None:
+    with a_world(tmp_path, PAPER.model_copy(update={"currency": "EUR"})) as world:
+        with pytest.raises(SettingsError, match=r"DU1234567 come in EUR, .* base currency is USD"):
+            world.broker.check_account("DU1234567", is_live=False)
+        with pytest.raises(SettingsError, match="EUR"):
+            world.broker.account()
+
+
 def test_e43_attempts_to_connect_grow_rarer(tmp_path: Path) -> None:
     came: list[float] = []
     with socket.create_server(("127.0.0.1", 0)) as server:

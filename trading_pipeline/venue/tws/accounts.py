@@ -17,8 +17,8 @@ PLAIN_TAGS = frozenset({"AccountType", "AccountCode", "AccountReady", "Cushion"}
 class Account:
     """The venue's account under its name on the wire."""
 
-    def __init__(self, hub: Hub, name: str) -> None:
-        self._hub, self.name = hub, name
+    def __init__(self, hub: Hub, name: str, currency: str) -> None:
+        self._hub, self.name, self._currency = hub, name, currency
 
     def values(self) -> Mapping[str, str]:
         """Tag to value: money in USD with two decimals, as TWS writes it."""
@@ -37,20 +37,20 @@ class Account:
 
     def values_now(self) -> list[Message]:
         """Messages 6, then 7 for what is held, then 8."""
-        told: list[Message] = [(6, 2, tag, value, _unit(tag), self.name) for tag, value in self.values().items()]
+        told: list[Message] = [(6, 2, tag, value, self._unit(tag), self.name) for tag, value in self.values().items()]
         told += [self.portfolio(position) for position in self._hub.venue.positions()]
         return [*told, (8, 1, f"{self._hub.time.now().astimezone(NEW_YORK):%H:%M}")]
 
     def multi(self, request_id: int, model: str) -> list[Message]:
         """Messages 73."""
         values = self.values().items()
-        return [(73, 1, request_id, self.name, model, tag, value, _unit(tag)) for tag, value in values]
+        return [(73, 1, request_id, self.name, model, tag, value, self._unit(tag)) for tag, value in values]
 
     def summary(self, request_id: int, tags: str) -> list[Message]:
         """Messages 63, of the tags asked for."""
         wanted, values = [tag.strip() for tag in tags.split(",")], self.values()
         chosen = values if "All" in tags else {tag: values[tag] for tag in wanted if tag in values}
-        return [(63, 1, request_id, self.name, tag, value, _unit(tag)) for tag, value in chosen.items()]
+        return [(63, 1, request_id, self.name, tag, value, self._unit(tag)) for tag, value in chosen.items()]
 
     def positions(self) -> list[Message]:
         """Messages 61. The average cost is the venue's: without commission."""
@@ -85,9 +85,8 @@ class Account:
         profit = value - held.avg_px * held.quantity
         return (7, 8, *contract, held.quantity, price, value, _price(held.avg_px), _price(profit), "0.0", self.name)
 
-
-def _unit(tag: str) -> str:
-    return "" if tag in PLAIN_TAGS else "USD"
+    def _unit(self, tag: str) -> str:
+        return "" if tag in PLAIN_TAGS else self._currency
 
 
 def _price(price: Decimal) -> Decimal:

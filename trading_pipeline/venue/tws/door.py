@@ -61,7 +61,7 @@ class TwsDoor:
 
     def __init__(self, hub: Hub, rules: TwsDoorRules | None = None, faults: Faults | None = None) -> None:
         self._hub, self.rules = hub, rules or TwsDoorRules()
-        self.account = Account(hub, self.rules.account or hub.venue.rules.account)
+        self.account = Account(hub, self.rules.account or hub.venue.rules.account, self.rules.currency)
         self.sessions: dict[int, Session] = {}
         self.is_cut_off = False
         self.streams = Streams(self.rules.market_data_lines, self._tell_market)

@@ -16,6 +16,7 @@ class TwsDoorRules(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     account: str = Field(default="", max_length=32, description="its name on the wire; empty: the venue's own")
+    currency: str = Field(default="USD", pattern="^[A-Z]{3}$", description="what the account is said to be kept in")
     messages_per_second: int = Field(default=50, ge=1, description="more is error 100")
     strikes: int = Field(default=3, ge=1, description="seconds over the limit before the socket is closed")
     market_data_lines: int = Field(default=100, ge=1, description="streams at a time; more is error 101")

@@ -91,7 +91,8 @@ class IbBroker:
         return lambda: self._listeners.remove(listener)
 
     def check_account(self, expected: str, *, is_live: bool) -> None:
-        """Raises SettingsError when TWS is not there, logged in to another account or kind, or takes no orders.
+        """Raises SettingsError when TWS is not there, logged in to another account or kind, or takes no orders, and
+        when the account is not kept in USD.
 
         Raises OutcomeUnknown when that cannot be told now.
         """
@@ -116,6 +117,7 @@ class IbBroker:
             )
         if self._link.is_read_only:
             raise SettingsError(f"TWS is connected, but {READ_ONLY_ADVICE}")
+        self.account()  # whose figures are in USD
 
     def submit(self, request: AnyRequest) -> str:
         return self._call(self._alone(lambda: self._submitting.submit(request)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -25,7 +25,7 @@ from trading_pipeline.adapters.brokers.ib.shapes import (
 )
 from trading_pipeline.adapters.brokers.ib.told import ToldReports
 from trading_pipeline.adapters.brokers.venue_ids import VenueIds
-from trading_pipeline.domain.errors import OutcomeUnknown
+from trading_pipeline.domain.errors import OutcomeUnknown, SettingsError
 from trading_pipeline.domain.executions import executions, in_order
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.orders import ExecType, ExecutionReport, OrderRequest, OrdStatus
@@ -213,9 +213,14 @@ class Reading:
         return tuple(sorted((one for one in held.values() if one.quantity), key=lambda one: one.symbol))
 
     async def account_figures(self) -> VenueAccount:
-        """Asked anew each time: what TWS keeps up to date by itself may be three minutes old."""
+        """Asked anew each time: what TWS keeps up to date by itself may be three minutes old.
+
+        Raises SettingsError when the account is kept in another currency than USD.
+        """
         rows = await self._link.ask("account summary", self._summary)
-        figures = {row.tag: row.value for row in rows if self._is_ours(row.account)}
+        ours = [row for row in rows if self._is_ours(row.account) and row.tag in SUMMARY_TAGS.split(",")]
+        _require_usd(self.account, {row.currency for row in ours})
+        figures = {row.tag: row.value for row in ours}
         try:
             return VenueAccount(
                 account=self.account, cash_usd=Decimal(figures["TotalCashValue"]),
@@ -236,3 +241,14 @@ class Reading:
             if ib.isConnected():
                 ib.client.cancelAccountSummary(request_id)
         return tuple(ib.wrapper.acctSummary.values())
+
+
+def _require_usd(account: str, currencies: Collection[str]) -> None:
+    """Figures come in the account's base currency: in another one they would be taken for USD."""
+    others = sorted(set(currencies) - {"USD"})
+    if others:
+        raise SettingsError(
+            f"the figures of {account} come in {', '.join(one or 'no currency' for one in others)}, and all money here "
+            "is USD. Log TWS in to an account whose base currency is USD, or change it: Client Portal, Settings, "
+            "Account Settings, Base Currency (it takes effect on the next day)"
+        )
