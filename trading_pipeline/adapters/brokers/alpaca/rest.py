@@ -205,7 +205,8 @@ def _is_about_order(refusal: Refusal | None) -> bool:
 def _keys_refused(what: str, status: int, body: str) -> str:
     return (
         f"Alpaca refused our keys (HTTP {status}: {shortened(body)}), so it was not asked to {what}. Set {KEY_ID} and "
-        f"{SECRET_KEY} to keys that are not revoked; a paper account has its own. They are read again without a restart"
+        f"{SECRET_KEY} to keys that are not revoked (a paper account has its own), and start again. A running process "
+        "takes new keys from its profile file only: broker.alpaca.key_id and secret_key, and no variable of that name"
     )
 
 
