@@ -15,11 +15,13 @@ Figures = dict[str, object]
 def ask_broker(workspace: Workspace) -> Figures:
     """What the broker says of the account, and what of it hinders a first session. Sends no order.
 
-    Raises InputError when no broker is configured, and what connecting raises: wrong keys, address, account.
+    Raises InputError when no broker is configured or the account has traded elsewhere, and what connecting raises:
+    wrong keys, address, account.
     """
     settings = workspace.settings
     if settings.broker.name == "simulated":
         raise InputError("broker.name is simulated: there is no broker to ask. Set it to alpaca or ib")
+    workspace.require_its_venue()
     with closing(workspace.access()) as access:
         found = _figures(access.line(workspace.clock, None).broker)
     with workspace.ledger.read() as tx:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -10,13 +11,31 @@ from typing import Protocol
 from trading_pipeline.adapters.brokers.patient import PatientBroker
 from trading_pipeline.adapters.brokers.remote import RemoteBroker, RemoteMarket
 from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
+from trading_pipeline.domain.errors import InputError
 from trading_pipeline.domain.orders import AnyRequest
-from trading_pipeline.ports import Broker, Clock, SimulatedMarket
+from trading_pipeline.ports import Broker, Clock, Ledger, SimulatedMarket
+from trading_pipeline.services.adjustments import ADJUSTMENT
 from trading_pipeline.services.lease import HeldLease
 from trading_pipeline.venue.engine import SimulatedVenue
 
 PATIENCE_SECONDS = 5.0
 """How long an accelerated clock stands still while a broker does not answer."""
+
+
+def require_its_venue(ledger: Ledger, account: str, broker: str) -> None:
+    """Raises InputError when the account has fills of another venue than `broker` (a Broker's name) on record.
+
+    Record and venue could never agree again. Adjustments by hand belong to whichever venue it is.
+    """
+    with ledger.read() as tx:
+        fills = Counter(fill.broker for fill in tx.fills(account))
+    elsewhere = [f"{count} at {name}" for name, count in sorted(fills.items()) if name not in {broker, ADJUSTMENT}]
+    if elsewhere:
+        raise InputError(
+            f"account {account} has fills of another venue on record ({', '.join(elsewhere)}), and {broker} would "
+            f"execute now: its record and {broker} could never agree. Set execution.account to a name of its own for "
+            f"{broker}, or use another home: --home FOLDER"
+        )
 
 
 def never() -> int:

@@ -46,7 +46,7 @@ from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import rules_from
 from trading_pipeline.wiring.brokers import broker_connection
 from trading_pipeline.wiring.rooms import Room, ScratchRooms
-from trading_pipeline.wiring.venues import Access, BrokerAccess, OwnVenue, VenueProcess
+from trading_pipeline.wiring.venues import Access, BrokerAccess, OwnVenue, VenueProcess, require_its_venue
 from trading_pipeline.wiring.version import code_version
 
 SECTORS, EARNINGS = "sectors.csv", "earnings.csv"
@@ -184,17 +184,26 @@ class Workspace:
     def room(self, lease: HeldLease | None = None, *, venue_url: str | None = None) -> Room:
         """This home's account at what executes for it; on an accelerated clock unless that is a broker."""
         is_broker = self.settings.broker.name != "simulated" and venue_url is None
+        self.require_its_venue(venue_url)
         access = self.access(venue_url)
         return Room(self, fenced(self.ledger, lease), access, clock=self.clock if is_broker else None, lease=lease)
 
     def _stored_room(self, lease: HeldLease, sessions: Sequence[date]) -> Room:
         """Where stored sessions are traded or verified: never at a broker, whose market is of today."""
-        if self.settings.broker.name != "simulated" and not all(map(self._is_closed, sessions)):
+        name, to_trade = self.settings.broker.name, not all(map(self._is_closed, sessions))
+        if to_trade and name != "simulated":
             raise InputError(
-                f"broker.name is {self.settings.broker.name}, and stored sessions are traded at the simulated venue "
-                "only: use another home, or --dry-run; or rehearse at a door: trading-pipeline rehearse"
+                f"broker.name is {name}, and stored sessions are traded at the simulated venue only: use another home, "
+                "or --dry-run; or rehearse at a door: trading-pipeline rehearse"
             )
+        if to_trade:
+            self.require_its_venue()
         return Room(self, fenced(self.ledger, lease), self._own_venue(), lease=lease)
+
+    def require_its_venue(self, venue_url: str | None = None) -> None:
+        """Raises InputError when the account has traded elsewhere than where it would trade now; see `access`."""
+        name = "simulated" if venue_url else self.settings.broker.name
+        require_its_venue(self.ledger, self.settings.execution.account, name)
 
     def _own_venue(self) -> OwnVenue:
         return OwnVenue(SimulatedVenue(self.home / "venue.sqlite3", rules_from(self.settings)))
@@ -229,10 +238,11 @@ class Workspace:
 
         SIGTERM and SIGINT end it after the step in hand; every finished step is on record, and the next host goes on
         from there. venue_url, market_url: see `access`. accelerated: on stored bars, without waiting. Raises
-        HomeInUseError or LeaseHeld when another process trades here.
+        HomeInUseError or LeaseHeld when another process trades here, InputError when the account traded elsewhere.
         """
         clock = None if accelerated else self.clock
         with self.exclusive("trading"), self.leading() as lease, stop_signals() as stop_requested:
+            self.require_its_venue(venue_url)
             ledger, access = fenced(self.ledger, lease), self.access(venue_url, market_url)
             with closing(Room(self, ledger, access, clock=clock, lease=lease)) as room:
                 return run_live_session(room, session, on_step, stop_requested)
