@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,6 +38,7 @@ def check(
 ) -> None:
     """Read the settings and say whether they hold together; --broker: whether the broker lets us in."""
     settings = _settings(context)
+    _require_broker(settings)
     found = _asked(context) if broker else {}
     if as_json:
         told = {"broker": {key: _plain(value) for key, value in found.items()}} if broker else {}
@@ -46,6 +48,13 @@ def check(
     if broker:
         print_table(("", ""), [(key.replace("_", " "), value) for key, value in found.items() if key != "to_do"])
         say("\n".join(f"Before the first session: {one}" for one in _todo(found)) or "Ready for a session.")
+
+
+def _require_broker(settings: Settings) -> None:
+    """Raises InputError for a broker that could not be asked: an address the mode forbids, or no keys."""
+    from trading_pipeline.wiring.brokers import broker_connection
+
+    broker_connection(settings, Path(), lambda: settings)  # opens nothing
 
 
 def _asked(context: typer.Context) -> Mapping[str, object]:

@@ -19,7 +19,7 @@ def broker_connection(settings: Settings, home: Path, reread: Callable[[], Setti
     """What connects to the configured broker; None for the simulated venue. Nothing is opened yet.
 
     reread: the settings as they are now, for keys that are swapped while it runs. Raises
-    InputError when an address may not be spoken to in the configured mode.
+    InputError when an address may not be spoken to in the configured mode, SettingsError when keys are missing.
     """
     if settings.broker.name == "alpaca":
         return _alpaca(settings, home, reread)
@@ -32,6 +32,7 @@ def _alpaca(settings: Settings, home: Path, reread: Callable[[], Settings]) -> C
     rules, mode = settings.broker.alpaca, settings.execution.mode
     for url in (rules.trading_url, rules.trading_stream_url):
         require_allowed(url, mode)
+    AlpacaKeys.of(rules).pair()
 
     def connect(clock: Clock, ends: ExitStack) -> Line:
         ids, keys = VenueIds(home / "alpaca-ids.sqlite3"), AlpacaKeys(lambda: reread().broker.alpaca)

@@ -1,10 +1,12 @@
-"""config show: a table for people, whole for machines."""
+"""config show: a table for people, whole for machines. config check: what could not even be asked is said."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
-from typer.testing import CliRunner
+import pytest
+from typer.testing import CliRunner, Result
 
 from trading_pipeline.cli.app import app
 
@@ -17,3 +19,45 @@ def test_a_long_table_of_rules_is_cut_short_for_people_and_whole_for_machines() 
 
     assert max(map(len, shown.splitlines())) < 200
     assert len(str(whole["sabr20"]["phases"])) > 200
+
+
+KEYS = {"BROKER__ALPACA__KEY_ID": "PK", "BROKER__ALPACA__SECRET_KEY": "secret"}
+LIVE = "https://api.alpaca.markets"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"BROKER__NAME": "alpaca", "EXECUTION__MODE": "paper"}, "no keys of an Alpaca account are set: set TRADING"),
+        ({"BROKER__NAME": "alpaca", "EXECUTION__MODE": "simulation", **KEYS}, "may not be spoken to"),
+        (
+            {"BROKER__NAME": "alpaca", "EXECUTION__MODE": "paper", "BROKER__ALPACA__TRADING_URL": LIVE, **KEYS},
+            "api.alpaca.markets may not be spoken to in execution.mode paper",
+        ),
+        (
+            {"BROKER__NAME": "ib", "EXECUTION__MODE": "simulation", "BROKER__IB__HOST": "10.0.0.7"},
+            "execution.mode simulation stays on this machine",
+        ),
+    ],
+)
+def test_a_broker_that_could_not_be_asked_is_found_without_asking(settings: Mapping[str, str], said: str) -> None:
+    checked = check(settings)
+
+    assert checked.exit_code == 1
+    assert said in " ".join(checked.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"BROKER__NAME": "alpaca", "EXECUTION__MODE": "paper", **KEYS}, {"BROKER__NAME": "ib"}],
+)
+def test_a_broker_that_could_be_asked_is_not_asked(settings: Mapping[str, str]) -> None:
+    checked = check(settings)
+
+    assert checked.exit_code == 0, checked.output
+    assert "settings are valid" in checked.stdout
+
+
+def check(settings: Mapping[str, str]) -> Result:
+    environ = {f"TRADING_PIPELINE__{name}": value for name, value in settings.items()}
+    return RUNNER.invoke(app, ["config", "check"], env=environ)
