@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
@@ -13,6 +13,8 @@ import typer
 from trading_pipeline.cli.context import JsonOption, workspace_of
 from trading_pipeline.cli.output import heading, print_json, print_table, say
 from trading_pipeline.domain.errors import HomeInUseError, InputError, MissingResultError, OutcomeUnknown
+from trading_pipeline.domain.money import plain
+from trading_pipeline.domain.orders import Order, OrdStatus
 from trading_pipeline.domain.reconciliation import Break, Reconciliation
 from trading_pipeline.services.adjustments import Adjustment, Fix, FixRequest, book_fix, plan_fix
 from trading_pipeline.services.desk import Desk
@@ -40,17 +42,20 @@ def reconcile(
     last: Annotated[bool, typer.Option("--last", help="Only show the last pass on record; asks no venue")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the record with the venue: orders, fills, positions, cash, stops. Exit code 1 when a break blocks."""
+    """Compare the record with the venue: orders, fills, positions, cash, stops. Exit code 1 when a break blocks.
+
+    An order in doubt ends with 1 too, whether a break blocks or not.
+    """
     workspace = workspace_of(context)
     if last:
-        _finish(_last_pass(workspace), as_json)
+        _finish(_last_pass(workspace), _in_doubt(workspace), as_json)
     with _desk(workspace, venue_url) as (desk, session):
         if fix is not None:
             _fix(desk, session, _request(fix, subject, operator, reason, price), yes=yes, quiet=as_json)
         elif subject is not None:
             raise InputError(f"nothing to do with {subject!r}: say which --fix ({', '.join(Fix)}), or leave it out")
         passed = _passes(desk, session)
-    _finish(passed, as_json)
+    _finish(passed, _in_doubt(workspace), as_json)
 
 
 @contextmanager
@@ -102,6 +107,13 @@ def _last_pass(workspace: Workspace) -> Reconciliation:
     return passed
 
 
+def _in_doubt(workspace: Workspace) -> Sequence[Order]:
+    """No comparison ends these: nobody knows whether the venue has them."""
+    with workspace.ledger.read() as tx:
+        working = tx.open_orders(workspace.settings.execution.account)
+    return [order for order in working if order.status is OrdStatus.IN_DOUBT]
+
+
 def _request(fix: Fix, subject: str | None, operator: str, reason: str, price: str | None) -> FixRequest:
     if subject is None:
         raise InputError(f"--fix {fix.value} of what? Name the break's subject, as trading-pipeline reconcile shows it")
@@ -131,17 +143,32 @@ def _preview(planned: Adjustment) -> None:
     say(f"  on record as an adjustment by {request.operator}: {request.reason}")
 
 
-def _finish(passed: Reconciliation, as_json: bool) -> None:
-    """Show the pass; exit code 1 when it is not clean."""
-    found = (*passed.breaks, *passed.suspected)
+def _finish(passed: Reconciliation, in_doubt: Sequence[Order], as_json: bool) -> None:
+    """Show the pass; exit code 1 when it is not clean, or an order is in doubt."""
+    found, is_clean = (*passed.breaks, *passed.suspected), passed.is_clean and not in_doubt
     if as_json:
         rows = [_json(one, confirmed=one in passed.breaks) for one in found]
         print_json({"account": passed.account, "session": passed.session.isoformat(), "at": passed.at.isoformat(),
-                    "clean": passed.is_clean, "breaks": rows})  # fmt: skip
+                    "clean": is_clean, "breaks": rows,
+                    "in_doubt": [order.client_order_id for order in in_doubt]})  # fmt: skip
     else:
         heading(f"{passed.account}, session {passed.session}, {passed.at:%Y-%m-%d %H:%M:%S} UTC")
-        print_table(COLUMNS, [_row(one) for one in found], empty="the record agrees with the venue")
-    raise typer.Exit(0 if passed.is_clean else 1)
+        agreed = "the record agrees with the venue" + (", but for what is in doubt" if in_doubt else "")
+        print_table(COLUMNS, [_row(one) for one in found], empty=agreed)
+        _say_doubts(in_doubt)
+    raise typer.Exit(0 if is_clean else 1)
+
+
+def _say_doubts(in_doubt: Sequence[Order]) -> None:
+    if not in_doubt:
+        return
+    say(f"  orders in doubt, of which nobody knows whether the venue has them: {len(in_doubt)}")
+    for order in in_doubt:
+        say(f"    {order.client_order_id}: {order.side.value} {plain(order.quantity)} {order.symbol}")
+    say(
+        "  A running session asks the venue again. After the alarm order_lost look at the venue's own screen; if it "
+        "has no such order: trading-pipeline reconcile ORDER_ID --fix close-missing --operator NAME --reason TEXT"
+    )
 
 
 def _row(one: Break) -> tuple[object, ...]:

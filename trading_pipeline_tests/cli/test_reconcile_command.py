@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from trading_pipeline.domain.money import plain
+from trading_pipeline.domain.orders import OrdStatus
 from trading_pipeline.venue.state import Holding, Mark
 from trading_pipeline.wiring import Workspace
 from trading_pipeline.wiring.venues import OwnVenue
-from trading_pipeline_tests.builders import dec
+from trading_pipeline_tests.builders import an_order, dec
 from trading_pipeline_tests.cli.test_commands import on, refused
 from trading_pipeline_tests.traded_home import TradedHome
 
@@ -71,6 +72,30 @@ def test_a_break_is_shown_and_ends_with_one_until_it_is_booked(made: TradedHome)
         (entry,) = [entry for _, entry in tx.audit_entries(limit=100_000) if entry.kind == "reconcile_fix"]
         assert (entry.actor, entry.subject) == ("Ann", "EXT")
         assert [plain(p.quantity) for p in tx.positions("SIM") if p.symbol == "EXT"] == ["5"]
+
+
+def test_an_order_in_doubt_is_named_and_ends_with_one_until_a_person_closes_it(made: TradedHome) -> None:
+    workspace = made.open()
+    with workspace.ledger.transaction() as tx:
+        known = tx.fills("SIM")[-1]
+        order = tx.order(known.client_order_id)
+        assert order is not None
+        lost = an_order(
+            client_order_id="lost", intent_id=order.intent_id, account="SIM", session=order.session,
+            status=OrdStatus.IN_DOUBT,
+        )  # fmt: skip
+        tx.add_order(lost)
+
+    doubtful, last = on(made, "reconcile"), on(made, "reconcile", "--last", "--json")
+    closed = on(made, "reconcile", "lost", "--fix", "close-missing", *WHO, "--yes")
+
+    assert (doubtful.code, last.code, closed.code) == (1, 1, 0), closed
+    assert "agrees with the venue, but for what is in doubt" in doubtful.out
+    assert "lost: BUY 100 XYZ" in doubtful.out
+    assert "--fix close-missing" in doubtful.out
+    assert (last.json()["clean"], last.json()["breaks"], last.json()["in_doubt"]) == (False, [], ["lost"])
+    assert "the record agrees with the venue\n" in closed.out
+    assert on(made, "reconcile", "--json").json()["in_doubt"] == []
 
 
 def test_a_fix_is_shown_first_and_books_nothing_without_a_yes(made: TradedHome) -> None:
