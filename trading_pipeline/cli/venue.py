@@ -83,6 +83,7 @@ def alpaca(
         with listen(control_port) as control:
             urls = {"alpaca": url_of(trading), "control": url_of(control)}
             say(f"venue {account.rules.account}: Alpaca at {urls['alpaca']}, control at {urls['control']}")
+            say(_standing(hub, real_time))
             if ready_file:
                 ready_file.write_text(json.dumps(urls), encoding="utf-8")
             doors = ByPort({port_of(trading): door, port_of(control): Door(hub, script)})
@@ -108,6 +109,7 @@ def ib(
         tws = TwsDoor(hub, tws_rules(workspace.settings), script)
         addresses = {"ib": f"{LOOPBACK}:{port_of(trading)}", "control": url_of(control)}
         say(f"venue {account.rules.account}: TWS at {addresses['ib']}, control at {addresses['control']}")
+        say(_standing(hub, real_time))
         if ready_file:
             ready_file.write_text(json.dumps(addresses), encoding="utf-8")
         server = server_of(Control(hub, Door(hub, script), tws))
@@ -154,6 +156,13 @@ def _time(workspace: Workspace, account: SimulatedVenue, real_time: bool) -> Ven
     return VenueTime(
         max(account.seen_until(), workspace.calendar.times(first).opens_at), SystemClock().now if real_time else None
     )
+
+
+def _standing(hub: Hub, real_time: bool) -> str:
+    now = f"{hub.time.now():%Y-%m-%d %H:%M:%S} UTC"
+    if real_time:
+        return f"Its time is {now}, and runs with the machine's."
+    return f"Its time stands at {now} until its market's side moves it; with --real-time it runs with the machine's."
 
 
 def _tape(workspace: Workspace) -> Tape | None:

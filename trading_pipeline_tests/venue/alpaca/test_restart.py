@@ -128,4 +128,5 @@ def test_a_killed_process_comes_back_with_what_it_acknowledged(process: VenuePro
     code, out, err = process.stop(signal.SIGTERM)
     assert (code, err) == (0, "")
     assert out.startswith("venue SIM: Alpaca at http://127.0.0.1:")
+    assert f"Its time stands at {bar.end_at:%Y-%m-%d %H:%M:%S} UTC until its market's side moves it" in out
     assert "venue-secret" not in out
