@@ -62,7 +62,8 @@ def test_a_traded_account_goes_on_at_its_own_venue(made: TradedHome) -> None:
 
 
 def test_sessions_on_record_are_verified_whoever_executes_now(made: TradedHome) -> None:
-    assert [one.verified for one in at_ib(made.open()).replay(*made.traded)] == [True, True]
+    first, last = made.traded
+    assert [one.verified for one in at_ib(made.open()).replay(first, last)] == [True, True]
 
 
 @pytest.mark.parametrize(

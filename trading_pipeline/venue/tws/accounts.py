@@ -17,7 +17,7 @@ PLAIN_TAGS = frozenset({"AccountType", "AccountCode", "AccountReady", "Cushion"}
 class Account:
     """The venue's account under its name on the wire."""
 
-    def __init__(self, hub: Hub, name: str, currency: str) -> None:
+    def __init__(self, hub: Hub, name: str, currency: str = "USD") -> None:
         self._hub, self.name, self._currency = hub, name, currency
 
     def values(self) -> Mapping[str, str]:
