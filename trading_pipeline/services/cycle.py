@@ -135,16 +135,21 @@ class Cycle:
         return is_new
 
     def is_uneasy(self) -> bool:
-        """True while an entry is filled in part, an order is in doubt, a position that is not being left lies under no
-        live stop, or the venue was not heard: look again soon."""
+        """True while an entry is filled in part; and, where a connection may fail, while an order is in doubt, a
+        position that is not being left lies under no live stop, or the venue was not heard: look again soon."""
         with self.desk.ledger.read() as tx:
             orders, held = tx.open_orders(self.desk.account), tx.positions(self.desk.account)
             leaving = started_exits(tx, held)
+        if not self.desk.connections():
+            return any(_is_in_part(order) for order in orders)
         kept = (position for position in held if position.trade_id not in leaving)
         bare = (cover_of(p.quantity, [o for o in orders if o.symbol == p.symbol]).bare for p in kept)
         return self._unheard > 0 or any(_is_uneasy(order) for order in orders) or any(bare)
 
 
+def _is_in_part(order: Order) -> bool:
+    return grows_exposure(order) and order.status is OrdStatus.PARTIALLY_FILLED
+
+
 def _is_uneasy(order: Order) -> bool:
-    is_part = grows_exposure(order) and order.status is OrdStatus.PARTIALLY_FILLED
-    return is_part or order.status is OrdStatus.IN_DOUBT
+    return _is_in_part(order) or order.status is OrdStatus.IN_DOUBT

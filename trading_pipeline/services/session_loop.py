@@ -159,7 +159,7 @@ class SessionLoop:
             done = set(self.acts.rounds_between(since, until, every))
             yield from sorted(done | {soon} if self.cycle.is_uneasy() else done)
             return
-        for number in range(SECOND_LOOKS):
+        for number in range(SECOND_LOOKS if self.desk.connections() else 1):
             if not self.cycle.is_uneasy():
                 return
             yield soon + number * every

@@ -7,6 +7,7 @@ own client library, as on a real day; only the address differs. Whoever dies is 
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ from trading_pipeline.adapters.clock import ReplayClock
 from trading_pipeline.domain.errors import InputError, TradingError
 from trading_pipeline.domain.rehearsal import Disturbances, VenueEye, Verdict
 from trading_pipeline.services.rehearsal import judge
+from trading_pipeline.settings import Settings
 from trading_pipeline.venue.faults import FaultRule, FaultScript
 from trading_pipeline.wiring.rehearsed_doors import DOORS, RehearsedDoor
 from trading_pipeline.wiring.workspace import SECTORS, Workspace
@@ -36,6 +38,10 @@ MOST_VAIN_STARTS = 12
 """Starts in a row after which a session stands where it stood: then the rehearsal gives up on it."""
 FAULTS_TO_BEGIN_AT = 5
 """The first calls of each kind go through, so that a loop can begin at all."""
+
+OWN_LEDGER: dict[str, object] = {"storage": {"database_url": ""}}
+FOREIGN = ("TRADING_PIPELINE__STORAGE__", "TRADING_PIPELINE__BROKER__")
+"""Variables of the real account: a process of the rehearsal never sees them."""
 
 OnSession = Callable[[date, str], None]
 
@@ -93,7 +99,7 @@ class Rehearsal:
 
     def _write_profile(self, addresses: dict[str, str]) -> None:
         own = self.workspace.profile.read_text(encoding="utf-8") if self.workspace.profile else "{}"
-        merged = _merged(yaml.safe_load(own) or {}, DOORS[self.plan.broker].settings(addresses))
+        merged = _merged(yaml.safe_load(own) or {}, DOORS[self.plan.broker].settings(addresses) | OWN_LEDGER)
         self.profile.write_text(yaml.safe_dump(merged), encoding="utf-8")
 
     def _command(self, *arguments: str) -> list[str]:
@@ -106,7 +112,9 @@ class Rehearsal:
         ready, faults = self.folder / "door.json", self.folder / "faults.json"
         arguments = ("venue", self.plan.broker, "--ready-file", str(ready), "--faults", str(faults))
         with (self.folder / "venue.log").open("w", encoding="utf-8") as log:
-            door = subprocess.Popen(self._command(*arguments), stdout=log, stderr=subprocess.STDOUT)  # noqa: S603
+            door = subprocess.Popen(
+                self._command(*arguments), stdout=log, stderr=subprocess.STDOUT, env=own_environment()
+            )  # noqa: S603
             try:
                 yield _addresses(ready, door, log)
             finally:
@@ -127,15 +135,22 @@ class Rehearsal:
             time.sleep(PAUSE_SECONDS)
         return Disturbances(kills=killed, restarts=started - 1)
 
+    def _rehearsed(self) -> Workspace:
+        """The rehearsal's own home, whose ledger is a file in it, wherever the home's own is."""
+        own = Settings.model_validate(self.workspace.settings.model_dump() | OWN_LEDGER)
+        return Workspace(self.folder, own)
+
     def _reached(self, session: date) -> datetime | None:
-        with closing(Workspace(self.folder, self.workspace.settings).ledger) as ledger, ledger.read() as tx:
+        with closing(self._rehearsed().ledger) as ledger, ledger.read() as tx:
             record = tx.session_record(self.workspace.settings.execution.account, session)
         return record.cursor_at if record else None
 
     def _live(self, session: date, control: str, die_after: float | None) -> int:
         arguments = ("session", "run", "--session", session.isoformat(), "--accelerated", "--market-url", control)
         with (self.folder / "loop.log").open("a", encoding="utf-8") as log:
-            loop = subprocess.Popen(self._command(*arguments), stdout=log, stderr=subprocess.STDOUT)  # noqa: S603
+            loop = subprocess.Popen(
+                self._command(*arguments), stdout=log, stderr=subprocess.STDOUT, env=own_environment()
+            )  # noqa: S603
             try:
                 return loop.wait(die_after)
             except subprocess.TimeoutExpired:
@@ -148,7 +163,7 @@ class Rehearsal:
 
     def _judge(self, control: str, done: dict[date, Disturbances]) -> Verdict:
         last = self.workspace.calendar.times(max(done))
-        rehearsed = Workspace(self.folder, self.workspace.settings)
+        rehearsed = self._rehearsed()
         with closing(RemoteMarket(control)) as market, closing(rehearsed.ledger) as ledger:
             watched = market.watched()
             gaps = [(gap.seconds(watched.now), gap) for gap in watched.gaps]
@@ -159,6 +174,11 @@ class Rehearsal:
             )
             venue = RemoteBroker(control, ReplayClock(last.closes_at))
             return judge(ledger, venue, eye, self.workspace.settings.execution.account, done, self.plan.broker)
+
+
+def own_environment() -> dict[str, str]:
+    """The environment without what points at the real ledger and the real broker."""
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith(FOREIGN)}
 
 
 def fault_script(door: RehearsedDoor, rate: float, seed: int) -> FaultScript:
