@@ -107,14 +107,17 @@ class Rehearsal:
         folder = ["--home", str(self.folder), "--profile", str(self.profile)]
         return [sys.executable, "-m", "trading_pipeline.cli", *config, *folder, *arguments]
 
+    def _start(self, arguments: Sequence[str], log: IO[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603
+            self._command(*arguments), stdout=log, stderr=subprocess.STDOUT, env=own_environment()
+        )
+
     @contextmanager
     def _door(self) -> Iterator[dict[str, str]]:
         ready, faults = self.folder / "door.json", self.folder / "faults.json"
         arguments = ("venue", self.plan.broker, "--ready-file", str(ready), "--faults", str(faults))
         with (self.folder / "venue.log").open("w", encoding="utf-8") as log:
-            door = subprocess.Popen(
-                self._command(*arguments), stdout=log, stderr=subprocess.STDOUT, env=own_environment()
-            )  # noqa: S603
+            door = self._start(arguments, log)
             try:
                 yield _addresses(ready, door, log)
             finally:
@@ -148,9 +151,7 @@ class Rehearsal:
     def _live(self, session: date, control: str, die_after: float | None) -> int:
         arguments = ("session", "run", "--session", session.isoformat(), "--accelerated", "--market-url", control)
         with (self.folder / "loop.log").open("a", encoding="utf-8") as log:
-            loop = subprocess.Popen(
-                self._command(*arguments), stdout=log, stderr=subprocess.STDOUT, env=own_environment()
-            )  # noqa: S603
+            loop = self._start(arguments, log)
             try:
                 return loop.wait(die_after)
             except subprocess.TimeoutExpired:
