@@ -110,9 +110,10 @@ def test_rows_of_a_snapshot_commit_together_or_not_at_all(stage: Stage, monkeypa
         add_all(self, records[:-5])
         raise Crashed
 
-    with monkeypatch.context() as patch, pytest.raises(Crashed):
+    with monkeypatch.context() as patch:
         patch.setattr(SqlTransaction, "add_all", breaking)
-        decide_on_snapshot(scene.desk(at=15), snapshot, TIMES, quotes_of("XYZ", "ABC", "DEF"))
+        with pytest.raises(Crashed):
+            decide_on_snapshot(scene.desk(at=15), snapshot, TIMES, quotes_of("XYZ", "ABC", "DEF"))
 
     with scene.ledger.read() as tx:
         assert tx.row_counts() == before
