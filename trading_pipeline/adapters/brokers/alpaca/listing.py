@@ -24,10 +24,14 @@ TICK = timedelta(seconds=1)
 """Farthest apart the orders of a family are submitted."""
 ON_ITS_WAY = timedelta(minutes=10)
 """Longest a request can travel: what is not at the venue after that never arrives."""
-PATIENCE = timedelta(minutes=1)
+PATIENCE = timedelta(seconds=5)
 """Between two looks for fills an order has had and Alpaca does not list."""
 KEPT = timedelta(days=2)
 """How long a family that has ended is looked up again after a restart: its last reports may not be on record."""
+
+
+class Unreadable(OutcomeUnknown):
+    """An order nobody can read: nothing is known of this one, which says nothing of the others."""
 
 
 class Listing:
@@ -61,11 +65,18 @@ class Listing:
                 "list open orders", {"status": "open", "nested": "false", "after": "1970-01-01T00:00:00Z"}
             )
         for venue_id in sorted(known - told):
-            self.look_at(venue_id)
+            self._look_at_one(venue_id)
         for venue_id in self.book.missing_links():
             if venue_id not in self._absent:
-                self.look_at(venue_id)
+                self._look_at_one(venue_id)
         self._finish(now)
+
+    def _look_at_one(self, venue_id: str) -> None:
+        """One of many: where nobody can read it, the log says so, and the others are told of."""
+        try:
+            self.look_at(venue_id)
+        except Unreadable:
+            self._absent.add(venue_id)
 
     def look_at(self, venue_id: str) -> WireOrder | None:
         """How one order stands, by its Alpaca id, its legs included; None when Alpaca has none of that id."""
@@ -90,10 +101,10 @@ class Listing:
         return found
 
     def take(self, row: dict[str, Any]) -> WireOrder:
-        """Take in an order as answered. Raises OutcomeUnknown for one nobody can read."""
+        """Take in an order as answered. Raises Unreadable, an OutcomeUnknown, for one nobody can read."""
         orders = list(read_order(row))
         if not orders:
-            raise OutcomeUnknown("Alpaca's answer tells of an order nobody can read; the log says which")
+            raise Unreadable("Alpaca's answer tells of an order nobody can read; the log says which")
         self.book.put(orders)
         return orders[0]
 
@@ -169,7 +180,7 @@ class Listing:
         self._look_at_missing_fills()
         for order_id in sorted({fill.order_id for fill in self.fills.all()} - self._absent):
             if self.book.get(order_id) is None:
-                self.look_at(order_id)
+                self._look_at_one(order_id)
 
     def _fetch_fills(self, after: datetime, last: str | None) -> None:
         query = {"after": _stamp(after)} | ({"page_token": last} if last else {})
@@ -179,7 +190,7 @@ class Listing:
                 self._last_fill = row.get("id")
 
     def _look_at_missing_fills(self) -> None:
-        """Asked for at once when an order first tells of shares that were not told, then once a minute."""
+        """Asked for at once when an order first tells of shares that were not told, then every PATIENCE."""
         now, short = self._clock.now(), {(order.venue_id, order.filled): order for order in self._short_of_fills()}
         self._asked = {key: at for key, at in self._asked.items() if key in short and now - at < PATIENCE}
         due = [order for key, order in short.items() if key not in self._asked]
@@ -189,9 +200,10 @@ class Listing:
             self._fetch_fills(min(map(self.book.family_start, names)) - TICK, None)
 
     def _short_of_fills(self) -> Iterable[WireOrder]:
+        """The newest of each chain whose orders together tell of more shares than were told."""
         for name in list(self.book.names()):
             chain = self.book.chain(name)
-            if self.fills.shares(order.venue_id for order in chain) < chain[-1].filled:
+            if self.fills.shares(order.venue_id for order in chain) < sum(order.filled for order in chain):
                 yield chain[-1]
 
 
