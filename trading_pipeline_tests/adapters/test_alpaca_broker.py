@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -33,6 +33,7 @@ from trading_pipeline.domain.orders import (
 from trading_pipeline.venue.alpaca.rules import AlpacaDoorRules
 from trading_pipeline_tests.adapters.alpaca_worlds import AlpacaWorld, an_alpaca_world, requests_made
 from trading_pipeline_tests.contract_tests.broker import held, said, status_of
+from trading_pipeline_tests.venue.alpaca.doors import ALPACA
 from trading_pipeline_tests.venue.builders import SESSION, a_bracket, an_oco, an_order, at, flat
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -82,6 +83,30 @@ def test_keys_changed_in_the_settings_are_taken_after_a_refusal(world: AlpacaWor
         broker.account()
 
     assert broker.account().cash_usd > 0
+
+
+def test_other_keys_ask_for_nothing_before_they_are_known_to_be_for_the_same_account(world: AlpacaWorld) -> None:
+    number = world.broker.check_account()
+    world.broker.submit(a_bracket("a"))
+    with an_alpaca_world(venue_rules=ALPACA.model_copy(update={"account": "OTHER"})) as other:
+        other.doors.door.context.keys = {"PKOTHER": "other-secret"}
+        world.broker._rest._client._base_url = other.doors.url
+        world.broker.rekey(SecretStr("PKOTHER"), SecretStr("other-secret"))
+        asks: list[Callable[[], object]] = [
+            lambda: world.broker.submit(a_bracket("b")), lambda: world.broker.cancel("a-e"),
+            lambda: world.broker.replace("a-s", stop_price=Decimal(96)), world.broker.positions,
+        ]  # fmt: skip
+        for ask in asks:
+            with pytest.raises(KeysRefused, match=f"are for its account OTHER, and this process trades {number}"):
+                ask()
+        assert other.venue.open_orders() == ()
+        assert requests_made(other) == len(asks)
+
+    world.doors.door.context.keys = {"PKNEW": "new-secret"}
+    world.broker._rest._client._base_url = world.doors.url
+    world.broker.rekey(SecretStr("PKNEW"), SecretStr("new-secret"))
+
+    assert world.broker.submit(a_bracket("b"))
 
 
 def test_no_keys_name_the_variables(world: AlpacaWorld) -> None:

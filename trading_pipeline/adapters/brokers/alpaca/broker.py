@@ -70,17 +70,19 @@ class AlpacaBroker:
     # at connect
 
     def check_account(self, expected_account_id: str = "") -> str:
-        """The account's number, once it is the expected one ("": any) and may trade.
+        """The account's number, once it is the expected one ("": any) and may trade; the only one from then on.
 
         Raises SettingsError (another account, no keys), TradingError (blocked, suspended, not active), KeysRefused or
         OutcomeUnknown.
         """
         row = self._rest.document("GET", "/account", "read the account")
         require_tradable(row, expected_account_id)
-        return str(row.get("account_number") or "")
+        number = str(row.get("account_number") or "")
+        self._rest.keep_to(number)
+        return number
 
     def rekey(self, key_id: SecretStr, secret_key: SecretStr) -> None:
-        """Use other keys from the next request on."""
+        """Use other keys from the next request on; those of another account than was checked ask for nothing."""
         self._keys.change(key_id, secret_key)
 
     def restore(self, requests: Sequence[AnyRequest]) -> None:

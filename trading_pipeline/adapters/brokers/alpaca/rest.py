@@ -60,10 +60,11 @@ class _PatientAdapter(HTTPAdapter):
 
 
 class _Client(TradingClient):
-    """The trading client with keys that may change between two requests; it keeps none itself."""
+    """The trading client with keys that may change between two requests: it is given those of each."""
 
-    def __init__(self, rules: AlpacaRules, keys: AlpacaKeys) -> None:
-        self._keys = keys
+    pair: tuple[str, str]
+
+    def __init__(self, rules: AlpacaRules) -> None:
         super().__init__("-", "-", raw_data=True, url_override=rules.trading_url.rstrip("/"))
         self._retry, self._retry_codes = 0, []
         self._session.trust_env = not is_loopback(rules.trading_url)
@@ -71,7 +72,7 @@ class _Client(TradingClient):
             self._session.mount(scheme, _PatientAdapter(rules.timeout_seconds))
 
     def _get_auth_headers(self) -> dict[str, str]:
-        key_id, secret = self._keys.pair()
+        key_id, secret = self.pair
         return {"APCA-API-KEY-ID": key_id, "APCA-API-SECRET-KEY": secret}
 
 
@@ -83,8 +84,14 @@ class AlpacaRest:
     """
 
     def __init__(self, rules: AlpacaRules, keys: AlpacaKeys, clock: Clock) -> None:
-        self._client, self._keys = _Client(rules, keys), keys
+        self._client, self._keys = _Client(rules), keys
         self._clock, self._budget = clock, Budget(clock, rules.requests_per_minute)
+        self._number = ""
+        self._checked: tuple[str, str] | None = None
+
+    def keep_to(self, account_number: str) -> None:
+        """The account of the last answer: with other keys nothing is asked before they are known to be for it too."""
+        self._number, self._checked = account_number, self._client.pair
 
     def document(self, method: str, path: str, what: str, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The JSON object that is answered."""
@@ -131,6 +138,7 @@ class AlpacaRest:
 
         A read whose answer broke off, or was the gateway's own, is made a second time at once; nothing else ever is.
         """
+        self._take_keys(what)
         if method != "GET":
             self._budget.note_order()
             return self._ask(method, path, what, data)
@@ -138,6 +146,22 @@ class AlpacaRest:
             return self._read(path, what, data)
         except _Broken:
             return self._read(path, what, data)
+
+    def _take_keys(self, what: str) -> None:
+        """The keys as they are now. Raises KeysRefused when they were swapped for another account's."""
+        self._client.pair = self._keys.pair()
+        if not self._number or self._client.pair == self._checked:
+            return
+        self._budget.note_order()  # it waits no more than an order does
+        try:
+            row = self._ask("GET", "/account", f"say whose the new keys are, to {what}", None)
+        except Refused as refused:
+            raise OutcomeUnknown(str(refused)) from refused
+        found = str(row.get("account_number") or "") if isinstance(row, dict) else ""
+        if found != self._number:
+            self._keys.refresh()
+            raise KeysRefused(_another_account(what, found, self._number))
+        self._checked = self._client.pair
 
     def _read(self, path: str, what: str, data: Mapping[str, Any] | None) -> Any:
         wait = self._budget.take_read().total_seconds()
@@ -207,6 +231,13 @@ def _keys_refused(what: str, status: int, body: str) -> str:
         f"Alpaca refused our keys (HTTP {status}: {shortened(body)}), so it was not asked to {what}. Set {KEY_ID} and "
         f"{SECRET_KEY} to keys that are not revoked (a paper account has its own), and start again. A running process "
         "takes new keys from its profile file only: broker.alpaca.key_id and secret_key, and no variable of that name"
+    )
+
+
+def _another_account(what: str, found: str, ours: str) -> str:
+    return (
+        f"Alpaca was not asked to {what}: the keys set now are for its account {found or '(not told)'}, and this "
+        f"process trades {ours}. Set keys of {ours}; to trade the other account, stop this process and start it anew"
     )
 
 
