@@ -38,7 +38,7 @@ def stops(scene: Scene) -> list[tuple[object, object, str]]:
 
 def at_seconds(scene: Scene, seconds: float) -> None:
     """A look by the guard so many seconds after minute 20."""
-    desk = scene.desk(at=20)
+    desk = scene.desk(at=15)
     desk.clock.sleep_until(minute(20) + (minute(1) - minute(0)) / 60 * seconds)
     care.guard_protection(desk, TIMES)
     sync(scene)
@@ -54,6 +54,30 @@ def test_e23_an_entry_partly_filled_for_five_seconds_loses_its_remainder_and_kee
     assert (scene.order().status, scene.order().cum_qty) == (OrdStatus.CANCELED, dec(80))
     assert stops(scene) == [(dec("48.00"), dec(80), "DAY")]
     assert cover(scene).bare == 0
+
+
+def test_an_entry_filled_ahead_of_our_clock_loses_its_remainder_at_once(stage: Stage) -> None:
+    scene = partly_filled(stage)
+
+    at_seconds(scene, -4)
+    assert scene.order().status is OrdStatus.PARTIALLY_FILLED
+    at_seconds(scene, -5)
+
+    assert (scene.order().status, scene.order().cum_qty) == (OrdStatus.CANCELED, dec(80))
+
+
+def test_shares_bought_ahead_of_our_clock_and_bare_ring_the_alarm_at_once(stage: Stage) -> None:
+    scene = holding(stage.scene())
+    for leg in (Leg.STOP, Leg.TARGET):
+        scene.desk(at=20).broker.cancel(scene.order(leg).client_order_id)
+    sync(scene)
+    with scene.ledger.transaction() as tx:
+        (held,) = tx.positions("A")
+        tx.save_position(replace(held, stop=None, initial_stop=None))
+
+    care.guard_protection(scene.desk(at=15), TIMES)
+
+    assert scene.events("unprotected") == [("unprotected", "CRITICAL")]
 
 
 def test_e23_a_filled_part_without_a_stop_gets_an_oco_of_its_own_once(stage: Stage) -> None:

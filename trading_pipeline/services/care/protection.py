@@ -83,8 +83,13 @@ def _end_partly_filled(desk: Desk, entry: Order) -> bool:
     with desk.ledger.read() as tx:
         fills = [f for f in tx.fills(desk.account, symbol=entry.symbol) if f.client_order_id == entry.client_order_id]
     first = min((fill.executed_at for fill in fills), default=entry.updated_at)
-    is_due = seconds_since(desk.clock.now(), first) >= desk.rules.exits.protect_after_seconds
+    is_due = _age(desk, first) >= desk.rules.exits.protect_after_seconds
     return is_due and ask_cancel(desk, entry)
+
+
+def _age(desk: Desk, then: datetime) -> float:
+    """Seconds since then; of an instant ahead of our clock, which nobody can date, as many as it is ahead."""
+    return abs(seconds_since(desk.clock.now(), then))
 
 
 def _end_orphans(desk: Desk, orders: Sequence[Order]) -> int:
@@ -201,7 +206,7 @@ def _alarm_if_bare(desk: Desk, times: SessionTimes, position: Position, bare: De
         return 0
     with desk.ledger.transaction() as tx:
         since = _bare_since(desk, tx, times, position)
-        if seconds_since(desk.clock.now(), since) < desk.rules.exits.protect_after_seconds:
+        if _age(desk, since) < desk.rules.exits.protect_after_seconds:
             return 0
         return int(say_once(tx, _bare_event(desk, times, position, bare, since)))
 
