@@ -43,6 +43,8 @@ class Desk:
     """Sectors, earnings and correlations for the risk checks; by default nothing is known."""
     frames: ResearchStore | None = None
     """Indicators that exits may look at; None: no such exit happens."""
+    elapsed: Callable[[], float] = lambda: 0.0
+    """Seconds since any one instant, also while `clock` stands still; by default work takes no time."""
     connections: Callable[[], int] = lambda: 0
     """How often the venue was connected to so far: after each time, record and venue are compared before entries."""
 

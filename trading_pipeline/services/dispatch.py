@@ -17,9 +17,11 @@ from trading_pipeline.services.local_reports import end_all_locally, end_locally
 from trading_pipeline.services.runaway import halt_a_runaway, watch_the_border
 from trading_pipeline.services.sending import (
     EXPIRED,
+    HELD,
     IN_DOUBT,
     NOTHING,
     Dispatched,
+    Stretch,
     has_expired,
     request_of,
     send_again,
@@ -84,10 +86,10 @@ def _halted(desk: Desk) -> str:
 
 def _dispatch(desk: Desk, orders: Sequence[Order]) -> Dispatched:
     """Orders of one direction: what was claimed before is resolved one by one, then the others leave in rounds."""
-    outcome = NOTHING
+    outcome, stretch = NOTHING, Stretch.of(desk)
     for order in [order for order in orders if order.submitted_at is not None]:
-        outcome += _resolve(desk, order)
-    return outcome + send_in_rounds(desk, [order for order in orders if order.submitted_at is None])
+        outcome += HELD if stretch.is_over(order) else _resolve(desk, order)
+    return outcome + send_in_rounds(desk, [order for order in orders if order.submitted_at is None], stretch)
 
 
 def _resolve(desk: Desk, order: Order) -> Dispatched:

@@ -5,9 +5,10 @@ socket an order waits for nothing but the answers to those before it. Each has a
 trading state, blocks) right before its own socket call.
 
 Acknowledgements go on record together when the round is over; sooner, before the next order leaves, when one is older
-than LAG or when an answer was no plain success; and when an error ends the round, as far as the lease permits. Orders
-that a crash leaves claimed are looked up at the venue. Where a venue does not keep our ids for good that proves less
-and takes longer: there a round is one order.
+than LAG or when an answer was no plain success; and when an error ends the round, as far as the lease permits. After
+LONGEST no further entry leaves before the loop has heard the venue and looked after what is held; exits do not wait.
+Orders that a crash leaves claimed are looked up at the venue. Where a venue does not keep our ids for good that proves
+less and takes longer: there a round is one order.
 """
 
 from __future__ import annotations
@@ -37,6 +38,34 @@ MOST = 10
 """Orders of a round: as many as one execution enters."""
 LAG = timedelta(seconds=1)
 """How long an acknowledgement may wait for others before the next order leaves."""
+
+LONGEST = timedelta(seconds=2)
+"""How long entries may keep the loop from hearing the venue: stops are looked after in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What time it is while orders leave: a stepped clock stands still until they have."""
+
+    desk: Desk
+    clock_at: datetime
+    elapsed_at: float
+
+    @classmethod
+    def of(cls, desk: Desk) -> Stretch:
+        """It begins now."""
+        return cls(desk, desk.clock.now(), desk.elapsed())
+
+    def now(self) -> datetime:
+        """The desk's clock, or what has passed since the beginning where that is more."""
+        return max(self.desk.clock.now(), self.clock_at + self._passed())
+
+    def is_over(self, order: Order) -> bool:
+        """True for an entry that is not to keep the loop any longer."""
+        return grows_exposure(order) and self._passed() > LONGEST
+
+    def _passed(self) -> timedelta:
+        return timedelta(seconds=self.desk.elapsed() - self.elapsed_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +97,17 @@ class Sending:
     is_first: bool = True
 
 
-def send_in_rounds(desk: Desk, waiting: Sequence[Order]) -> Dispatched:
-    """Send orders that nobody has claimed, in this order; those in blocked symbols are held."""
+def send_in_rounds(desk: Desk, waiting: Sequence[Order], stretch: Stretch) -> Dispatched:
+    """Send orders that nobody has claimed, in this order; blocked ones, and all once it is over, are held."""
     most = MOST if desk.broker.capabilities.client_id_scope is ClientIdScope.FOREVER else 1
     outcome, left = NOTHING, list(waiting)
-    while left:
+    while left and not stretch.is_over(left[0]):
         group, left = left[:most], left[most:]
         free = _unblocked(desk, group)
         ready = free[: take_turn(desk, free[0])] if free else []
-        outcome += _send_round(desk, ready) + Dispatched(held=len(group) - len(free))
+        outcome += _send_round(desk, ready, stretch) + Dispatched(held=len(group) - len(free))
         left = free[len(ready) :] + left
-    return outcome
+    return outcome + Dispatched(held=len(left))
 
 
 def send_again(desk: Desk, order: Order) -> Dispatched:
@@ -87,7 +116,7 @@ def send_again(desk: Desk, order: Order) -> Dispatched:
     with desk.ledger.read() as tx:
         sending = Sending(order, _by_leg(tx.children(order.client_order_id)), is_first=False)
     taken: list[Taken] = []
-    outcome = _send(desk, sending, taken)
+    outcome = _send(desk, sending, taken, Stretch.of(desk))
     _record(desk, taken)
     return outcome
 
@@ -122,15 +151,21 @@ def _left_at(desk: Desk, order: Order) -> list[datetime]:
     return [one.submitted_at for one in orders if one.submitted_at and grows_exposure(one)]
 
 
-def _send_round(desk: Desk, orders: Sequence[Order]) -> Dispatched:
-    """The first has had its turn; the others had room when the round was made, and wait for none."""
+def _send_round(desk: Desk, orders: Sequence[Order], stretch: Stretch) -> Dispatched:
+    """The first has had its turn; the others had room when the round was made, and wait for none.
+
+    What is claimed and may not leave any more when the stretch is over is looked up and sent by a later dispatch.
+    """
     claimed = _claim(desk, orders) if orders else []
-    outcome, taken = Dispatched(held=len(orders) - len(claimed)), list[Taken]()
+    outcome, taken, this = Dispatched(held=len(orders) - len(claimed)), list[Taken](), Stretch.of(desk)
     try:
         for number, sending in enumerate(claimed):
+            if number and stretch.is_over(sending.order):
+                outcome += HELD
+                continue
             if number:
                 take_turn(desk, sending.order)
-            outcome += _send(desk, sending, taken)
+            outcome += _send(desk, sending, taken, this)
     except Exception:
         _record(desk, taken)  # the venue has these, whatever kept the others
         raise
@@ -156,9 +191,9 @@ def _by_leg(legs: Sequence[Order]) -> dict[Leg, Order]:
     return {leg.leg: leg for leg in legs}
 
 
-def _send(desk: Desk, sending: Sending, taken: list[Taken]) -> Dispatched:
+def _send(desk: Desk, sending: Sending, taken: list[Taken], stretch: Stretch) -> Dispatched:
     """The last look, then the socket, with nothing in between; what the venue takes is added to `taken`."""
-    if taken and desk.clock.now() - taken[0].at > LAG:
+    if taken and stretch.now() - taken[0].at > LAG:
         _record(desk, taken)
     order, request = sending.order, request_of(sending.order, sending.legs)
     with desk.ledger.read() as tx:
@@ -167,9 +202,8 @@ def _send(desk: Desk, sending: Sending, taken: list[Taken]) -> Dispatched:
         return NOTHING  # somebody has ended it meanwhile
     if stopped := barrier(order, look.state, look.blocks):
         return _not_sent(desk, sending, stopped)
-    now = desk.clock.now()
-    if has_expired(order, now):  # it had to wait for its turn
-        end_locally(desk, order, ExecType.EXPIRED, "expired before it was sent", now)
+    if has_expired(order, stretch.now()):  # it had to wait for its turn
+        end_locally(desk, order, ExecType.EXPIRED, "expired before it was sent", desk.clock.now())
         return EXPIRED
     desk.require_lead()
     return _cross(desk, order, request, taken)

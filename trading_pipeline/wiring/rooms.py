@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from trading_pipeline.adapters.bar_feed import StoredBarFeed
@@ -94,7 +95,12 @@ class Room:
             provenance=self.workspace.provenance,
             base_bar_minutes=base_bar_minutes, any_research=self.any_research, facts=self.workspace.facts(),
             frames=self.workspace.frames, connections=line.connections,
+            elapsed=monotonic if self.clock else _no_time,
         )  # fmt: skip
+
+
+def _no_time() -> float:
+    return 0.0
 
 
 @dataclass

@@ -227,6 +227,59 @@ def test_no_acknowledgement_waits_long_for_slow_answers_to_others(scene: Scene) 
     assert entries(scene)[0].updated_at == minute(15) + LAG * 0.6
 
 
+@dataclass
+class Elapsed:
+    """Seconds that pass at the venue while the desk's clock stands still."""
+
+    seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def passes(self, seconds: float) -> Callable[[int], object]:
+        def act(_number: int) -> None:
+            self.seconds += seconds
+
+        return act
+
+
+def test_slow_answers_are_put_on_record_in_time_also_while_the_clock_stands_still(scene: Scene) -> None:
+    elapsed = Elapsed()
+    broker, venue = served(scene, elapsed.passes(0.45))
+
+    dispatch_due(scene.desk(at=15, broker=broker, elapsed=elapsed))
+
+    assert [stood.count(NEW) for stood in venue.stood] == [0, 0, 0, 3, 4]
+
+
+def test_entries_that_are_answered_slowly_leave_the_loop_its_turn_and_go_on_later(scene: Scene) -> None:
+    elapsed = Elapsed()
+    broker, venue = served(scene, elapsed.passes(1.5))
+    desk = scene.desk(at=15, broker=broker, elapsed=elapsed)
+
+    assert dispatch_due(desk) == Dispatched(sent=2, held=3)
+    assert statuses(scene) == [NEW, NEW, PENDING, PENDING, PENDING]
+    assert dispatch_due(desk) == Dispatched(sent=2, held=1)
+    assert dispatch_due(desk) == Dispatched(sent=1)
+
+    assert statuses(scene) == [NEW] * 5
+    assert len(broker.sent) == len(set(broker.sent)) == 5
+    assert venue.claimed[0] == 5
+
+
+def test_entries_that_expire_while_the_first_is_answered_do_not_leave(scene: Scene) -> None:
+    elapsed = Elapsed()
+    broker, _ = served(scene, elapsed.passes(1.5))
+    with scene.ledger.read() as tx:
+        expires_at = min(order.expires_at for order in tx.due_orders("A") if order.expires_at)
+    clock = ReplayClock(expires_at - timedelta(seconds=1))
+
+    outcome = dispatch_due(scene.desk(clock=clock, broker=broker, elapsed=elapsed))
+
+    assert (outcome.sent, outcome.expired) == (1, 4)
+    assert statuses(scene) == [NEW] + [OrdStatus.EXPIRED] * 4
+
+
 def test_claims_keep_the_order_in_which_orders_leave(scene: Scene) -> None:
     broker, _ = served(scene)
 
