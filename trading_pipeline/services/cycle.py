@@ -127,6 +127,11 @@ class Cycle:
             dispatch_due(self.desk, sells_only=True)
             self.sync(record)
 
+    @property
+    def is_heard(self) -> bool:
+        """True unless the venue left the last question without an answer."""
+        return self._unheard == 0
+
     def is_news(self) -> bool:
         """True when anybody has put something on record since this was last asked."""
         with self.desk.ledger.read() as tx:

@@ -1,9 +1,9 @@
 """One trading session, step by step: market, reports, care, decisions, dispatch, record.
 
 The same loop runs on the real clock and on an accelerated one. On a real one it also acts every few seconds between
-bars. It never acts on an instant before the last one it acted on, whatever the machine's clock does. Every step may be
-repeated after a crash: what it already did is found and not done again, and it resumes after the last step that was
-recorded as done.
+bars, and twice as often while there is something to look at again soon. It never acts on an instant before the last one
+it acted on, whatever the machine's clock does. Every step may be repeated after a crash: what it already did is found
+and not done again, and it resumes after the last step that was recorded as done.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class SessionLoop:
         every = timedelta(seconds=rules.cadence.cycle_seconds)
         soon = since - (-rules.exits.protect_after_seconds // rules.cadence.cycle_seconds) * every
         if self.acts:
-            done = set(self.acts.rounds_between(since, until, every))
+            done = set(self.acts.rounds_between(since, until, every / 2))
             yield from sorted(done | {soon} if self.cycle.is_uneasy() else done)
             return
         for number in range(SECOND_LOOKS if self.desk.connections() else 1):
@@ -171,9 +171,9 @@ class SessionLoop:
         self.cycle.note_trading_state(record)
 
     def _wait_live(self, record: SessionRecord, instant: datetime, since: datetime | None, real_clock: Clock) -> bool:
-        every = timedelta(seconds=self.desk.rules.cadence.cycle_seconds)
         at = since or real_clock.now()
         while not self.stop_requested():
+            every = self._pace() if since is not None else timedelta(seconds=self.desk.rules.cadence.cycle_seconds)
             at += every * max(1, (real_clock.now() - at) // every)
             if at >= instant:
                 self.desk.clock.sleep_until(instant)
@@ -182,6 +182,14 @@ class SessionLoop:
             if since is not None:
                 self._attend(record)
         return False
+
+    def _pace(self) -> timedelta:
+        """Until the next round: half as long after one that left something to look at again soon.
+
+        A venue that does not answer is asked no sooner for it.
+        """
+        every = timedelta(seconds=self.desk.rules.cadence.cycle_seconds)
+        return every / 2 if self.cycle.is_heard and self.cycle.is_uneasy() else every
 
     def _attend(self, record: SessionRecord) -> None:
         """A round between bars; at a market that only this loop moves, only when something new is on record."""

@@ -21,7 +21,7 @@ from trading_pipeline.services.border import Pacer
 from trading_pipeline.services.session_loop import SessionLoop
 from trading_pipeline.services.trading_state import set_trading_state
 from trading_pipeline_tests.fakes import Wrapped, losing_broker
-from trading_pipeline_tests.services.scripted import OPENS, TIMES, Scene, Stage, flat_bars, minute
+from trading_pipeline_tests.services.scripted import OPENS, TIMES, Scene, Stage, a_bar, flat_bars, minute
 
 
 @dataclass
@@ -115,6 +115,24 @@ def test_a_silent_venue_is_waited_for_and_leaves_only_exits_after_five_silences(
         state = tx.trading_state("A")
     assert state is not None
     assert (state.state, state.set_by) == (TradingState.REDUCING, "venue_silent")
+
+
+def test_e23_a_partly_filled_entry_is_looked_at_twice_as_often_and_loses_its_remainder_in_time(stage: Stage) -> None:
+    thin = a_bar(20, "49.90", low="49.80", volume=800)
+    scene = stage.scene(bars=[thin if bar.end_at == minute(20) else bar for bar in flat_bars("50.00")])
+    scene.watchlist("XYZ", at=15)
+    clock = FixedClock(OPENS)
+    loop, rounds = live(scene, clock), list[datetime]()
+    loop.stop_requested = lambda: rounds.append(clock.now()) or clock.now() >= minute(21)  # type: ignore[func-returns-value]
+
+    loop.run()
+
+    entry, second = scene.order(), timedelta(seconds=1)
+    assert entry.status is OrdStatus.CANCELED
+    assert entry.updated_at <= minute(20) + 5 * second
+    assert minute(20) + 2.5 * second in rounds
+    assert minute(19) + 2.5 * second not in rounds
+    assert minute(20) + 50 * second in rounds
 
 
 def answered(name: str, call: Callable[[], object]) -> object:
