@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping
+from time import monotonic
 from typing import Any, NoReturn
 
 import requests
@@ -28,6 +29,8 @@ DEFINITE = frozenset({400, 403, 404, 409, 422})
 """With a body of Alpaca's own: nothing was done."""
 ABOUT_THE_ORDER = 4031
 """How the code of a 403 begins that is not about the keys."""
+READ_BYTES = 65_536
+"""Of a body at a time, at most."""
 RETRY_SECONDS = 1.0
 """After a 429 that does not say how long to wait."""
 
@@ -45,18 +48,33 @@ class _Broken(OutcomeUnknown):
 
 
 class _PatientAdapter(HTTPAdapter):
-    """A timeout for every request, and no redirects: an order must not be sent on."""
+    """A timeout for every request, and no redirects: an order must not be sent on.
+
+    The library's is of one read from the socket, and an answer that trickles in has many: all of it has to be there
+    after twice as long.
+    """
 
     def __init__(self, timeout_seconds: float) -> None:
         self._timeout = timeout_seconds
         super().__init__(max_retries=0)
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
-        options["timeout"] = self._timeout
+        options["timeout"], until = self._timeout, monotonic() + 2 * self._timeout
         response = super().send(request, *args, **options)
+        raw: Any = response.raw
+        raw.stream = lambda *_, **__: _as_it_comes(raw, until)  # what `content` reads, and tells apart what breaks
         if response.is_redirect or 300 <= response.status_code < 400:
             raise requests.exceptions.TooManyRedirects(f"HTTP {response.status_code}, which Alpaca never answers")
         return response
+
+
+def _as_it_comes(raw: Any, until: float) -> Iterator[bytes]:
+    """A body by what each read from the socket brings, until it is too late for more."""
+    while part := raw.read1(READ_BYTES, decode_content=True):
+        yield part
+        if monotonic() > until:
+            raw.close()
+            raise requests.ReadTimeout("the answer trickles in")
 
 
 class _Client(TradingClient):
