@@ -106,7 +106,13 @@ def _differ(order: Order, seen: OrderSeen) -> bool:
         return not (is_fill and order.cum_qty != seen.cum_qty)
     if not works or order.status is OrdStatus.PENDING_REPLACE:
         return False
-    return order.status in UNCONFIRMED or _prices(order) != _prices(seen) or order.quantity != seen.quantity
+    return _is_idle(order, seen) or _prices(order) != _prices(seen) or order.quantity != seen.quantity
+
+
+def _is_idle(order: Order, seen: OrderSeen) -> bool:
+    """What one side has at work the other has not taken yet; of a stop the venue only holds, nothing is protected."""
+    is_held = order.order_type in STOPS and seen.status is OrdStatus.PENDING_NEW
+    return order.status in UNCONFIRMED or is_held
 
 
 def _prices(order: OrderSeen) -> tuple[Decimal | None, Decimal | None]:

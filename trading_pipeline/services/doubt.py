@@ -8,9 +8,13 @@ from enum import Enum, auto
 
 from trading_pipeline.domain.errors import OutcomeUnknown
 from trading_pipeline.domain.orders import Order, OrdStatus
+from trading_pipeline.domain.submission import grows_exposure
 from trading_pipeline.ports import ClientIdScope, LedgerTransaction, VenueOrder
 from trading_pipeline.services.desk import Desk
-from trading_pipeline.services.local_reports import Taken, acknowledge
+from trading_pipeline.services.local_reports import Taken, acknowledge, is_given_up
+
+UNSEEN_FOR = timedelta(seconds=10)
+"""How long after it was sent a sell of which a venue that keeps no ids shows nothing counts as never arrived."""
 
 
 class Verdict(Enum):
@@ -25,9 +29,9 @@ class Verdict(Enum):
 def look_for(desk: Desk, order: Order) -> Verdict:
     """Ask for an order that may or may not have arrived; one that is found is adopted.
 
-    NEVER_ARRIVED: the same id may be sent again. UNKNOWN: the venue does not answer now. UNKNOWABLE: this venue does
-    not keep our ids, so its not knowing the order proves nothing. An adapter that noted before the socket what it
-    sends may know without asking that an order never left.
+    NEVER_ARRIVED: the same id may be sent again. UNKNOWN: the venue does not answer now, or it is too early to judge.
+    UNKNOWABLE: this venue does not keep our ids, so its not knowing a buy proves too little. An adapter that noted
+    before the socket what it sends may know without asking that an order never left.
     """
     if desk.broker.never_left(order.client_order_id, order.created_at):
         return Verdict.NEVER_ARRIVED
@@ -44,11 +48,13 @@ def look_for(desk: Desk, order: Order) -> Verdict:
 def _found(desk: Desk, order: Order) -> VenueOrder | None:
     """Look several times, at increasing waits: a request may still be on its way when its answer is given up.
 
-    One that a dead process had claimed is looked for once where the venue refuses a second order under its id.
+    One that a dead process had claimed is looked for once where the venue refuses a second order under its id; so is
+    one that was given up before.
     """
     rules = desk.rules.submission
     keeps_ids = desk.broker.capabilities.client_id_scope is ClientIdScope.FOREVER
-    looks = 1 if keeps_ids and order.status is OrdStatus.PENDING_NEW else rules.lookups
+    is_plain = order.status is OrdStatus.PENDING_NEW if keeps_ids else is_given_up(desk, order)
+    looks = 1 if is_plain else rules.lookups
     for look in range(looks):
         if look:
             wait = rules.lookup_wait_seconds * 2 ** (look - 1)
@@ -66,7 +72,16 @@ def _absence(desk: Desk, order: Order) -> Verdict:
         case ClientIdScope.OPEN_ORDERS:
             return Verdict.FOUND if _left_a_trace(desk, order) else Verdict.NEVER_ARRIVED
         case ClientIdScope.NONE:
-            return Verdict.UNKNOWABLE
+            return Verdict.UNKNOWABLE if grows_exposure(order) else _absence_of_a_sell(desk, order)
+
+
+def _absence_of_a_sell(desk: Desk, order: Order) -> Verdict:
+    """Where ids are not kept: shares without their stop weigh more than a stop that shows up later, once open orders,
+    completed ones and executions have shown nothing for a while."""
+    if _left_a_trace(desk, order):
+        return Verdict.FOUND
+    is_old = order.submitted_at is not None and desk.clock.now() - order.submitted_at >= UNSEEN_FOR
+    return Verdict.NEVER_ARRIVED if is_old else Verdict.UNKNOWN
 
 
 def _left_a_trace(desk: Desk, order: Order) -> bool:

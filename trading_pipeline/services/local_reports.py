@@ -128,6 +128,12 @@ def give_up_looking(desk: Desk, order: Order, now: datetime) -> None:
         _say_once(tx, _event(desk, doubted, "order_lost", "CRITICAL", text, now))
 
 
+def is_given_up(desk: Desk, order: Order) -> bool:
+    """True when a person was called to end its doubt."""
+    with desk.ledger.read() as tx:
+        return tx.risk_event(f"order_lost-{order.client_order_id}") is not None
+
+
 def settle_blocks(desk: Desk, tx: LedgerTransaction, now: datetime) -> None:
     """Lift the blocks of orders that are in doubt no more, whoever ended the doubt."""
     for block in tx.blocks(desk.account):

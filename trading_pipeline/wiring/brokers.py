@@ -65,7 +65,7 @@ def _ib(settings: Settings, home: Path) -> Connect:
         broker = IbBroker(rules, clock, ids, told, settings.broker.account_id)
         ends.callback(broker.close)
         broker.check_account(settings.broker.account_id, is_live=False)
-        return Line(broker, lambda: broker.health().connections)
+        return Line(broker, lambda: broker.health().connections, broker.restore)
 
     return connect
 

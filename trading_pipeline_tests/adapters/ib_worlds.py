@@ -42,6 +42,11 @@ class IbWorld(TradedWorld):
         self.broker.close()
         self.files = self.files / "anew" if forget else self.files
         self.broker = a_broker(self.rules, self.clock, self.files)
+        self.check_account()
+
+    def check_account(self) -> None:
+        """As whoever makes a broker does before anything else."""
+        self.broker.check_account("", is_live=not self.doors.door.account.name.startswith("D"))
 
     def another(self, rules: IbRules) -> IbBroker:
         """A broker over the same files by other rules."""

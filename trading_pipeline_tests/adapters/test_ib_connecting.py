@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pytest
 
 from trading_pipeline.adapters.brokers.ib import LinkState
 from trading_pipeline.adapters.brokers.ib_client import LIBRARIES, library_name
+from trading_pipeline.adapters.brokers.venue_ids import VenueIds
 from trading_pipeline.domain.broker_rules import IbRules
-from trading_pipeline.domain.errors import OrderRefused, OutcomeUnknown, SettingsError
+from trading_pipeline.domain.errors import OutcomeUnknown, SettingsError
 from trading_pipeline.domain.orders import Side
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import VenueRules
@@ -56,7 +58,7 @@ def test_nobody_listening_is_said_with_what_to_start(tmp_path: Path) -> None:
             broker.positions()
         with pytest.raises(SettingsError, match="4002 paper"):
             broker.check_account("", is_live=False)
-        with pytest.raises(OrderRefused, match="nothing was sent"):
+        with pytest.raises(OutcomeUnknown, match="nothing was sent"):
             broker.submit(a_bracket())
     finally:
         broker.close()
@@ -89,7 +91,7 @@ def test_a_read_only_api_is_said_with_where_to_change_it(tmp_path: Path) -> None
     with a_world(tmp_path, PAPER.model_copy(update={"read_only": True})) as world:
         with pytest.raises(SettingsError, match='clear "Read-Only API"'):
             world.broker.check_account("DU1234567", is_live=False)
-        with pytest.raises(OrderRefused, match="read-only"):
+        with pytest.raises(OutcomeUnknown, match="read-only"):
             world.broker.submit(an_order("x", Side.BUY))
 
 
@@ -105,7 +107,7 @@ def test_another_account_than_the_pinned_one_trades_nothing(tmp_path: Path) -> N
     with a_world(tmp_path) as world:
         broker = a_broker(world.rules.model_copy(update={"client_id": 5}), world.clock, tmp_path / "x", "DU999")
 
-        with pytest.raises(OrderRefused, match="not to DU999"):
+        with pytest.raises(OutcomeUnknown, match="not to DU999"):
             broker.submit(a_bracket())
         with pytest.raises(SettingsError, match="not to DU999"):
             broker.check_account("DU999", is_live=False)
@@ -118,6 +120,52 @@ def test_a_live_account_in_a_paper_mode_is_refused_and_so_is_the_reverse(
 ) -> None:
     with a_world(tmp_path, rules) as world, pytest.raises(SettingsError, match="choose another mode"):
         world.broker.check_account("", is_live=is_live)
+
+
+def test_a_later_log_in_to_another_account_is_sent_nothing(tmp_path: Path) -> None:
+    with a_world(tmp_path) as world:
+        world.broker.check_account("", is_live=False)
+        world.doors.door.account.name = "U7654321"
+        world.doors.act("reset")
+        until(lambda: world.broker.health().state is LinkState.REFUSED)
+
+        with pytest.raises(OutcomeUnknown, match="now logged in to U7654321, and this process trades DU1234567"):
+            world.broker.submit(a_bracket())
+        assert list(world.doors.door.desk.orders) == []
+
+
+def test_parts_of_a_bracket_are_withdrawn_only_once_the_account_is_judged(tmp_path: Path) -> None:
+    with a_world(tmp_path) as world:
+        world.broker.submit(a_bracket().entry)
+        world.broker.close()
+        ids = VenueIds(tmp_path / "ids.db")
+        ids.register(a_bracket(), world.clock.now())  # as a process leaves it that dies between its socket calls
+        ids.close()
+
+        world.broker = a_broker(world.rules, world.clock, tmp_path)
+        assert [one.client_order_id for one in world.broker.open_orders()] == ["b-e"]
+        world.broker.check_account("", is_live=False)
+
+        assert world.venue.open_orders() == ()
+
+
+def test_the_exits_of_an_entry_nobody_shows_any_more_are_not_withdrawn(tmp_path: Path) -> None:
+    """A bracket bought on an earlier day, taken over from the record into a file made anew."""
+    with a_world(tmp_path) as world:
+        world.broker.restore(())
+        world.broker.submit(a_bracket())
+        world.trade(99)
+        world.broker.close()
+        ids, sent = VenueIds(tmp_path / "anew" / "ids.db"), a_bracket()
+        bought_earlier = replace(sent, entry=replace(sent.entry, client_order_id="earlier"))
+        ids.register(bought_earlier, world.clock.now())
+        ids.close()
+
+        world.broker = a_broker(world.rules, world.clock, tmp_path / "anew")
+        world.check_account()
+
+        assert [one.client_order_id for one in world.broker.open_orders()] == ["b-s", "b-t"]
+        assert len(world.venue.open_orders()) == 2
 
 
 def test_an_account_kept_in_another_currency_is_refused_before_its_figures_are_taken_for_usd(tmp_path: Path) -> None:

@@ -210,6 +210,7 @@ def test_the_messages_of_a_busy_minute_keep_within_the_rate(tmp_path: Path) -> N
 
 def test_what_was_never_handed_over_is_known_by_a_file_older_than_the_order(far: IbWorld) -> None:
     created_at = far.clock.now()
+    far.broker.restore(())
     assert far.broker.never_left("b-e", created_at)
     far.broker.submit(a_bracket())
 
@@ -226,3 +227,27 @@ def test_a_file_younger_than_the_order_proves_nothing(far: IbWorld) -> None:
     far.restart(forget=True)
 
     assert not far.broker.never_left("b-e", created_at)
+
+
+def test_a_file_begun_anew_takes_over_what_is_open_on_record(far: IbWorld) -> None:
+    """Though the clock still shows the instant the order was created, as a stepped one does in its first step."""
+    created_at = far.clock.now()
+    far.broker.restore(())
+    far.broker.submit(a_bracket())
+    far.restart(forget=True)
+
+    far.broker.restore([a_bracket()])
+
+    assert not any(far.broker.never_left(name, created_at) for name in ("b-e", "b-s", "b-t"))
+    assert far.broker.never_left("later", created_at)
+    assert len(far.venue.open_orders()) == 3
+    far.broker.replace("b-e", limit_price=Decimal("98.5"))
+
+
+def test_a_file_that_was_kept_takes_nothing_over_that_never_left(far: IbWorld) -> None:
+    created_at = far.clock.now()
+    far.broker.restore(())
+
+    far.broker.restore([a_bracket()])  # claimed by a process that died before the socket
+
+    assert far.broker.never_left("b-e", created_at)

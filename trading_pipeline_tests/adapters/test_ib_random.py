@@ -97,6 +97,7 @@ def test_after_a_day_of_faults_both_sides_agree(tmp_path: Path, seed: int) -> No
     venue = SimulatedVenue(None, VenueRules(initial_cash_usd=Decimal(1_000_000)))
     with a_tws_door(venue) as doors:
         world = IbWorld(doors, venue, tmp_path, HASTY)
+        world.check_account()
         day = Day(world, seed)
         world.market.play_faults(FaultScript(rules=FAULTS, seed=seed))
         for _ in range(40):

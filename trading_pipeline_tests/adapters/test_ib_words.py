@@ -39,6 +39,7 @@ from trading_pipeline.adapters.brokers.ib_client import IbThread
 from trading_pipeline.adapters.brokers.venue_ids import VenueIds
 from trading_pipeline.adapters.clock import FixedClock
 from trading_pipeline.domain.errors import DataFileError, InputError
+from trading_pipeline.domain.executions import is_recordable
 from trading_pipeline.domain.orders import ExecType, ExecutionReport, OrderType, OrdStatus, Side, TimeInForce
 from trading_pipeline.venue.checks import form_faults
 from trading_pipeline_tests.venue.builders import an_order, at
@@ -232,6 +233,17 @@ def test_a_commission_after_its_trade_is_told_once_and_kept_by_a_later_correctio
     assert (paid.exec_id, paid.commission, paid.ref_exec_id) == (trade.exec_id + ".fee", Decimal("1.25"), trade.exec_id)
     assert (corrected.commission, corrected.ref_exec_id) == (Decimal("1.25"), paid.exec_id)
     assert room.told_now() == ()
+
+
+def test_doubles_with_the_error_of_a_sum_are_recordable_fills() -> None:
+    room = a_room()
+
+    (trade,) = room.told_now(an_execution(shares=0.1 + 0.2, price=1.1 + 2.2))
+    (paid,) = room.pay(trade.exec_id, 1.0052899999999998)
+
+    assert (trade.last_qty, trade.last_px, paid.commission) == (Decimal("0.3"), Decimal("3.3"), Decimal("1.00529"))
+    assert is_recordable(trade)
+    assert is_recordable(paid)
 
 
 def test_the_fill_of_another_account_is_not_ours() -> None:

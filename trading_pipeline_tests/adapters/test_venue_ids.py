@@ -128,7 +128,7 @@ def test_the_file_knows_since_when_it_is_kept(path: Path) -> None:
 def test_a_file_that_is_none_of_ours_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "ids.db").write_bytes(b"no database" * 100)
 
-    with pytest.raises(DataFileError, match="move it away"):
+    with pytest.raises(DataFileError, match="Move the file away"):
         VenueIds(tmp_path / "ids.db")
 
 

@@ -166,4 +166,5 @@ def _ib(
         closing(IbBroker(rules, clock, ids, told, "DU1")) as broker,
     ):
         broker.check_account("DU1", is_live=False)
+        broker.restore(())  # the folder was new when the first of these processes began
         yield broker

@@ -14,14 +14,14 @@ import pytest
 from trading_pipeline.adapters.ledger import SqlLedger
 from trading_pipeline.domain.control import Block, BlockKind, TradingState
 from trading_pipeline.domain.errors import LeaseLost, OutcomeUnknown
-from trading_pipeline.domain.orders import BracketRequest, Leg, Order, OrdStatus, Side
+from trading_pipeline.domain.orders import BracketRequest, Leg, Order, OrderType, OrdStatus, Side
 from trading_pipeline.ports import ClientIdScope, VenueOrder
 from trading_pipeline.services.border import Border
 from trading_pipeline.services.care.asking import ask_cancel, ask_replace
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.dispatch import Dispatched, dispatch_due
 from trading_pipeline.services.entries import decide_on_snapshot
-from trading_pipeline.services.sending import open_requests
+from trading_pipeline.services.sending import open_requests, to_request
 from trading_pipeline.services.trading_state import current_state, set_trading_state
 from trading_pipeline_tests.builders import dec
 from trading_pipeline_tests.fakes import Wrapped, losing_broker
@@ -301,6 +301,61 @@ def test_e26_where_ids_are_not_kept_an_order_in_doubt_stays_blocked_and_a_person
     assert scene.order().status is OrdStatus.IN_DOUBT
     assert blocks(scene) == [("XYZ", "in_doubt")]
     assert scene.events("order_lost") == [("order_lost", "CRITICAL")]
+
+
+def lost_sell(scene: Scene, at: int) -> Order:
+    """A stop that was sent at that minute and of which nobody heard since."""
+    stop = replace(
+        scene.order(), client_order_id="night-stop", leg=Leg.STOP, side=Side.SELL, limit_price=None,
+        stop_price=dec("48.00"), status=OrdStatus.PENDING_NEW, submitted_at=minute(at), expires_at=None,
+        venue_order_id=None, created_at=minute(at),
+    )  # fmt: skip
+    with scene.ledger.transaction() as tx:
+        tx.add_order(stop)
+    return stop
+
+
+def after(scene: Scene, seconds: int, broker: Wrapped) -> Desk:
+    """A desk some seconds after minute 20."""
+    desk = scene.desk(at=20, broker=broker)
+    desk.clock.sleep_until(minute(20) + timedelta(seconds=seconds))
+    return desk
+
+
+def test_e26_where_ids_are_not_kept_a_sell_that_nothing_shows_is_sent_again_after_a_while(scene: Scene) -> None:
+    dispatch_due(scene.desk(at=15))
+    lost_sell(scene, 20)
+    broker = Scoped(scene.desk(at=15).broker, accepting, forgets=True)
+
+    assert dispatch_due(after(scene, 1, broker)) == Dispatched(in_doubt=1)  # 1 + 3 s: it may still be on its way
+    assert broker.sent == []
+    assert dispatch_due(after(scene, 10, broker)) == Dispatched(sent=1)
+
+    assert broker.sent == ["night-stop"]
+    assert scene.events("order_lost") == []
+
+
+def test_e26_where_ids_are_not_kept_a_sell_that_left_a_trace_is_not_sent_again(scene: Scene) -> None:
+    dispatch_due(scene.desk(at=15))
+    order = lost_sell(scene, 20)
+    broker = scoped(scene.desk(at=15), ClientIdScope.NONE, forgets=True)
+    broker.broker.submit(to_request(replace(order, side=Side.BUY, order_type=OrderType.STOP)))
+
+    assert dispatch_due(after(scene, 60, broker)) == Dispatched()
+
+    assert broker.sent == []
+
+
+def test_where_ids_are_not_kept_a_doubt_that_was_given_up_costs_no_more_waits(scene: Scene) -> None:
+    broker = scoped(scene.desk(at=15), ClientIdScope.NONE, "request", forgets=True)
+    dispatch_due(scene.desk(at=15, broker=broker))
+    dispatch_due(scene.desk(at=16, broker=broker))
+    looked, desk = broker.lookups, scene.desk(at=17, broker=broker)
+
+    assert dispatch_due(desk) == Dispatched(in_doubt=1)
+
+    assert broker.lookups == looked + 1
+    assert desk.clock.now() == minute(17)
 
 
 class Noted(Scoped):

@@ -85,7 +85,7 @@ class VenueIds:
     # its age
 
     def begin(self, at: datetime) -> None:
-        """Note since when every order is put here before it leaves; an earlier note stays."""
+        """Note since when every order is put here before it leaves; an earlier note stays. Register open ones first."""
         with self._lock:
             if self._kept_since is not None:
                 return
@@ -94,7 +94,7 @@ class VenueIds:
                 connection.execute("INSERT INTO facts VALUES ('kept_since', ?)", ((at - EPOCH) // MICROSECOND,))
 
     def kept_since(self) -> datetime | None:
-        """Orders created at or after this instant are here, or never left; None: nobody noted it."""
+        """Orders created at or after this instant, or open at it, are here, or never left; None: nobody noted it."""
         with self._lock:
             return self._kept_since
 
@@ -216,8 +216,9 @@ class VenueIds:
             row = self._connection.execute("SELECT value FROM facts WHERE name = 'floor'").fetchone()
         except (sqlite3.DatabaseError, ValidationError, ValueError) as error:
             raise DataFileError(
-                f"the broker's order ids in {self._path} cannot be read ({type(error).__name__}: {error}). Restore the "
-                "file from a backup, or move it away: orders are then looked up at the broker"
+                f"the broker's order ids in {self._path} cannot be read ({type(error).__name__}: {error}). Move the "
+                "file away: open orders are then taken from our own record and looked up at the broker. Restore no "
+                "backup: an order sent after it was made would look as if it had never left"
             ) from error
         return int(row[0]) if row else 0
 

@@ -35,6 +35,7 @@ from trading_pipeline.ports import (
     VenueOrder,
     VenuePosition,
 )
+from trading_pipeline.venue.checks import orders_of
 
 T = TypeVar("T")
 CAPABILITIES = VenueCapabilities(
@@ -51,7 +52,7 @@ class IbBroker:
     """Trades one account by the socket of a running TWS or IB Gateway. Implements Broker.
 
     Every call asks TWS anew, so that whatever happened before it is told by it. Nothing but submissions, changes and
-    cancels leaves. What was never sent is refused while there is no connection; what may have been sent is unknown.
+    cancels leaves. What cannot be sent now is in doubt as what may have left is; `never_left` tells them apart.
 
     ids, told: files of the account, kept between runs. account_id: empty for the only account of the log-in.
     TWS tells no dividends, fees or interest: they show as unexplained cash when both sides are compared.
@@ -60,11 +61,11 @@ class IbBroker:
     name = "ib"
 
     def __init__(self, rules: IbRules, clock: Clock, ids: VenueIds, told: ToldReports, account_id: str = "") -> None:
-        self._rules, self._thread = rules, IbThread("interactive-brokers")
+        self._rules, self._clock, self._thread = rules, clock, IbThread("interactive-brokers")
         self._ids, self._told = ids, told
-        ids.begin(clock.now())
         self._listeners: list[Callable[[], None]] = []
         self._account_id, self._board = account_id, Board()
+        self._checked = ""  # the account `check_account` has let pass: no later log-in may be to another one
         self._turn = asyncio.Lock()
         names = Names(ids, self._board, rules.client_id)
         self._board.on_news = self._tell_listeners
@@ -118,6 +119,19 @@ class IbBroker:
         if self._link.is_read_only:
             raise SettingsError(f"TWS is connected, but {READ_ONLY_ADVICE}")
         self.account()  # whose figures are in USD
+        self._checked = account
+        self._call(self._alone(self._submitting.withdraw_parts))
+
+    def restore(self, requests: Sequence[AnyRequest]) -> None:
+        """Take over what our record has open, before anything is sent, into a file of ids that is new or was lost.
+
+        From then on an order that is not on file never left. A file that was kept has them, and stays as it is.
+        """
+        if self._ids.kept_since() is None:
+            for request in requests:
+                if self._ids.family(orders_of(request)[0].client_order_id) is None:
+                    self._ids.register(request, self._clock.now())
+            self._ids.begin(self._clock.now())
 
     def submit(self, request: AnyRequest) -> str:
         return self._call(self._alone(lambda: self._submitting.submit(request)))
@@ -158,7 +172,7 @@ class IbBroker:
         return ()
 
     def never_left(self, client_order_id: str, created_at: datetime) -> bool:
-        """Every order is on file before its socket call: absent from a file older than the order, it never left."""
+        """Every order is on file before its socket call: absent from a file that had all before it, it never left."""
         since = self._ids.kept_since()
         is_kept = since is not None and since <= created_at
         return is_kept and self._ids.family(client_order_id) is None and not self._told.of(client_order_id)
@@ -210,7 +224,8 @@ class IbBroker:
         self._reading.account = self._chosen()
         async with self._turn:
             await self._reading.refresh()
-            await self._submitting.withdraw_parts()
+            if self._checked:  # the first time it is `check_account` that judges whose orders they are
+                await self._submitting.withdraw_parts()
             await self._reading.positions()
 
     def _chosen(self) -> str:
@@ -224,7 +239,13 @@ class IbBroker:
             raise OutcomeUnknown(
                 f"TWS is logged in to {len(accounts)} accounts ({', '.join(accounts)}): name one in broker.account_id"
             )
-        return self._account_id or accounts[0]
+        chosen = self._account_id or accounts[0]
+        if self._checked not in {"", chosen}:
+            raise OutcomeUnknown(
+                f"TWS is now logged in to {chosen}, and this process trades {self._checked}. Log in to that account "
+                "again, or stop this process and start it anew"
+            )
+        return chosen
 
     def _tell_listeners(self) -> None:
         for listener in tuple(self._listeners):

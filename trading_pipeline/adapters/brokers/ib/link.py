@@ -224,9 +224,17 @@ class Link:
 
         even_unready: also while orders are read again, as a cancel of what should not be there.
         """
+        await self.turn(messages, even_unready=even_unready)
+        self.say(say)
+
+    async def turn(self, messages: int, *, even_unready: bool = False) -> None:
+        """Return when so many messages may leave. Raises OutcomeUnknown when they cannot then."""
         await self._budget.take(messages)
         if not self.is_connected() or not (even_unready or self.is_ready()):
             raise OutcomeUnknown(self.why_not())
+
+    def say(self, say: Callable[[Any], None]) -> None:
+        """Send, right after the `turn`: nothing may be waited for in between."""
         say(self._ib)
 
     def next_id(self) -> int:

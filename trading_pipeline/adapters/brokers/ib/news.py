@@ -17,8 +17,8 @@ from trading_pipeline.adapters.brokers.ib.codes import TAKEN
 from trading_pipeline.adapters.brokers.ib.names import Names
 from trading_pipeline.adapters.brokers.ib.shapes import (
     Terms,
+    amount,
     instant_of,
-    number,
     order_type_of,
     terms_of,
     terms_of_request,
@@ -123,7 +123,7 @@ class News:
 
     def _trade(self, execution: Any, before: ExecutionReport | None) -> ExecutionReport | None:
         """An execution first heard of, or what corrects one; no shares, or no price, take it back."""
-        shares, price = number(execution.shares) or ZERO, number(execution.price) or ZERO
+        shares, price = amount(execution.shares), amount(execution.price)
         name = self.names.name(execution.permId, execution.orderRef, (execution.clientId, execution.orderId))
         common = {
             "exec_id": execution.execId, "client_order_id": name, "venue_order_id": str(execution.permId),
@@ -165,7 +165,7 @@ class News:
 
     def _commission(self, exec_id: str) -> Decimal:
         report = self.board.commissions.get(exec_id)
-        return ZERO if report is None else number(report.commission) or ZERO
+        return ZERO if report is None else amount(report.commission)
 
     # ends
 

@@ -146,6 +146,12 @@ def number(value: float) -> Decimal | None:
     return None if not abs(value) < UNSET else Decimal(repr(value)).normalize() + 0
 
 
+def amount(value: float) -> Decimal:
+    """Shares, a price, a commission: as `number`, to the 8 decimals of the record, for a double may carry the error of
+    a sum (0.30000000000000004). 0 for one nobody set."""
+    return round(number(value) or Decimal(0), 8).normalize() + 0
+
+
 _TIME = re.compile(r"(\d{8})[ -]+(\d\d:\d\d:\d\d)(?: (\S+))?$")
 
 

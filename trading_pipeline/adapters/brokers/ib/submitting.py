@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +44,12 @@ class Submitting:
             found = await self._look_for(orders_of(request)[0].client_order_id)
             if found is not None:
                 return found.venue_order_id
-        self._require_link()
-        stock = await self._stock(orders_of(request)[0].symbol)
-        require_ticks(stock, *orders_of(request))
-        sent = await self._send(request, stock)
+        with _unsent():
+            self._tools.link.require_ready()
+            stock = await self._tools.stocks.of(orders_of(request)[0].symbol)
+            require_ticks(stock, *orders_of(request))
+            await self._tools.link.turn(len(orders_of(request)))
+        sent = self._send(request, stock)
         with self._tools.reading.untold(order.client_order_id for order in orders_of(request)):
             permanent = await self._answer(sent)
         self._tools.reading.keep_news()
@@ -73,19 +76,6 @@ class Submitting:
         view = self._tools.reading.view(seen)
         return (view.symbol, view.side, view.order_type) == (order.symbol, order.side, order.order_type)
 
-    def _require_link(self) -> None:
-        """What never left is refused while there is no connection: that is definite, and nothing is lost."""
-        try:
-            self._tools.link.require_ready()
-        except OutcomeUnknown as error:
-            raise OrderRefused(f"nothing was sent. {error}") from error
-
-    async def _stock(self, symbol: str) -> Stock:
-        try:
-            return await self._tools.stocks.of(symbol)
-        except OutcomeUnknown as error:
-            raise OrderRefused(f"nothing was sent. {error}") from error
-
     async def _look_for(self, client_order_id: str) -> VenueOrder | None:
         """Look twice: it may still be on its way when it is first not there. One that has ended was there too."""
         for look in range(2):
@@ -99,8 +89,9 @@ class Submitting:
 
     # out
 
-    async def _send(self, request: AnyRequest, stock: Stock) -> Sequence[Sent]:
-        """On file first, then the socket: all of a family together, its last order transmits the others."""
+    def _send(self, request: AnyRequest, stock: Stock) -> Sequence[Sent]:
+        """On file first, then the socket, in the turn that was taken: all of a family together, its last order
+        transmits the others."""
         tools = self._tools
         sent = [Sent(order, tools.link.next_id()) for order in orders_of(request)]
         tools.ids.register(request, tools.clock.now())
@@ -114,10 +105,7 @@ class Submitting:
             for order in family:
                 ib.client.placeOrder(order.orderId, stock.contract, order)
 
-        try:
-            await tools.link.send(len(family), say)
-        except OutcomeUnknown as error:
-            raise OrderRefused(f"nothing was sent. {error}") from error
+        tools.link.say(say)
         return sent
 
     def _built(self, request: AnyRequest, sent: Sequence[Sent], number: int) -> Any:
@@ -176,8 +164,17 @@ class Submitting:
                 continue
             members = [order.client_order_id for order in orders_of(family.request)]
             found = {name: names.find(name) for name in members}
+            if self._may_have_bought(members[0], found[members[0]]):
+                continue  # its exits may be all that protects what was bought
             if any(seen is None and not told.of(name) for name, seen in found.items()):
                 await self._withdraw([seen for seen in found.values() if seen is not None and _works(seen)])
+
+    def _may_have_bought(self, entry_id: str, seen: Seen | None) -> bool:
+        """False when TWS shows, or told, of an entry that it bought nothing."""
+        told = self._tools.told.of(entry_id)
+        if seen is None:
+            return not told or any(one.last_qty for one in told)
+        return seen.status == "Filled" or seen.filled > 0 or any(one.last_qty for one in told)
 
     def _is_in_parts(self, sent: Sequence[Sent]) -> bool:
         """TWS answers, and shows some of a family, and not all of it."""
@@ -215,6 +212,15 @@ class Submitting:
         """TWS shows nothing of it, and what it said, if anything, is not known to be a refusal."""
         said = self._said(sent)
         return self._seen(sent) is None and all(meaning_of(one.code) is Meaning.UNKNOWN for one in said) and bool(said)
+
+
+@contextmanager
+def _unsent() -> Iterator[None]:
+    """What stops an order before it is on file is no refusal of it: it is sent when TWS is there, unless it expires."""
+    try:
+        yield
+    except OutcomeUnknown as error:
+        raise OutcomeUnknown(f"nothing was sent. {error}") from error
 
 
 def _works(seen: Seen) -> bool:
