@@ -121,6 +121,18 @@ def test_a_replacement_counts_once_the_order_is_replaced() -> None:
     assert desk.price("b-s") == 98
 
 
+def test_a_replacement_is_told_in_the_same_words_by_a_process_that_never_saw_what_it_replaced() -> None:
+    first = Desk()
+    successor = told("S1", client_id="b-s~1", stop=98, minute=5, replaces="S")
+    first.hear(ENTRY, TARGET, replace(STOP, word="replaced", replaced_by="S1"), successor)
+    (said,) = [report for report in first.reports() if report.exec_type is REPLACED]
+
+    second = Desk(first.ids)
+    second.hear(ENTRY, TARGET, successor)
+
+    assert [report for report in second.reports() if report.client_order_id == "b-s"] == [said]
+
+
 def test_a_fill_that_wins_against_a_replacement_ends_the_order() -> None:
     desk = Desk()
     successor = told("S1", "rejected", client_id="b-s~1", stop=98, minute=5, replaces="S")

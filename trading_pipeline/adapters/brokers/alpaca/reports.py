@@ -28,7 +28,7 @@ def reports_of(book: OrderBook, fills: Fills, ids: VenueIds) -> list[ExecutionRe
             before = by_id.get(order.replaces or "")
             said += _of_order(ids, name, order, before)
             if executed >= order.filled:  # an order ends after its last fill, also where activities are late
-                said += _end(name, order, before)
+                said += _end(name, order, before is not None or _is_replacement(ids, name, order))
         if chain[-1].word == "replaced" and not book.is_ours(name):  # others' replacements have ids of their own
             said.append(
                 _said(name, chain[-1], ExecType.CANCELED, chain[-1].ended_at, "replaced", "replaced by another")
@@ -45,9 +45,9 @@ def _trade(book: OrderBook, fill: WireFill) -> ExecutionReport:
 
 def _of_order(ids: VenueIds, name: str, order: WireOrder, before: WireOrder | None) -> Iterator[ExecutionReport]:
     asked = _asked(ids, name)
-    if before is None:
+    if before is None and not _is_replacement(ids, name, order):
         yield _said(name, order, ExecType.NEW, order.submitted_at, "new")
-    elif before.word == "replaced" and order.word != "rejected":
+    elif (before is None or before.word == "replaced") and order.word != "rejected":
         first = ids.first_said(_replaced(name, order, order.submitted_at, "replaced"))
         asked = (asked[0] if asked else order.quantity, first.limit_price, first.stop_price)
         yield first
@@ -59,6 +59,11 @@ def _of_order(ids: VenueIds, name: str, order: WireOrder, before: WireOrder | No
     if asked is not None and _terms(order) != asked:
         tag = "terms-" + "-".join("" if one is None else plain(one) for one in _terms(order))
         yield ids.first_said(_replaced(name, order, order.updated_at, tag, quantity=order.quantity))
+
+
+def _is_replacement(ids: VenueIds, name: str, order: WireOrder) -> bool:
+    """True for a later generation of an order of ours; the one before need not have been listed to this process."""
+    return bool(order.replaces) and ids.family(name) is not None
 
 
 def _asked(ids: VenueIds, name: str) -> Terms | None:
@@ -74,9 +79,9 @@ def _terms(order: WireOrder) -> Terms:
     return (order.quantity, order.limit_price, order.stop_price)
 
 
-def _end(name: str, order: WireOrder, before: WireOrder | None) -> Iterator[ExecutionReport]:
+def _end(name: str, order: WireOrder, is_replacement: bool) -> Iterator[ExecutionReport]:
     if order.word in ENDS:
-        if before is not None and order.word == "rejected":
+        if is_replacement and order.word == "rejected":
             yield _said(name, order, ExecType.REPLACE_REJECTED, order.ended_at, "replace-rejected", "not replaced")
         else:
             yield _said(name, order, ENDS[order.word], order.ended_at, order.word, f"{order.word} at Alpaca")
