@@ -122,7 +122,7 @@ def test_more_messages_than_allowed_are_error_100_and_three_strikes_the_end() ->
     with a_tws_door(a_venue(), rules=TwsDoorRules(messages_per_second=5, strikes=1)) as doors, a_knock(doors) as knock:
         knock.hello()
         knock.say(71, 2, 9, "")
-        for _ in range(8):
+        for _ in range(6):  # not one more: a socket closed over unread words may take what was said with it
             knock.say(49, 1)
 
         heard = [one for one in knock.hear_all("none") if one]
