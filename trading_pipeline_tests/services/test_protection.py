@@ -36,9 +36,9 @@ def stops(scene: Scene) -> list[tuple[object, object, str]]:
     return [(order.stop_price, order.quantity - order.cum_qty, order.time_in_force.value) for order in found]
 
 
-def at_seconds(scene: Scene, seconds: float) -> None:
+def at_seconds(scene: Scene, seconds: float, connections: int = 0) -> None:
     """A look by the guard so many seconds after minute 20."""
-    desk = scene.desk(at=15)
+    desk = scene.desk(at=15, connections=lambda: connections)
     desk.clock.sleep_until(minute(20) + (minute(1) - minute(0)) / 60 * seconds)
     care.guard_protection(desk, TIMES)
     sync(scene)
@@ -59,9 +59,10 @@ def test_e23_an_entry_partly_filled_for_five_seconds_loses_its_remainder_and_kee
 def test_an_entry_filled_ahead_of_our_clock_loses_its_remainder_at_once(stage: Stage) -> None:
     scene = partly_filled(stage)
 
-    at_seconds(scene, -4)
+    at_seconds(scene, -4, connections=1)
+    at_seconds(scene, -5)  # a venue that goes by our clock: what is ahead comes again
     assert scene.order().status is OrdStatus.PARTIALLY_FILLED
-    at_seconds(scene, -5)
+    at_seconds(scene, -5, connections=1)
 
     assert (scene.order().status, scene.order().cum_qty) == (OrdStatus.CANCELED, dec(80))
 
@@ -76,6 +77,8 @@ def test_shares_bought_ahead_of_our_clock_and_bare_ring_the_alarm_at_once(stage:
         tx.save_position(replace(held, stop=None, initial_stop=None))
 
     care.guard_protection(scene.desk(at=15), TIMES)
+    assert scene.events("unprotected") == []
+    care.guard_protection(scene.desk(at=15, connections=lambda: 1), TIMES)
 
     assert scene.events("unprotected") == [("unprotected", "CRITICAL")]
 

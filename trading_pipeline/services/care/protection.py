@@ -88,8 +88,10 @@ def _end_partly_filled(desk: Desk, entry: Order) -> bool:
 
 
 def _age(desk: Desk, then: datetime) -> float:
-    """Seconds since then; of an instant ahead of our clock, which nobody can date, as many as it is ahead."""
-    return abs(seconds_since(desk.clock.now(), then))
+    """Seconds since then. An instant that a connected venue dates ahead of our clock is as old as it is ahead; other
+    venues go by our clock, and what is ahead there comes again."""
+    age = seconds_since(desk.clock.now(), then)
+    return abs(age) if desk.connections() else age
 
 
 def _end_orphans(desk: Desk, orders: Sequence[Order]) -> int:
