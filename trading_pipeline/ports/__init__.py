@@ -28,6 +28,7 @@ from trading_pipeline.ports.market_data import (
 from trading_pipeline.ports.venue import (
     Broker,
     ClientIdScope,
+    NewsBell,
     SimulatedMarket,
     VenueAccount,
     VenueCapabilities,
@@ -49,6 +50,7 @@ __all__ = [
     "LiveBars",
     "MarketDataSource",
     "MarketFacts",
+    "NewsBell",
     "RequestSize",
     "ResearchStore",
     "SignalProvider",

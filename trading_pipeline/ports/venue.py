@@ -136,6 +136,16 @@ class Broker(Protocol):
         """
 
 
+class NewsBell(Protocol):
+    """Rung from any thread when a venue may have something new: a reason to look at once, never what is booked."""
+
+    def ring(self) -> None:
+        """Note that there may be news; never waits."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait by the machine's clock, from one thread; True as soon as it was rung since the last wait."""
+
+
 class SimulatedMarket(Protocol):
     """The side of the simulated venue that only the market (never a strategy) may touch."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from trading_pipeline.adapters.brokers.bell import Bell
 from trading_pipeline.adapters.brokers.venue_ids import VenueIds
 from trading_pipeline.domain.errors import InputError
 from trading_pipeline.ports import Clock
@@ -40,10 +41,11 @@ def _alpaca(settings: Settings, home: Path, reread: Callable[[], Settings]) -> C
         broker = AlpacaBroker(rules, clock, ids, account=settings.execution.account, keys=keys)
         ends.callback(broker.close)
         broker.check_account(settings.broker.account_id)
-        news = AlpacaOrderNews(rules, keys, on_news=_nothing, on_connected=_nothing)
+        bell = Bell()
+        news = AlpacaOrderNews(rules, keys, on_news=bell.ring, on_connected=bell.ring)
         news.start()
         ends.callback(news.stop)
-        return Line(broker, lambda: news.health().connections, broker.restore)
+        return Line(broker, lambda: news.health().connections, broker.restore, bell)
 
     return connect
 
@@ -65,10 +67,8 @@ def _ib(settings: Settings, home: Path) -> Connect:
         broker = IbBroker(rules, clock, ids, told, settings.broker.account_id)
         ends.callback(broker.close)
         broker.check_account(settings.broker.account_id, is_live=False)
-        return Line(broker, lambda: broker.health().connections, broker.restore)
+        bell = Bell()
+        ends.callback(broker.hear(bell.ring))
+        return Line(broker, lambda: broker.health().connections, broker.restore, bell)
 
     return connect
-
-
-def _nothing() -> None:
-    """The loop asks every few seconds; what the stream is for is to tell when it was away."""

@@ -13,7 +13,7 @@ from trading_pipeline.adapters.brokers.remote import RemoteBroker, RemoteMarket
 from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
 from trading_pipeline.domain.errors import InputError
 from trading_pipeline.domain.orders import AnyRequest
-from trading_pipeline.ports import Broker, Clock, Ledger, SimulatedMarket
+from trading_pipeline.ports import Broker, Clock, Ledger, NewsBell, SimulatedMarket
 from trading_pipeline.services.adjustments import ADJUSTMENT
 from trading_pipeline.services.lease import HeldLease
 from trading_pipeline.venue.engine import SimulatedVenue
@@ -45,11 +45,15 @@ def never() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Who takes orders; how often it was connected to so far; and what it must be told of orders that are open."""
+    """Who takes orders; how often it was connected to so far; and what it must be told of orders that are open.
+
+    bell: rung when it may have news; None where nothing happens but in the loop's own steps.
+    """
 
     broker: Broker
     connections: Callable[[], int] = never
     restore: Callable[[Sequence[AnyRequest]], None] | None = None
+    bell: NewsBell | None = None
 
 
 Connect = Callable[[Clock, ExitStack], Line]
