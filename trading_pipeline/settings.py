@@ -46,12 +46,20 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class MarketSettings(_Frozen):
+    """Whose sessions there are."""
+
+    calendar: Literal["XNYS", "24/7"] = Field(
+        "XNYS", description="XNYS: the New York Stock Exchange; 24/7: a day of 24 hours each, for the synthetic market"
+    )
+
+
 class HistorySettings(_Frozen):
     """How many sessions back a decision reads, on every path, so that recursive indicators agree everywhere."""
 
-    trigger_sessions: int = Field(20, ge=8, description="15min (T1)")
-    confirmation_sessions: int = Field(60, ge=10, description="1h (T2)")
-    regime_sessions: int = Field(140, ge=20, description="4h (T3)")
+    trigger_sessions: int = Field(20, ge=2, description="of sabr20.t1")
+    confirmation_sessions: int = Field(60, ge=2, description="of sabr20.t2")
+    regime_sessions: int = Field(140, ge=2, description="of sabr20.t3")
     daily_sessions: int = Field(260, ge=61, description="1d: breadth, universe, index trend")
 
 
@@ -179,6 +187,7 @@ class StorageSettings(_Frozen):
 class Settings(_Frozen):
     """The whole configuration tree."""
 
+    market: MarketSettings = MarketSettings()
     universe: UniverseRules = UniverseRules()
     indicators: IndicatorRules = IndicatorRules()
     coarse: CoarseRules = CoarseRules()

@@ -29,6 +29,14 @@ def keys(tree: dict[str, Any], prefix: str = "") -> set[str]:
     return found
 
 
+def test_timeframes_that_are_not_longer_in_turn_are_refused(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("sabr20: {t1: 15min, t2: 15min, t3: 4h}\n", encoding="utf-8")
+
+    with pytest.raises(SettingsError, match=r"must be longer in turn.*15min, 15min, 4h"):
+        load_settings(profile=own)
+
+
 def test_the_shipped_file_says_every_default_and_nothing_else() -> None:
     shipped = yaml.safe_load(SHIPPED_CONFIG.read_text(encoding="utf-8"))
 

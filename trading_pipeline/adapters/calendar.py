@@ -1,4 +1,4 @@
-"""The New York Stock Exchange's sessions, from exchange_calendars."""
+"""Sessions of the New York Stock Exchange, or of a market that never closes, from exchange_calendars."""
 
 from __future__ import annotations
 
@@ -18,12 +18,20 @@ FIRST_DAY = date(2014, 1, 1)
 """Sessions are known from here on: one year before the first partition, for history."""
 
 
-class ExchangeCalendar:
-    """Sessions of one exchange (default XNYS). Implements TradingCalendar."""
+ZONES = {"XNYS": "America/New_York", "24/7": "UTC"}
 
-    def __init__(self, name: str = "XNYS", timezone: str = "America/New_York") -> None:
+
+class ExchangeCalendar:
+    """Sessions of one exchange (XNYS, or 24/7: every day from midnight to midnight UTC). Implements TradingCalendar."""
+
+    def __init__(self, name: str = "XNYS") -> None:
         self.name = name
-        self.zone = ZoneInfo(timezone)
+        self.zone = ZoneInfo(ZONES[name])
+
+    @property
+    def weekdays(self) -> str:
+        """The days of the week on which there may be a session, as the last field of a cron line."""
+        return "1-5" if self._calendar.weekmask == "1111100" else "*"
 
     @cached_property
     def _calendar(self) -> xcals.ExchangeCalendar:
@@ -73,8 +81,8 @@ class ExchangeCalendar:
         return self._offset(session, count)
 
     def holidays(self, first: date, last: date) -> Sequence[date]:
-        """Weekdays between first and last, both included, on which the exchange is closed."""
-        weekdays = pd.bdate_range(first, last)
+        """Days of the week of sessions between first and last, both included, on which the exchange is closed."""
+        weekdays = pd.bdate_range(first, last) if self.weekdays == "1-5" else pd.date_range(first, last)
         return [day.date() for day in weekdays if day.date() not in self._times]
 
     def session_of(self, instant: datetime) -> date:

@@ -172,3 +172,9 @@ class Sabr20Rules(_Rules):
     atr_mean_bars: int = Field(default=20, ge=1, le=200)
     pivot_bars: int = Field(default=20, ge=2, le=200)
     drawdown_bars: int = Field(default=20, ge=2, le=200)
+
+    @model_validator(mode="after")
+    def _timeframes_ascend(self) -> Self:
+        if not self.t1.minutes < self.t2.minutes < self.t3.minutes < Timeframe.DAY1.minutes:
+            raise ValueError(f"t1, t2 and t3 must be longer in turn, and none a day: {self.t1}, {self.t2}, {self.t3}")
+        return self

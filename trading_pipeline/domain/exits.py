@@ -126,7 +126,7 @@ def exit_reason_for(leg: Leg, stop_px: Decimal | None, initial_stop: Decimal | N
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How long a position has been held: sessions (the entry's counts) and 15-minute bars of trading time."""
+    """How long a position has been held: sessions (the entry's counts) and trigger bars of trading time."""
 
     sessions: int
     bars: int

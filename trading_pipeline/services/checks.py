@@ -17,7 +17,7 @@ from trading_pipeline.domain.positions import Position
 from trading_pipeline.domain.reports import Funnel
 from trading_pipeline.services.funnel import build_funnel, gaps, session_evidence
 from trading_pipeline.services.research import indicators, members
-from trading_pipeline.services.research_desk import CONFIRMATION, DAILY, REGIME, TRIGGER, ResearchDesk
+from trading_pipeline.services.research_desk import ResearchDesk
 
 COVERAGE_NEEDED = 0.9
 MAX_BAR_AGE = timedelta(minutes=20)
@@ -57,17 +57,17 @@ def universe_is_complete(desk: ResearchDesk, session: date) -> Verdict:
 
 def bars_are_sound(desk: ResearchDesk, session: date) -> Verdict:
     """No rolled-up bar has impossible prices or volume."""
-    frame = desk.bars.view(TRIGGER, [session], as_of=session)
+    frame = desk.bars.view(desk.trigger, [session], as_of=session)
     reasons = pd.Series(bad_value_reasons(frame))
     bad = int((reasons != "").sum())
     first = "" if not bad else f" (first: {frame['symbol'].iloc[int((reasons != '').argmax())]})"
-    return Verdict(bad == 0, f"{bad} of {len(frame)} 15-minute bars are impossible{first}", {"bad": bad})
+    return Verdict(bad == 0, f"{bad} of {len(frame)} {desk.trigger.value} bars are impossible{first}", {"bad": bad})
 
 
 def bars_are_complete(desk: ResearchDesk, session: date) -> Verdict:
-    """Universe symbols have nearly all 15-minute bars that the session so far should have."""
+    """Universe symbols have nearly all trigger bars that the session so far should have."""
     wanted = set(members(desk, session))
-    frame = desk.bars.view(TRIGGER, [session], as_of=session)
+    frame = desk.bars.view(desk.trigger, [session], as_of=session)
     expected = len(desk.trigger_instants(session)) * len(wanted)
     present = int(frame["symbol"].isin(wanted).sum())
     share = present / expected if expected else 0.0
@@ -93,7 +93,7 @@ def bars_are_fresh(desk: ResearchDesk, session: date) -> Verdict:
 def indicators_are_finite(desk: ResearchDesk, session: date) -> Verdict:
     """Indicators are numbers or null, never infinite, and every timeframe has rows."""
     infinite, empty = 0, []
-    for timeframe in (TRIGGER, CONFIRMATION, REGIME, DAILY):
+    for timeframe in desk.timeframes:
         frame = indicators(desk, session, timeframe)
         infinite += int(np.isinf(frame.select_dtypes("float64").to_numpy()).sum())
         empty += [timeframe.value] if frame.empty else []

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot
 from trading_pipeline.ports import Broker, Clock, Ledger, LedgerTransaction, MarketFacts, ResearchStore
 from trading_pipeline.services.border import Border
@@ -41,6 +42,8 @@ class Desk:
     """The broker's border, which paces and counts; None where nothing is to be paced or counted."""
     facts: MarketFacts = field(default_factory=NothingKnown)
     """Sectors, earnings and correlations for the risk checks; by default nothing is known."""
+    trigger: Timeframe = Timeframe.MIN15
+    confirmation: Timeframe = Timeframe.HOUR1
     frames: ResearchStore | None = None
     """Indicators that exits may look at; None: no such exit happens."""
     elapsed: Callable[[], float] = lambda: 0.0

@@ -13,7 +13,6 @@ from typing import TypeVar
 import pandas as pd
 
 from trading_pipeline.domain.errors import MissingResultError
-from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.orders import ExecutionReport, Fill, Leg, Order
 from trading_pipeline.domain.positions import Trade
@@ -161,10 +160,10 @@ def _fills_of(tx: LedgerTransaction, order: Order) -> tuple[Fill, ...]:
 
 def decided_on(desk: ResearchDesk, setup: Setup, snapshot: ScanSnapshot, *, reproduce_inputs: bool) -> DecidedOn:
     """The trigger bars a setup was scored on, and whether everything its snapshot knew is still stored as it was."""
-    bars = desk.view(setup.session, Timeframe.MIN15, [setup.symbol])
+    bars = desk.view(setup.session, desk.trigger, [setup.symbol])
     rows = bars[bars["end"] <= pd.Timestamp(setup.as_of)]
     return DecidedOn(
-        timeframe=Timeframe.MIN15.value,
+        timeframe=desk.trigger.value,
         bars=len(rows),
         first_start=rows["start"].iloc[0].to_pydatetime() if len(rows) else None,
         last_end=rows["end"].iloc[-1].to_pydatetime() if len(rows) else None,

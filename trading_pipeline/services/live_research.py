@@ -1,4 +1,4 @@
-"""Research of the running session: a watchlist snapshot on record within seconds of each 15-minute close.
+"""Research of the running session: a watchlist snapshot on record within seconds of each close of a trigger bar.
 
 The same steps as a backfill's. What was recorded stays: a bar that is corrected afterwards changes the snapshots to
 come, never one that may have been decided on. So only instants without a snapshot are recorded, and when research
@@ -17,7 +17,7 @@ from trading_pipeline.domain.errors import MissingResultError
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.services import research, snapshots
 from trading_pipeline.services.desk import regimes_of, snapshots_of
-from trading_pipeline.services.research_desk import CONFIRMATION, DAILY, REGIME, TRIGGER, ResearchDesk
+from trading_pipeline.services.research_desk import DAILY, ResearchDesk
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class LiveResearch:
         """
         research.make_universe(self.desk, self.session)
         members = research.members(self.desk, self.session)
-        for timeframe in (TRIGGER, CONFIRMATION, REGIME, DAILY):
+        for timeframe in self.desk.timeframes:
             self.desk.view(self.session, timeframe, members)
         self._history_hash()
         return len(members)
@@ -67,7 +67,7 @@ class LiveResearch:
     def _make_indicators(self, closed_until: datetime) -> None:
         """Of the timeframes in which a bar has closed since; what a bar still open would show is asked by nobody."""
         desk, session = self.desk, self.session
-        for timeframe in research.BARS_KEPT:
+        for timeframe in desk.timeframes:
             if self._made_until is None or self._closes_between(timeframe, self._made_until, closed_until):
                 research.make_indicator_frame(desk, session, timeframe)
         snapshots.store_inputs(desk, session, self._history_hash())
@@ -75,7 +75,7 @@ class LiveResearch:
 
     def _closes_between(self, timeframe: Timeframe, after: datetime, until: datetime) -> bool:
         times = self.desk.calendar.times(self.session)
-        if timeframe is TRIGGER or until >= times.closes_at:
+        if timeframe is self.desk.trigger or until >= times.closes_at:
             return True
         if timeframe is DAILY:
             return False
@@ -83,7 +83,7 @@ class LiveResearch:
 
     def _history_hash(self) -> snapshots.History:
         """The hash of the bars before the session, made again when any of their files was written."""
-        days = [day for timeframe in research.BARS_KEPT for day in self.desk.history(self.session, timeframe)]
+        days = [day for timeframe in self.desk.timeframes for day in self.desk.history(self.session, timeframe)]
         state = self.desk.bars.state(sorted({*days} - {self.session}))
         if self._history is None or self._history[0] != state:
             self._history = state, snapshots.history_hash(self.desk, self.session)

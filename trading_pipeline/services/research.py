@@ -13,13 +13,13 @@ import pandas as pd
 from trading_pipeline.analytics import regime, sabr20, screening, universe, watchlist
 from trading_pipeline.analytics.indicators import compute_indicators
 from trading_pipeline.domain.errors import InputError, MissingBarsError, MissingResultError
-from trading_pipeline.domain.market import DERIVED_TIMEFRAMES, PARTIAL_FEEDS, Timeframe
+from trading_pipeline.domain.market import PARTIAL_FEEDS, Timeframe
 from trading_pipeline.services import snapshots
 from trading_pipeline.services.desk import regimes_of, snapshots_of
-from trading_pipeline.services.research_desk import CONFIRMATION, DAILY, REGIME, TRIGGER, ResearchDesk
+from trading_pipeline.services.research_desk import DAILY, ResearchDesk
 
-BARS_KEPT = {TRIGGER: 90, CONFIRMATION: 160, REGIME: 60, DAILY: 40}
-"""Bars of earlier sessions kept with a session's indicators: what the rules look back on."""
+BARS_KEPT = (90, 160, 60, 40)
+"""Bars of earlier sessions kept with a session's indicators, of each timeframe: what the rules look back on."""
 
 
 def make_universe(desk: ResearchDesk, session: date) -> pd.DataFrame:
@@ -74,13 +74,13 @@ def make_bars(desk: ResearchDesk, session: date) -> dict[str, int]:
     base = desk.bars.base_timeframe()
     if base is None or (session not in desk.bars.sessions(base) and not desk.is_running(session)):
         raise MissingBarsError(session, [], base.value if base else "1min or 5min")
-    frames = {tf.value: desk.bars.view(tf, [session], as_of=session) for tf in DERIVED_TIMEFRAMES}
+    frames = {tf.value: desk.bars.view(tf, [session], as_of=session) for tf in desk.timeframes}
     return {name: len(frame) for name, frame in frames.items()}
 
 
 def make_indicators(desk: ResearchDesk, session: date) -> dict[str, int]:
     """Indicators of the universe and the indices on every timeframe; returns rows stored per timeframe."""
-    rows = {timeframe.value: make_indicator_frame(desk, session, timeframe) for timeframe in BARS_KEPT}
+    rows = {timeframe.value: make_indicator_frame(desk, session, timeframe) for timeframe in desk.timeframes}
     snapshots.store_inputs(desk, session)
     return rows
 
@@ -88,7 +88,8 @@ def make_indicators(desk: ResearchDesk, session: date) -> dict[str, int]:
 def make_indicator_frame(desk: ResearchDesk, session: date, timeframe: Timeframe) -> int:
     """Indicators of the universe and the indices on one timeframe; returns rows stored."""
     bars = desk.view(session, timeframe, [*members(desk, session), *desk.index_symbols()])
-    frame = _recent(compute_indicators(bars, desk.settings.indicators), session, BARS_KEPT[timeframe])
+    kept = BARS_KEPT[desk.timeframes.index(timeframe)]
+    frame = _recent(compute_indicators(bars, desk.settings.indicators), session, kept)
     desk.frames.write(f"indicators_{timeframe.value}", session, frame)
     return len(frame)
 
@@ -118,7 +119,7 @@ def screen(desk: ResearchDesk, session: date, instants: Sequence[pd.Timestamp]) 
     symbols, rules, opens = members(desk, session), desk.settings.coarse, _opens(desk, session)
     first = [instant for instant in instants if instant < desk.calendar.times(session).opens_at]
     parts = []
-    for when, timeframe in ((first, REGIME), (instants[len(first) :], CONFIRMATION)):
+    for when, timeframe in ((first, desk.regime), (instants[len(first) :], desk.confirmation)):
         if when:
             frame = indicators(desk, session, timeframe)
             parts.append(screening.coarse_screen(frame, when, symbols, rules, timeframe=timeframe, opens_at=opens))
@@ -128,7 +129,7 @@ def screen(desk: ResearchDesk, session: date, instants: Sequence[pd.Timestamp]) 
 
 
 def _opens(desk: ResearchDesk, session: date) -> dict[pd.Timestamp, pd.Timestamp]:
-    days = desk.history(session, REGIME)
+    days = desk.history(session, desk.regime)
     return {pd.Timestamp(day): pd.Timestamp(desk.calendar.times(day).opens_at) for day in days}
 
 
@@ -151,7 +152,7 @@ def score_regime(desk: ResearchDesk, session: date, instants: Sequence[pd.Timest
     indices = sorted({*rules.trend_indices, *rules.correlation_symbols})
     return regime.score_regime(
         as_of=instants,
-        indices_4h=_only(indicators(desk, session, REGIME), indices),
+        indices_4h=_only(indicators(desk, session, desk.regime), indices),
         indices_1d=_before(_only(indicators(desk, session, DAILY), indices), session),
         vix_1d=_before(desk.view(session, DAILY, [rules.vix_symbol]), session),
         universe_1d=_before(desk.view(session, DAILY, members(desk, session)), session),
@@ -172,8 +173,8 @@ def _before(frame: pd.DataFrame, session: date) -> pd.DataFrame:
 
 
 def _last_prices(desk: ResearchDesk, session: date, instants: Sequence[pd.Timestamp]) -> pd.DataFrame:
-    """Last 15-minute close of each universe symbol at each instant of the session: as_of, symbol, price."""
-    bars = indicators(desk, session, TRIGGER)
+    """Last trigger bar's close of each universe symbol at each instant of the session: as_of, symbol, price."""
+    bars = indicators(desk, session, desk.trigger)
     today = bars[(bars["session"] == pd.Timestamp(session)) & bars["symbol"].isin(members(desk, session))]
     last = [
         today[today["end"] <= at]
@@ -190,14 +191,14 @@ def _last_prices(desk: ResearchDesk, session: date, instants: Sequence[pd.Timest
 def score_session(
     desk: ResearchDesk, session: date, *, use_coarse: bool = True, instants: Sequence[pd.Timestamp] | None = None
 ) -> pd.DataFrame:
-    """SABR20 of every candidate at every 15-minute close (or some), ranked and selected; nothing is stored.
+    """SABR20 of every candidate at every close of a trigger bar (or some), ranked and selected; nothing is stored.
 
     use_coarse False scores the whole universe instead of what the newest coarse screen handed over.
     """
     snapshots.require_own_inputs(desk, session)
     when = desk.trigger_instants(session) if instants is None else instants
     candidates = _handed_off(desk, session, when) if use_coarse else _everyone(desk, session, when)
-    t1, t2, t3 = (indicators(desk, session, timeframe) for timeframe in (TRIGGER, CONFIRMATION, REGIME))
+    t1, t2, t3 = (indicators(desk, session, timeframe) for timeframe in desk.timeframes[:3])
     scored = sabr20.score_setups(t1, t2, t3, candidates, desk.settings.sabr20)
     return watchlist.select(scored, desk.settings.watchlist)
 

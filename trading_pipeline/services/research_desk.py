@@ -13,7 +13,9 @@ from trading_pipeline.ports import BarStore, Clock, Ledger, ResearchStore, Tradi
 from trading_pipeline.services.desk import Provenance
 from trading_pipeline.settings import Settings
 
-TRIGGER, CONFIRMATION, REGIME, DAILY = Timeframe.MIN15, Timeframe.HOUR1, Timeframe.HOUR4, Timeframe.DAY1
+DAILY = Timeframe.DAY1
+TRIGGERS_PER_SCREEN = 2
+"""The market is screened every second close of a trigger bar."""
 PREMARKET_LEAD = timedelta(minutes=150)
 """From the pre-market scan (07:00 New York) to the open."""
 
@@ -30,6 +32,26 @@ class ResearchDesk:
     settings: Settings
     provenance: Provenance
 
+    @property
+    def trigger(self) -> Timeframe:
+        """At whose bars' closes setups are scored (T1)."""
+        return self.settings.sabr20.t1
+
+    @property
+    def confirmation(self) -> Timeframe:
+        """What confirms a setup and what the market is screened on (T2)."""
+        return self.settings.sabr20.t2
+
+    @property
+    def regime(self) -> Timeframe:
+        """What setups and market are judged on in the large (T3)."""
+        return self.settings.sabr20.t3
+
+    @property
+    def timeframes(self) -> tuple[Timeframe, ...]:
+        """All that decisions look at, the shortest first."""
+        return self.trigger, self.confirmation, self.regime, DAILY
+
     def index_symbols(self) -> list[str]:
         """Symbols that describe the market and are not traded."""
         rules = self.settings.regime
@@ -42,9 +64,9 @@ class ResearchDesk:
         """
         lengths = self.settings.history
         count = {
-            TRIGGER: lengths.trigger_sessions,
-            CONFIRMATION: lengths.confirmation_sessions,
-            REGIME: lengths.regime_sessions,
+            self.trigger: lengths.trigger_sessions,
+            self.confirmation: lengths.confirmation_sessions,
+            self.regime: lengths.regime_sessions,
             DAILY: lengths.daily_sessions,
         }[timeframe]
         stored = self.stored(timeframe)
@@ -63,15 +85,18 @@ class ResearchDesk:
         return self.bars.view(timeframe, self.history(session, timeframe), as_of=session, symbols=symbols)
 
     def screen_instants(self, session: date) -> list[pd.Timestamp]:
-        """When coarse screen and regime are computed: 07:00, then every 30 minutes from 10:00 to the close."""
-        times = self.calendar.times(session)
-        half_hours = pd.date_range(times.opens_at + timedelta(minutes=30), times.closes_at, freq="30min")
-        return self._known(times, [pd.Timestamp(times.opens_at - PREMARKET_LEAD), *half_hours])
+        """When coarse screen and regime are computed: before the open, then at every second close of a trigger bar.
+
+        With 15-minute bars: 07:00, then every 30 minutes from 10:00 to the close.
+        """
+        times, every = self.calendar.times(session), TRIGGERS_PER_SCREEN * self.trigger.length
+        in_session = pd.date_range(times.opens_at + every, times.closes_at, freq=every)
+        return self._known(times, [pd.Timestamp(times.opens_at - PREMARKET_LEAD), *in_session])
 
     def trigger_instants(self, session: date) -> list[pd.Timestamp]:
-        """When SABR20 scores: the close of every 15-minute bar."""
+        """When SABR20 scores: the close of every trigger bar."""
         times = self.calendar.times(session)
-        return self._known(times, list(pd.date_range(times.opens_at, times.closes_at, freq="15min"))[1:])
+        return self._known(times, list(pd.date_range(times.opens_at, times.closes_at, freq=self.trigger.length))[1:])
 
     def instants(self, session: date) -> list[pd.Timestamp]:
         """Every instant at which something is computed in the session, ascending."""

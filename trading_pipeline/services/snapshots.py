@@ -13,9 +13,8 @@ import pandas as pd
 
 from trading_pipeline.analytics import watchlist
 from trading_pipeline.domain.errors import MissingResultError
-from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup
-from trading_pipeline.services.research_desk import ResearchDesk
+from trading_pipeline.services.research_desk import DAILY, ResearchDesk
 
 COMPONENTS = (
     "setup_strength",
@@ -98,13 +97,13 @@ def _plain(value: Any) -> float | str | None:
 def input_hashes(
     desk: ResearchDesk, session: date, instants: Sequence[pd.Timestamp], history: History | None = None
 ) -> dict[pd.Timestamp, str]:
-    """What was known at each instant, as a SHA-256: the history before the session, then its 15-minute bars so far.
+    """What was known at each instant, as a SHA-256: the history before the session, then its trigger bars so far.
 
     The same whether the session is in progress or long over: bars that end later do not enter.
     history: the hash of the history, where it is at hand.
     """
     running = (history or history_hash(desk, session)).copy()
-    bars = desk.bars.view(Timeframe.MIN15, [session], as_of=session)
+    bars = desk.bars.view(desk.trigger, [session], as_of=session)
     hashes, done = {}, pd.Timestamp.min.tz_localize("UTC")
     for instant in instants:
         running.update(content(bars[(bars["end"] > done) & (bars["end"] <= instant)]))
@@ -115,7 +114,7 @@ def input_hashes(
 def history_hash(desk: ResearchDesk, session: date) -> History:
     """A SHA-256 of all bars before the session that decisions read."""
     running, today = hashlib.sha256(), pd.Timestamp(session)
-    for timeframe in (Timeframe.HOUR1, Timeframe.HOUR4, Timeframe.DAY1, Timeframe.MIN15):
+    for timeframe in (desk.confirmation, desk.regime, DAILY, desk.trigger):
         bars = desk.view(session, timeframe)
         running.update(content(bars[bars["session"] < today]))
     return running

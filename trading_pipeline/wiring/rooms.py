@@ -94,6 +94,7 @@ class Room:
             ledger=self.ledger, broker=broker, border=broker, lease=self.lease, clock=clock, rules=rules,
             provenance=self.workspace.provenance,
             base_bar_minutes=base_bar_minutes, any_research=self.any_research, facts=self.workspace.facts(),
+            trigger=self.workspace.settings.sabr20.t1, confirmation=self.workspace.settings.sabr20.t2,
             frames=self.workspace.frames, connections=line.connections,
             elapsed=monotonic if self.clock else _no_time,
         )  # fmt: skip

@@ -68,7 +68,7 @@ class Workspace:
     @cached_property
     def calendar(self) -> ExchangeCalendar:
         """The exchange's sessions."""
-        return ExchangeCalendar()
+        return ExchangeCalendar(self.settings.market.calendar)
 
     @cached_property
     def bars(self) -> ParquetBarStore:

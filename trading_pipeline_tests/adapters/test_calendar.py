@@ -62,3 +62,17 @@ def test_e40_a_naive_instant_is_refused() -> None:
 
 def test_holidays_are_closed_weekdays_only() -> None:
     assert CALENDAR.holidays(date(2025, 7, 1), date(2025, 7, 31)) == [date(2025, 7, 4)]
+
+
+def test_a_market_that_never_closes_has_a_session_of_24_hours_each_day_of_the_week() -> None:
+    always = ExchangeCalendar("24/7")
+    christmas = always.times(date(2025, 12, 25))
+
+    assert (christmas.opens_at, christmas.closes_at) == (
+        datetime(2025, 12, 25, tzinfo=UTC),
+        datetime(2025, 12, 26, tzinfo=UTC),
+    )
+    assert not christmas.is_half_day
+    assert always.session_of(datetime(2025, 12, 27, 23, 59, tzinfo=UTC)) == date(2025, 12, 27)
+    assert always.holidays(date(2025, 1, 1), date(2025, 12, 31)) == []
+    assert (always.weekdays, CALENDAR.weekdays) == ("*", "1-5")

@@ -239,3 +239,23 @@ def test_a_holiday_a_missing_session_and_a_missing_step_say_so(market: TradedMar
         research.make_indicators(desk, market.sessions[-1])
     with pytest.raises(MissingBarsError):
         research.make_universe(desk, market.workspace.bars.sessions(Timeframe.MIN5)[0])
+
+
+def test_shorter_timeframes_score_at_each_of_their_closes_and_screen_at_every_second_one(
+    market: TradedMarket, tmp_path: Path
+) -> None:
+    session = market.sessions[-1]
+    opens = market.workspace.calendar.times(session).opens_at
+    rules = market.workspace.settings.sabr20.model_copy(
+        update={"t1": Timeframe.MIN5, "t2": Timeframe.MIN15, "t3": Timeframe.HOUR1}
+    )
+    desk = at_work(market, tmp_path, opens + timedelta(minutes=26), sabr20=rules)
+
+    research.run_research(desk, session)
+
+    with desk.ledger.read() as tx:
+        scored, regimes = tx.snapshots(session), tx.regimes(session)
+    assert [at.as_of - opens for at in scored] == [timedelta(minutes=m) for m in (5, 10, 15, 20, 25)]
+    assert [at.as_of - opens for at in regimes] == [timedelta(minutes=m) for m in (-150, 10, 20)]
+    assert len(research.indicators(desk, session, Timeframe.HOUR1))
+    assert any(one.scored for one in scored)

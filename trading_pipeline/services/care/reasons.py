@@ -27,7 +27,6 @@ from trading_pipeline.services.care.requests import requested_exits
 from trading_pipeline.services.desk import Desk
 
 PAST_BOTTOM = "PostBottom"
-T1, T2 = Timeframe.MIN15, Timeframe.HOUR1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +68,17 @@ def exit_reason(
         return occasion.asked[position.trade_id]
     now, rules, snapshot = desk.clock.now(), desk.rules.exits, occasion.snapshot
     is_flatten = is_flatten_time(now, times.closes_at, flatten_lead(desk))
-    held = Held(1, 0) if rules.hold == "intraday" else held_for(occasion.sessions, position, times, now)
+    held = Held(1, 0) if rules.hold == "intraday" else held_for(desk, occasion.sessions, position, times, now)
     found = hold_exit(position, held, rules, is_flatten=is_flatten)
     if found is None and snapshot is not None and snapshot.as_of > position.opened_at:
         found = _signal(desk, position, occasion, snapshot)
     return None if found is None or is_external(tx, position) else found
 
 
-def held_for(sessions: Sequence[SessionRecord], position: Position, times: SessionTimes, now: datetime) -> Held:
-    """Sessions and 15-minute bars of trading time since a position was opened, by the account's own sessions."""
+def held_for(
+    desk: Desk, sessions: Sequence[SessionRecord], position: Position, times: SessionTimes, now: datetime
+) -> Held:
+    """Sessions and trigger bars of trading time since a position was opened, by the account's own sessions."""
     since = position.opened_at
     spans = [
         (record.started_at, now if record.session == times.session else record.cursor_at or record.started_at)
@@ -85,16 +86,16 @@ def held_for(sessions: Sequence[SessionRecord], position: Position, times: Sessi
         if since.date() <= record.session <= times.session
     ]
     traded = (max(end - max(start, since), timedelta(0)) for start, end in spans)
-    return Held(sessions=len(spans), bars=sum(span // T1.length for span in traded))
+    return Held(sessions=len(spans), bars=sum(span // desk.trigger.length for span in traded))
 
 
 def _signal(desk: Desk, position: Position, occasion: Occasion, snapshot: ScanSnapshot) -> ExitReason | None:
     rules = desk.rules.exits
     if rules.reversal and _dropped_past_bottom(occasion.setups.get(position.symbol)):
         return ExitReason.REVERSAL
-    if rules.momentum and _momentum_lost(occasion, position, snapshot, rules.momentum_k_above):
+    if rules.momentum and _momentum_lost(occasion.indicators(desk.trigger), position, snapshot, rules.momentum_k_above):
         return ExitReason.MOMENTUM
-    if rules.mid_band and _below_mid(occasion, position, snapshot):
+    if rules.mid_band and _below_mid(occasion.indicators(desk.confirmation), position, snapshot):
         return ExitReason.MOMENTUM
     return None
 
@@ -104,16 +105,16 @@ def _dropped_past_bottom(setup: Setup | None) -> bool:
     return setup is not None and not setup.selected and setup.state == PAST_BOTTOM
 
 
-def _momentum_lost(occasion: Occasion, position: Position, snapshot: ScanSnapshot, above: float) -> bool:
-    rows = _last_rows(occasion.indicators(T1), position.symbol, snapshot, 3)
+def _momentum_lost(frame: pd.DataFrame, position: Position, snapshot: ScanSnapshot, above: float) -> bool:
+    rows = _last_rows(frame, position.symbol, snapshot, 3)
     if len(rows) < 3:
         return False
     k, hist = (rows[name].astype(float).tolist() for name in ("stoch_k", "macd_hist"))
     return momentum_is_lost((k[1], k[2]), (hist[0], hist[1], hist[2]), above)
 
 
-def _below_mid(occasion: Occasion, position: Position, snapshot: ScanSnapshot) -> bool:
-    rows = _last_rows(occasion.indicators(T2), position.symbol, snapshot, 2)
+def _below_mid(frame: pd.DataFrame, position: Position, snapshot: ScanSnapshot) -> bool:
+    rows = _last_rows(frame, position.symbol, snapshot, 2)
     if len(rows) < 2 or rows["end"].iloc[-1] <= position.opened_at:
         return False
     close, mid = (rows[name].astype(float).tolist() for name in ("close", "bb_mid"))
