@@ -54,18 +54,22 @@ class Session:
     follows_positions: bool = False
 
     def say(self, *messages: Message) -> None:
-        """Write messages, unless nobody would hear them."""
-        if self.is_muted or self.writer.is_closing():
+        """Write messages, until nobody would hear them: a client may leave in the middle of many."""
+        if self.is_muted:
             return
         for message in self.change(messages) if self.change else messages:
-            self.writer.write(encoded(message))
+            self._write(encoded(message))
 
     def break_off(self, message: Message) -> None:
         """Write half a message, and nothing more for good."""
         whole = encoded(message)
         if not self.is_muted:
-            self.writer.write(whole[: len(whole) // 2])
+            self._write(whole[: len(whole) // 2])
         self.close()
+
+    def _write(self, content: bytes) -> None:
+        if not self.writer.is_closing():
+            self.writer.write(content)
 
     def close(self) -> None:
         """End the connection once what was said is out."""

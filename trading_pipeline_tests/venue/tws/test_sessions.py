@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 import struct
 import time
@@ -13,7 +15,7 @@ import pytest
 from trading_pipeline.adapters.brokers.remote import RemoteBroker
 from trading_pipeline.domain.orders import OrderType, Side
 from trading_pipeline.venue.tws.rules import TwsDoorRules
-from trading_pipeline.venue.tws.session import Pace
+from trading_pipeline.venue.tws.session import Pace, Session
 from trading_pipeline.venue.tws.wire import encoded, fields_of
 from trading_pipeline_tests.adapters.venue_worlds import StandingClock
 from trading_pipeline_tests.venue.builders import a_venue, an_order, at, flat
@@ -204,3 +206,26 @@ def test_the_master_client_hears_of_every_clients_orders() -> None:
 
         trades = master.do(master.ib.openTrades)
         assert ([t.order.permId for t in trades], statuses(trades)) == ([mine.order.permId], ["Submitted"])
+
+
+def test_what_is_still_said_to_a_client_that_left_writes_to_no_lost_socket(caplog: pytest.LogCaptureFixture) -> None:
+    """asyncio complains of each write after a few to a connection that is lost."""
+
+    async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        gone.close()
+        while not writer.is_closing():
+            Session(writer, Pace(1)).say(*[("4", "2", "-1", "2104", "farm is OK")] * 100)
+        done.set_result(None)
+
+    async def serve() -> None:
+        async with await asyncio.start_server(tell, sock=listening):
+            await asyncio.wait_for(done, 5)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, asyncio.Runner() as runner:
+        done: asyncio.Future[None] = runner.get_loop().create_future()
+        gone = socket.create_connection(listening.getsockname())
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+        with caplog.at_level(logging.WARNING, logger="asyncio"):
+            runner.run(serve())
+
+    assert caplog.messages == []
