@@ -135,36 +135,60 @@ class OrderSeen(Protocol):
     """An order as either side sees it."""
 
     @property
-    def client_order_id(self) -> str: ...
+    def client_order_id(self) -> str:
+        """Ours; what an order is known by on both sides."""
+
     @property
-    def venue_order_id(self) -> str | None: ...
+    def venue_order_id(self) -> str | None:
+        """The venue's; None while it has given none."""
+
     @property
-    def symbol(self) -> str: ...
+    def symbol(self) -> str:
+        """What is traded."""
+
     @property
-    def side(self) -> Side: ...
+    def side(self) -> Side:
+        """Buy or sell."""
+
     @property
-    def order_type(self) -> OrderType: ...
+    def order_type(self) -> OrderType:
+        """Market, limit, stop and so on."""
+
     @property
-    def status(self) -> OrdStatus: ...
+    def status(self) -> OrdStatus:
+        """Where the order is in its life."""
+
     @property
-    def quantity(self) -> Decimal: ...
+    def quantity(self) -> Decimal:
+        """Shares ordered."""
+
     @property
-    def cum_qty(self) -> Decimal: ...
+    def cum_qty(self) -> Decimal:
+        """Shares filled so far."""
+
     @property
-    def limit_price(self) -> Decimal | None: ...
+    def limit_price(self) -> Decimal | None:
+        """USD per share; None without a limit."""
+
     @property
-    def stop_price(self) -> Decimal | None: ...
+    def stop_price(self) -> Decimal | None:
+        """USD per share; None without a stop."""
 
 
 class HoldingSeen(Protocol):
     """Shares of one symbol and their average price (USD per share) as either side sees them."""
 
     @property
-    def symbol(self) -> str: ...
+    def symbol(self) -> str:
+        """What is held."""
+
     @property
-    def quantity(self) -> Decimal: ...
+    def quantity(self) -> Decimal:
+        """Shares."""
+
     @property
-    def avg_px(self) -> Decimal: ...
+    def avg_px(self) -> Decimal:
+        """Average price, USD per share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
