@@ -1,4 +1,4 @@
-"""One partition per exchange session: weekdays less the calendar's holidays."""
+"""One partition per session: the calendar's days of the week less its holidays."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cache
 import dagster as dg
 
 from trading_pipeline.adapters.calendar import ExchangeCalendar
+from trading_pipeline.settings import load_settings
 
 FIRST_PARTITION = date(2015, 1, 2)
 ZONE = "America/New_York"
@@ -15,8 +16,8 @@ ZONE = "America/New_York"
 
 @cache
 def calendar() -> ExchangeCalendar:
-    """The exchange's calendar, loaded once per process."""
-    return ExchangeCalendar()
+    """The calendar that the settings name (of the environment's profile, if any), loaded once per process."""
+    return ExchangeCalendar(load_settings().market.calendar)
 
 
 def session_partitions() -> dg.TimeWindowPartitionsDefinition:
@@ -27,9 +28,9 @@ def session_partitions() -> dg.TimeWindowPartitionsDefinition:
     exchange = calendar()
     holidays = exchange.holidays(FIRST_PARTITION, exchange.last_session())
     return dg.TimeWindowPartitionsDefinition(
-        cron_schedule="0 0 * * 1-5",
+        cron_schedule=f"0 0 * * {exchange.weekdays}",
         start=datetime.combine(FIRST_PARTITION, time()),
-        timezone=ZONE,
+        timezone=str(exchange.zone),
         fmt="%Y-%m-%d",
         end_offset=1,
         exclusions=[datetime.combine(day, time(), exchange.zone) for day in holidays],
