@@ -264,7 +264,7 @@ def _cash_breaks(ours: OurSide, theirs: TheirSide, gaps: Sequence[_Gap], rules: 
 
 
 def _stop_breaks(ours: OurSide, theirs: TheirSide) -> Iterator[Break]:
-    """Shares both sides hold, with a stop on record, that the venue's open stops do not cover exactly."""
+    """Shares both sides hold, with a stop on record, that the venue's working stops do not cover exactly."""
     held = {holding.symbol: holding.quantity for holding in theirs.positions if holding.quantity > 0}
     for position in ours.positions:
         is_due = position.stop is not None or position.initial_stop is not None
@@ -278,7 +278,8 @@ def _is_leaving(position: Position, orders: Sequence[Order]) -> bool:
 
 def _stop_break(position: Position, held: Decimal, ours: OurSide, theirs: TheirSide) -> Iterator[Break]:
     stops = [o for o in theirs.orders if o.symbol == position.symbol and o.side is Side.SELL and o.order_type in STOPS]
-    covered = sum((o.quantity - o.cum_qty for o in stops if o.status not in TERMINAL), ZERO)
+    idle = TERMINAL | {OrdStatus.PENDING_NEW}  # what the venue has not taken, or only holds, covers nothing
+    covered = sum((o.quantity - o.cum_qty for o in stops if o.status not in idle), ZERO)
     entries = [o for o in ours.orders if o.symbol == position.symbol and o.leg is Leg.ENTRY and o.is_open]
     if not held <= covered <= held + sum((order.leaves_qty for order in entries), ZERO):
         kind = BreakKind.STOP_QUANTITY_WRONG if covered else BreakKind.STOP_MISSING

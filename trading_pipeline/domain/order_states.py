@@ -77,7 +77,7 @@ _ROWS: Mapping[S, Mapping[E, S]] = {
         E.REJECTED: S.REJECTED,
         **_unmoved_by(S.PENDING_REPLACE, E.NEW, E.CANCEL_REJECTED, E.IN_DOUBT, *_TRADES),
     },
-    S.DONE_FOR_DAY: {**_LIVE, **_unmoved_by(S.DONE_FOR_DAY, E.IN_DOUBT, *_REFUSED_CHANGES)},
+    S.DONE_FOR_DAY: {**_LIVE, E.REJECTED: S.REJECTED, **_unmoved_by(S.DONE_FOR_DAY, E.IN_DOUBT, *_REFUSED_CHANGES)},
     # A completely filled order is Filled however it ended; more shares or a larger quantity are counted, not refused.
     S.FILLED: _unmoved_by(S.FILLED, *_LATE, *_TRADES),
     # A fill already in flight when the order ended is still ours.

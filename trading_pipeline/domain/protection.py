@@ -13,6 +13,9 @@ SETTLED = frozenset({OrdStatus.NEW, OrdStatus.PARTIALLY_FILLED})
 """The venue works it, and nothing is asked of it: it may be changed or cancelled."""
 LIVE = SETTLED | {OrdStatus.PENDING_REPLACE}
 """The venue works it: a stop like that protects."""
+IDLE = frozenset({OrdStatus.DONE_FOR_DAY})
+"""The venue has it and does not work it (TWS: Inactive). It protects nothing and may come back, so it is cancelled, and
+that is confirmed, before another order takes over its shares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,8 @@ class Exits:
 
     @property
     def is_settled(self) -> bool:
-        """True when every order may be changed."""
-        return all(order.status in SETTLED for order in self.orders)
+        """True when every order may be changed or cancelled."""
+        return all(order.status in SETTLED | IDLE for order in self.orders)
 
     @property
     def is_sale(self) -> bool:

@@ -266,12 +266,13 @@ def test_a_position_on_its_way_out_needs_no_stop() -> None:
 
 
 @pytest.mark.parametrize("kind", [OrderType.STOP, OrderType.TRAILING_STOP])
-def test_a_stop_the_venue_only_holds_differs_from_one_that_works(kind: OrderType) -> None:
+def test_a_stop_the_venue_only_holds_differs_from_one_that_works_and_covers_nothing(kind: OrderType) -> None:
     ours, theirs = agreeing("XYZ")
     ours = replace(ours, orders=changed(ours.orders, "XYZ-stop", order_type=kind))
     held = changed(tuple(o for o in ours.orders if o.is_open), "XYZ-stop", status=OrdStatus.PENDING_NEW)
 
-    assert found((ours, replace(theirs, orders=held))) == [(K.STATE_DIFFERS, "XYZ-stop")]
+    differing = [(K.STATE_DIFFERS, "XYZ-stop"), (K.STOP_MISSING, "XYZ")]
+    assert found((ours, replace(theirs, orders=held))) == differing
 
 
 def test_a_trailing_stop_moves_at_the_venue_without_being_a_difference() -> None:

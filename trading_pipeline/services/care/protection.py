@@ -11,7 +11,7 @@ from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.money import ZERO, plain, round_down_to_tick
 from trading_pipeline.domain.orders import Leg, Order, OrdStatus, Side, TimeInForce
 from trading_pipeline.domain.positions import ExitReason, Position
-from trading_pipeline.domain.protection import SETTLED, Exits, Resize, cover_of, resizes
+from trading_pipeline.domain.protection import IDLE, SETTLED, Exits, Resize, cover_of, resizes
 from trading_pipeline.domain.trading_session import RiskEvent
 from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.care.asking import (
@@ -98,7 +98,7 @@ def _end_orphans(desk: Desk, orders: Sequence[Order]) -> int:
     """Sells that stand by themselves and have nothing left to sell would open a short position."""
     if any(order.side is Side.BUY for order in orders):
         return 0
-    return sum([ask_cancel(desk, order) for order in orders if order.status in SETTLED])
+    return sum([ask_cancel(desk, order) for order in orders if order.status in SETTLED | IDLE])
 
 
 def _guard(desk: Desk, times: SessionTimes, position: Position, orders: Sequence[Order], planned: _Planned) -> int:

@@ -28,16 +28,18 @@ PATH = "/tws"
 class Act(BaseModel):
     """What happens to TWS. reset: every socket ends (the nightly reset). outage: 1100 now and, `seconds` later, 1102,
     or 1101 when the data is lost. roll_back: the client's next id is `count` lower. correct: a fill has another price.
+    hold, let_go: the order with that orderRef is Inactive, and is worked again; nothing may reach its price meanwhile.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    act: Literal["reset", "lose_servers", "find_servers", "outage", "roll_back", "correct"]
+    act: Literal["reset", "lose_servers", "find_servers", "outage", "roll_back", "correct", "hold", "let_go"]
     seconds: float = Field(0.0, ge=0, le=86_400)
     with_data: bool = True
     client_id: int = Field(1, ge=0)
     count: int = Field(1, ge=1)
     exec_id: str = ""
+    order_ref: str = ""
     price: Decimal = Decimal(0)
 
 
@@ -74,6 +76,8 @@ class Control:
             "outage": lambda act: tws.begin_outage(act.seconds, act.with_data),
             "roll_back": lambda act: tws.roll_back_ids(act.client_id, act.count),
             "correct": self._correct,
+            "hold": lambda act: tws.hold(act.order_ref, is_held=True),
+            "let_go": lambda act: tws.hold(act.order_ref, is_held=False),
         }
 
     def _correct(self, act: Act) -> None:

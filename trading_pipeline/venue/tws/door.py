@@ -29,6 +29,7 @@ from trading_pipeline.venue.tws.requests import (
 )
 from trading_pipeline.venue.tws.rules import TwsDoorRules
 from trading_pipeline.venue.tws.session import NOT_STARTED, Pace, Session
+from trading_pipeline.venue.tws.showing import HELD
 from trading_pipeline.venue.tws.streams import Streams
 from trading_pipeline.venue.tws.wire import (
     HELLO,
@@ -117,6 +118,12 @@ class TwsDoor:
     def roll_back_ids(self, client_id: int, count: int) -> None:
         """A client's next valid id is `count` lower from now on, as after a restart that forgot some."""
         self._hub.call(lambda venue, _: venue.note(self.desk.orders.roll_back(client_id, count)))
+
+    def hold(self, order_ref: str, *, is_held: bool) -> None:
+        """The broker holds an order (Inactive), or works it again. Nobody is told: whoever asks is shown it."""
+        held = set(self._hub.venue.book().facts.get(HELD, []))
+        named = {order.perm_id for order in self.desk.orders if order.terms.order_ref == order_ref}
+        self._hub.call(lambda venue, _: venue.note({HELD: sorted(held | named if is_held else held - named)}))
 
     # connections
 

@@ -15,6 +15,8 @@ from trading_pipeline.venue.tws.cancels import Cancels
 from trading_pipeline.venue.tws.order_messages import Execution, Shown
 from trading_pipeline.venue.tws.orders import WireOrder, WireOrders, status_of, why_held
 
+HELD = "tws:held"
+"""The fact that names orders the broker holds: Inactive until they are let go."""
 GATEWAY = "0000e0d5"
 """First part of every execId: which server of the broker's executed."""
 
@@ -63,6 +65,8 @@ class Showing:
         )  # fmt: skip
         entry_cum = self._has_bought(ticket)
         status = status_of(order, ticket, waits_for_open=self.waits_for_open(ticket), entry_cum=entry_cum)
+        is_held = order.perm_id in self._orders.book.facts.get(HELD, []) and self._orders.is_open(order)
+        status = "Inactive" if is_held else status
         status = "PendingCancel" if self._cancels.is_pending(order) else status
         held = why_held(ticket, entry_cum=entry_cum)
         return replace(shown if ticket is None else self._filled(shown, ticket), status=status, why_held=held)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -33,6 +33,7 @@ CLOSE = time(16)
 EARLIEST_CLOSE = time(13)
 FEE = ".fee"
 """Ends the exec_id of the report that brings a commission which came after its trade was told."""
+WORKS = frozenset({"PreSubmitted", "Submitted"})
 _ENDS = {"Cancelled": ExecType.CANCELED, "ApiCancelled": ExecType.CANCELED, "Inactive": ExecType.REJECTED}
 
 
@@ -49,7 +50,7 @@ class News:
     def found(self, now: datetime) -> Sequence[ExecutionReport]:
         """Everything new, orders by permId, each order's reports as they happened; the caller keeps them."""
         seen = [one for _, one in sorted(self.board.orders.items()) if self._is_ours(one.order.account)]
-        begun = [report for one in seen for report in self._begun(one, now)]
+        begun = [report for one in seen for report in (*self._begun(one, now), *self._idle(one, now))]
         traded = list(self._traded(now))
         ended = [report for one in seen for report in self._ended(one, now)]
         return (*begun, *traded, *ended)
@@ -76,6 +77,22 @@ class News:
             yield _report(seen, name, f"{seen.perm_id}-new", ExecType.NEW, family.registered_at)
         if seen.is_open:
             yield from self._changed(seen, name, terms_of_request(request), now)
+
+    def _idle(self, seen: Seen, now: datetime) -> Iterator[ExecutionReport]:
+        """TWS holds the order and does not work it (Inactive), or works it again: any number of times."""
+        name = self.names.of(seen)
+        if self.ids.family(name) is None or self.told.refusal(name) is not None or not seen.is_open:
+            return
+        said = self.told.of(name)
+        holds = [one for one in said if one.exec_id.startswith(f"{seen.perm_id}-held-")]
+        is_held = len(holds) > sum(one.exec_id.startswith(f"{seen.perm_id}-works-") for one in said)
+        if seen.status == "Inactive" and not is_held:
+            text = self._complaint(seen) or "Interactive Brokers holds it (Inactive): it does not work"
+            exec_id = f"{seen.perm_id}-held-{len(holds) + 1}"
+            yield _report(seen, name, exec_id, ExecType.DONE_FOR_DAY, now, text=text)
+        elif seen.status in WORKS and is_held:
+            at = max(now, holds[-1].occurred_at + timedelta(microseconds=1))
+            yield _report(seen, name, f"{seen.perm_id}-works-{len(holds)}", ExecType.NEW, at)
 
     def _changed(self, seen: Seen, name: str, asked: Terms, now: datetime) -> Iterator[ExecutionReport]:
         """Terms TWS shows that were never told: changed by us, by a person in TWS, or by the fill of an OCA partner."""

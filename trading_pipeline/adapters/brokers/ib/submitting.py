@@ -148,10 +148,13 @@ class Submitting:
         words = words_of([said for one in sent for said in self._said(one)])
         if any(map(self._is_unexplained, sent)):
             raise OutcomeUnknown(f"Interactive Brokers says {words}, and shows no such order. Look it up")
-        await self._withdraw([seen for seen in map(self._seen, sent) if seen is not None and _works(seen)])
+        live = [seen for seen in map(self._seen, sent) if seen is not None and seen.is_open]
+        await self._withdraw(live)
         if any(map(self._is_alive, sent)):
             return  # it has traded, or cannot be withdrawn: its reports tell the rest
         first = sent[0].request
+        if any(seen.is_open for seen in live):
+            raise OutcomeUnknown(f"{first.client_order_id} is held by TWS and may come back ({words}). Look it up")
         text = tools.advised(f"Interactive Brokers refused {first.client_order_id} ({first.symbol}): {words}")
         tools.told.refuse([one.request.client_order_id for one in sent], text)
         raise OrderRefused(text)
@@ -167,7 +170,7 @@ class Submitting:
             if self._may_have_bought(members[0], found[members[0]]):
                 continue  # its exits may be all that protects what was bought
             if any(seen is None and not told.of(name) for name, seen in found.items()):
-                await self._withdraw([seen for seen in found.values() if seen is not None and _works(seen)])
+                await self._withdraw([seen for seen in found.values() if seen is not None and seen.is_open])
 
     def _may_have_bought(self, entry_id: str, seen: Seen | None) -> bool:
         """False when TWS shows, or told, of an entry that it bought nothing."""
@@ -181,11 +184,11 @@ class Submitting:
         return self._tools.link.is_connected() and any(map(self._seen, sent)) and not all(map(self._seen, sent))
 
     async def _withdraw(self, live: Sequence[Seen]) -> None:
-        """What was taken of a family must not stand alone."""
+        """What was taken of a family must not stand alone, nor what is held come back without it."""
         for seen in live:
             await self._tools.ask_cancel(seen)
         if live:
-            await self._tools.until(lambda: not any(map(_works, live)))
+            await self._tools.until(lambda: not any(seen.is_open for seen in live))
             await self._tools.reading.refresh()
 
     def _seen(self, sent: Sent) -> Seen | None:
