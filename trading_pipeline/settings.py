@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -28,10 +28,13 @@ from trading_pipeline.domain.broker_rules import BrokerRules
 from trading_pipeline.domain.cadence import CadenceRules, LeaseRules
 from trading_pipeline.domain.errors import SettingsError
 from trading_pipeline.domain.exits import ExitRules
+from trading_pipeline.domain.health import HealthRules
+from trading_pipeline.domain.log_rules import LogRules
 from trading_pipeline.domain.planning import PlanRules
 from trading_pipeline.domain.reconciliation import ReconcileRules
 from trading_pipeline.domain.risk import RiskLimits
 from trading_pipeline.domain.submission import SubmissionRules
+from trading_pipeline.domain.supervision import SupervisionRules
 from trading_pipeline.domain.targets import RebalanceRules
 
 HOME_VARIABLE = "TRADING_PIPELINE_HOME"
@@ -168,9 +171,16 @@ class VenueSettings(_Frozen):
 
 
 class AutomationSettings(_Frozen):
-    """When Dagster acts by itself. Everything starts stopped; a person turns it on in the UI."""
+    """When Dagster acts by itself. Of these only the age of a watchlist enters a decision, and so the digest."""
 
+    enabled: bool = Field(False, description="true: schedules and sensors run from the start, unless stopped in the UI")
     max_snapshot_age_minutes: int = Field(20, ge=1, le=120)
+    bar_wait_seconds: float = Field(20.0, ge=0, le=120, description="how long a scheduled run waits for the newest bar")
+    history_provider: Literal["alpaca", "ib"] | None = Field(
+        None, description="who is asked for missing history after the universe and after the close; null: nobody"
+    )
+    keep_runs_days: int = Field(90, ge=7, description="how long Dagster keeps runs that later ones have replaced")
+    supervision: SupervisionRules = SupervisionRules()
 
 
 class StorageSettings(_Frozen):
@@ -182,6 +192,26 @@ class StorageSettings(_Frozen):
         "best given as TRADING_PIPELINE__STORAGE__DATABASE_URL",
     )
     lock_wait_seconds: float = Field(10.0, ge=0.1, le=120, description="how long a writer waits for another one")
+    backup_folder: Path | None = Field(None, description="where `db backup` writes; null: backups/ of the home")
+    backup_keep_hours: int = Field(48, ge=1, le=8784, description="every backup is kept that long")
+    backup_keep_days: int = Field(30, ge=1, le=3660, description="and the newest of each day that long")
+
+
+NOT_DECISIVE: dict[str, Any] = {
+    **dict.fromkeys(("storage", "broker", "live", "monitor", "logs", "health"), True),
+    "automation": {*AutomationSettings.model_fields} - {"max_snapshot_age_minutes"},
+}
+"""Settings no decision depends on."""
+
+
+class MonitorSettings(_Frozen):
+    """Who hosts the session loop; no decision depends on it, so it is no part of the digest."""
+
+    host: Literal["dagster", "service"] = Field(
+        "dagster",
+        description="dagster: position_monitoring_job runs the loop; service: trading-pipeline session run does, and "
+        "the job only looks whether it lives",
+    )
 
 
 class Settings(_Frozen):
@@ -199,9 +229,12 @@ class Settings(_Frozen):
     execution: ExecutionSettings = ExecutionSettings()
     venue: VenueSettings = VenueSettings()
     automation: AutomationSettings = AutomationSettings()
+    monitor: MonitorSettings = MonitorSettings()
     storage: StorageSettings = StorageSettings()
     broker: BrokerRules = BrokerRules()
     live: LiveRules = LiveRules()
+    logs: LogRules = LogRules()
+    health: HealthRules = HealthRules()
 
     @model_validator(mode="after")
     def _paper_is_a_broker_s(self) -> Settings:
@@ -210,11 +243,11 @@ class Settings(_Frozen):
         return self
 
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON of all but storage, broker and live: the `config_hash` of what is decided.
+        """SHA-256 of the canonical JSON of all but what is NOT_DECISIVE: the `config_hash` of what is decided.
 
         Equal settings have equal digests, however their numbers were written (0.1, 0.10).
         """
-        decisive = _canonical(self.model_dump(exclude={"storage", "broker", "live"}))
+        decisive = _canonical(self.model_dump(exclude=NOT_DECISIVE))
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -288,8 +321,18 @@ def _overrides(environ: Mapping[str, str]) -> dict[str, Any]:
                     raise SettingsError(
                         f"{name} in the environment: a shorter name already gives {parent} a value; unset one of them"
                     )
-            level[leaf] = _override_value(name, environ[name])
+            text = environ[name]
+            level[leaf] = text if _is_secret([*parents, leaf]) else _override_value(name, text)
     return tree
+
+
+def _is_secret(path: Sequence[int | str]) -> bool:
+    """True for a setting that is a SecretStr: taken as it is written, never read as YAML and never repeated."""
+    model: Any = Settings
+    for part in path:
+        field = model.model_fields.get(str(part)) if hasattr(model, "model_fields") else None
+        model = field.annotation if field else None
+    return SecretStr in {model, *get_args(model)}
 
 
 def _override_value(name: str, text: str) -> Any:
@@ -313,7 +356,8 @@ def _explain(error: ValidationError, sources: list[Path]) -> str:
     for problem in error.errors():
         key = ".".join(map(str, problem["loc"])) or "(whole file)"
         line = _line_of(problem["loc"], sources)
-        given = "" if isinstance(problem["input"], BaseModel | dict) else f" (given: {problem['input']!r})"
+        is_shown = not isinstance(problem["input"], BaseModel | dict) and not _is_secret(problem["loc"])
+        given = f" (given: {problem['input']!r})" if is_shown else ""
         lines.append(f"  {key}{line}: {problem['msg']}{given}")
     lines.append("See every setting with its unit and default: trading-pipeline config show")
     return "\n".join(lines)

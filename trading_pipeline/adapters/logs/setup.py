@@ -1,0 +1,98 @@
+"""One chain for all log lines of a process: ours, the servers' and the libraries', as text and as JSON."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from trading_pipeline.adapters.logs.files import FileLog, SharedFile, Terminal
+from trading_pipeline.adapters.logs.redaction import REDACTOR, Redactor, tell_traceback
+from trading_pipeline.domain.correlation import correlation
+from trading_pipeline.domain.log_rules import LogRules
+
+FOLDER, FILE = "logs", "trading-pipeline.jsonl"
+OURS = "trading_pipeline"
+MEGABYTE = 1_000_000
+Line = MutableMapping[str, Any]
+log = logging.getLogger(__name__)
+
+
+def log_file(home: Path) -> Path:
+    """Where a home's log lines are."""
+    return home / FOLDER / FILE
+
+
+def start_logs(
+    home: Path, rules: LogRules, *, process: str, on_terminal: bool = True, redactor: Redactor = REDACTOR
+) -> None:
+    """Send every log line of this process through the chain. Called again, it begins anew; nothing is opened yet.
+
+    process: what this process does, said on each of its lines.
+    """
+    root = logging.getLogger()
+    stop_logs()
+    file = FileLog(SharedFile(log_file(home), rules.max_megabytes * MEGABYTE, rules.files))
+    file.setFormatter(chain(process, redactor, structlog.processors.JSONRenderer(ensure_ascii=False)))
+    root.addHandler(file)
+    if on_terminal:
+        root.addHandler(_terminal(rules, process, redactor))
+    root.setLevel(rules.library_level.upper())
+    logging.getLogger(OURS).setLevel(rules.level.upper())
+    sys.excepthook = tell_traceback
+    threading.excepthook = _tell_thread
+    logging.captureWarnings(capture=False)
+
+
+def stop_logs() -> None:
+    """Take what `start_logs` set up away again."""
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if isinstance(one, FileLog | Terminal)]:
+        root.removeHandler(handler)
+        handler.close()
+
+
+def _terminal(rules: LogRules, process: str, redactor: Redactor) -> Terminal:
+    terminal = Terminal()
+    terminal.setLevel(rules.console_level.upper())
+    as_text = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, timestamp_key="at"
+    )
+    as_json = structlog.processors.JSONRenderer(ensure_ascii=False)
+    terminal.setFormatter(chain(process, redactor, as_json if rules.console == "json" else as_text))
+    return terminal
+
+
+def chain(process: str, redactor: Redactor, render: Callable[..., Any]) -> logging.Formatter:
+    """From a log record to a line: instant, level, logger, ids, what the caller added, traceback; secrets last."""
+    is_json = isinstance(render, structlog.processors.JSONRenderer)
+
+    def with_ids(_logger: object, _method: str, line: Line) -> Line:
+        record: logging.LogRecord = line["_record"]
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        return {"at": at, "level": record.levelname.lower(), "event": line.pop("event"), "process": process,
+                "pid": record.process, "logger": record.name, **correlation(), **line}  # fmt: skip
+
+    def redacted(_logger: object, _method: str, text: str) -> str:
+        return redactor(text)
+
+    first: list[Any] = [structlog.stdlib.ExtraAdder(), with_ids]
+    traced = [structlog.processors.format_exc_info] if is_json else []
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=first,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *traced, render, redacted],
+        keep_exc_info=False, keep_stack_info=False,
+    )  # fmt: skip
+
+
+def _tell_thread(error: threading.ExceptHookArgs) -> None:
+    if error.exc_value is not None:
+        log.critical(
+            "thread %s ended by an error", error.thread.name if error.thread else "?", exc_info=error.exc_value
+        )
