@@ -16,13 +16,17 @@ class CadenceRules(BaseModel):
 
 
 class LeaseRules(BaseModel):
-    """The right to lead, by the real clock. A process that dies is followed after `lease_seconds` at most."""
+    """The right to lead, by the real clock. A process that dies is followed after `lease_seconds` at most; one whose
+    loop hangs, after `hang_seconds` more. Every wait for one answer must be shorter than that."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     lease_seconds: int = Field(8, ge=1, le=120, description="how long a leader that says nothing still leads")
     renew_seconds: float = Field(2.0, ge=0.1, le=60, description="how often a leader says that it lives")
     margin_seconds: float = Field(1.0, ge=0, le=30, description="nothing is sent within this of the lease's end")
+    hang_seconds: float = Field(
+        60.0, ge=0.2, le=600, description="a loop without a sign of life for so long loses its lease"
+    )
 
     @model_validator(mode="after")
     def _a_renewal_comes_in_time(self) -> Self:

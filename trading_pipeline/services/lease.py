@@ -6,7 +6,7 @@ Everything here runs on the real clock, whatever clock the session runs on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -34,7 +34,10 @@ class HeldLease:
     clock: Clock
     rules: LeaseRules
     lease: Lease
+    on_hang: Callable[[], None] = lambda: None
+    """Called once, from the keeper's thread, when the leader hung until its lease was over."""
     _ended: Event = field(default_factory=Event)
+    _signs: int = 0
 
     @property
     def holder(self) -> str:
@@ -55,6 +58,10 @@ class HeldLease:
         if self._ended.is_set() or self.clock.now() >= ends_at:
             raise self._lost()
 
+    def give_sign(self) -> None:
+        """The leader lives: its loop got here. Without signs the lease is not renewed."""
+        self._signs += 1
+
     def renew(self) -> None:
         """Prolong it; raises LeaseLost when it has expired or somebody took over."""
         with self.ledger.transaction() as tx:
@@ -71,15 +78,36 @@ class HeldLease:
             tx.release_lease(self.lease, self.clock.now())
 
     def keep(self) -> None:
-        """Renew in time until it is released or lost. A ledger that cannot be written is tried again: the deadline
-        decides."""
+        """Renew in time until it is released or lost, as long as its leader gives signs of life.
+
+        A ledger that cannot be written is tried again: the deadline decides.
+        """
+        seen, quiet = self._signs, 0.0
         while not self._ended.wait(self.rules.renew_seconds):
-            try:
-                self.renew()
-            except LeaseLost as lost:
-                log.warning("%s", lost)
-            except LedgerError as error:
-                log.warning("the lease %s could not be renewed: %s", self.lease.name, error)
+            seen, quiet = self._signs, 0.0 if self._signs != seen else quiet + self.rules.renew_seconds
+            if quiet < self.rules.hang_seconds:
+                self._try_to_renew()
+            elif self.clock.now() >= self.lease.expires_at:
+                self._end_hung(quiet)
+            else:
+                log.error(
+                    "%s gave no sign of life for %.0f s: its lease %s is not renewed any more",
+                    self.holder, quiet, self.lease.name,
+                )  # fmt: skip
+
+    def _try_to_renew(self) -> None:
+        try:
+            self.renew()
+        except LeaseLost as lost:
+            log.warning("%s", lost)
+        except LedgerError as error:
+            log.warning("the lease %s could not be renewed: %s", self.lease.name, error)
+
+    def _end_hung(self, quiet: float) -> None:
+        """Nobody may take it for the leader again, should it wake."""
+        log.critical("%s hung for %.0f s and leads %s no more", self.holder, quiet, self.lease.name)
+        self._ended.set()
+        self.on_hang()
 
     def _lost(self) -> LeaseLost:
         lease = self.lease
@@ -127,10 +155,15 @@ def _held_by(account: str, held: Lease | None) -> LeaseHeld:
 
 @contextmanager
 def leading(
-    ledger: Ledger, clock: Clock, rules: LeaseRules, account: str, holder: str, *, patience_seconds: float | None = None
-) -> Iterator[HeldLease]:
-    """Lead while the block runs: acquired, renewed by a thread of its own, released at the end."""
+    ledger: Ledger, clock: Clock, rules: LeaseRules, account: str, holder: str, *,
+    patience_seconds: float | None = None, on_hang: Callable[[], None] = lambda: None,
+) -> Iterator[HeldLease]:  # fmt: skip
+    """Lead while the block runs and gives signs of life: acquired, renewed by a thread of its own, released at the end.
+
+    on_hang: called from that thread when the block hung until the lease was over.
+    """
     held = acquire(ledger, clock, rules, account, holder, patience_seconds=patience_seconds)
+    held.on_hang = on_hang
     keeper = Thread(target=held.keep, name=f"lease-{account}", daemon=True)
     keeper.start()
     try:

@@ -36,6 +36,7 @@ from trading_pipeline.services.execution_summary import ExecutionSummary
 from trading_pipeline.services.executions import run_execution
 from trading_pipeline.services.lease import HeldLease, fenced, leading
 from trading_pipeline.services.live import decide_now, run_live_session
+from trading_pipeline.services.monitor import MonitorState, read_monitor
 from trading_pipeline.services.replay import Replayed, copy_research, replay_session, require_over
 from trading_pipeline.services.reporting import ReportDesk, report_data
 from trading_pipeline.services.research_desk import ResearchDesk
@@ -224,6 +225,10 @@ class Workspace:
         """Lead the account while the block runs, by the real clock; raises LeaseHeld when another process does."""
         rules, holder = self.settings.execution, f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         return leading(self.ledger, SystemClock(), rules.lease, rules.account, holder)
+
+    def monitor(self) -> MonitorState:
+        """Whether anybody guards the account now, by the machine's clock, and how far its session got."""
+        return read_monitor(self.ledger, self.settings.execution.account, SystemClock().now())
 
     def host(
         self,

@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from trading_pipeline.adapters.brokers.remote import RemoteBroker
-from trading_pipeline.adapters.clock import FixedClock, ReplayClock
+from trading_pipeline.adapters.clock import FixedClock, ReplayClock, SystemClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
 from trading_pipeline.domain.cadence import LeaseRules
 from trading_pipeline.domain.errors import LeaseHeld, LeaseLost, LedgerUnavailable
@@ -90,6 +91,40 @@ def test_a_lease_that_was_taken_over_cannot_be_renewed_released_or_written_under
 def test_the_margin_leaves_time_to_renew() -> None:
     with pytest.raises(ValueError, match="a healthy leader would lose its lease"):
         LeaseRules(lease_seconds=3, renew_seconds=2, margin_seconds=1)
+
+
+# a leader that hangs
+
+HUNG = LeaseRules(lease_seconds=1, renew_seconds=0.1, margin_seconds=0.2, hang_seconds=0.5)
+
+
+def test_a_leader_that_gives_signs_keeps_its_lease_and_a_silent_one_loses_it(ledger: SqlLedger) -> None:
+    ended = threading.Event()
+
+    with leading(ledger, SystemClock(), HUNG, "A", "first", on_hang=ended.set) as held:
+        for _ in range(20):
+            time.sleep(0.1)
+            held.give_sign()
+            held.require()
+        second = acquire(ledger, SystemClock(), HUNG, "A", "second", patience_seconds=5)
+
+        assert ended.wait(5)
+        held.give_sign()  # it wakes
+        with pytest.raises(LeaseLost):
+            held.require()
+        with pytest.raises(LeaseLost), fenced(ledger, held).transaction():
+            pass
+    assert second.token == held.token + 1
+    second.require()
+
+
+def test_a_leader_that_wakes_in_time_goes_on(ledger: SqlLedger) -> None:
+    with leading(ledger, SystemClock(), HUNG, "A", "first") as held:
+        time.sleep(0.9)  # no renewal since 0.5 s, and the lease not yet over
+        for _ in range(10):
+            held.give_sign()
+            time.sleep(0.1)
+        held.require()
 
 
 # two real processes
