@@ -38,6 +38,16 @@ class TradingState(StrEnum):
         """True when exposure may grow."""
         return self is TradingState.ACTIVE
 
+    @property
+    def severity(self) -> int:
+        """0 lets everything leave; the higher, the less."""
+        return tuple(TradingState).index(self)
+
+
+def strictest(*states: TradingState) -> TradingState:
+    """The state of which the least may leave; ACTIVE of none."""
+    return max(states, key=lambda state: state.severity, default=TradingState.ACTIVE)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradingStateRecord:
@@ -59,6 +69,7 @@ class BlockKind(StrEnum):
     REPEATED_EXECUTION = "repeated_execution"
     UNANNOUNCED_SPLIT = "unannounced_split"
     RESTRICTED = "restricted"
+    BREAKER = "breaker"
 
     @property
     def needs_person(self) -> bool:

@@ -21,7 +21,8 @@ TradingPipelineError                 a person can act on the message; the comman
 │   ├── OutcomeUnknown               the venue may or may not have the order: query, never assume
 │   │   └── KeysRefused              the broker does not accept our keys: nothing was done
 │   ├── LeaseHeld                    another process leads: this one may not start
-│   └── LeaseLost                    another process leads now: this one may neither send nor write
+│   ├── LeaseLost                    another process leads now: this one may neither send nor write
+│   └── LatchError                   the latch file cannot be read, written or removed: it blocks
 └── LedgerError
     ├── LedgerUnavailable            the database is gone, locked, full or read-only: nothing was written
     ├── LedgerConflict               a row with the same identity and other content exists
@@ -125,6 +126,17 @@ class OutcomeUnknown(TradingError):
     """The venue may or may not have taken the order: query by client_order_id, never resend blindly."""
 
 
+class NotTaken(OutcomeUnknown):
+    """The venue turned an order away unread (too many requests): it certainly has not got it, now or later.
+
+    retry_after_seconds: how long it wants to be left alone; then the same id may be sent again.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class KeysRefused(OutcomeUnknown):
     """The broker does not accept our keys: nothing was done, and nothing is known until they are right.
 
@@ -138,6 +150,10 @@ class LeaseHeld(TradingError):
 
 class LeaseLost(TradingError):
     """Another process leads now: this one may neither send nor write."""
+
+
+class LatchError(TradingError):
+    """The latch file cannot be read, written or removed; one that cannot be read blocks."""
 
 
 class LedgerError(TradingPipelineError):

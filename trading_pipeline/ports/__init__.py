@@ -12,6 +12,7 @@ from trading_pipeline.ports.data import (
     TradingCalendar,
     WriteResult,
 )
+from trading_pipeline.ports.latch import LatchFile
 from trading_pipeline.ports.ledger import (
     Decidable,
     Ledger,
@@ -45,6 +46,7 @@ __all__ = [
     "Clock",
     "Decidable",
     "FetchLog",
+    "LatchFile",
     "Ledger",
     "LedgerTransaction",
     "LiveBars",
