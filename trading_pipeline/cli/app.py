@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,6 +17,8 @@ from trading_pipeline.cli.context import Options
 from trading_pipeline.cli.output import complain
 from trading_pipeline.domain.errors import TradingPipelineError
 
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())  # the terminal is told anyhow; this is for the file of the logs
 GLOBAL_OPTIONS = ("--home", "--config", "--profile")
 INTERRUPTED = 130
 
@@ -72,12 +75,17 @@ class Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except TradingPipelineError as error:
+            log.error("%s", error)  # noqa: TRY400  expected: its message says all
             code = complain(str(error))
         except KeyboardInterrupt:
             complain("interrupted. Nothing recorded is lost: run the same command again and it goes on from there.")
             code = INTERRUPTED
         except OSError as error:
+            log.error("%s", error)  # noqa: TRY400
             code = _out_of_luck(error)
+        except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, AssertionError, MemoryError):
+            log.critical("ended by an error nobody expected", exc_info=True)
+            raise
         raise typer.Exit(code)
 
 
@@ -110,6 +118,11 @@ def options(
     profile: Annotated[Path | None, typer.Option(help="YAML with only the settings that differ")] = None,
 ) -> None:
     """Take the global options; they may stand anywhere on the line."""
+    from trading_pipeline.adapters.logs.redaction import tell_traceback
+    from trading_pipeline.adapters.logs.secrets import know_secrets
+
+    know_secrets()
+    sys.excepthook = tell_traceback  # here: typer sets its own before
     context.obj = Options(home, config, profile)
 
 

@@ -12,6 +12,7 @@ import typer
 from trading_pipeline.domain.errors import InputError, MissingResultError
 
 if TYPE_CHECKING:
+    from trading_pipeline.settings import Settings
     from trading_pipeline.wiring import Workspace
 
 LATEST = "latest"
@@ -33,7 +34,17 @@ def workspace_of(context: typer.Context) -> Workspace:
     from trading_pipeline.wiring import open_workspace
 
     options: Options = context.obj or Options()
-    return open_workspace(options.home, config=options.config, profile=options.profile)
+    workspace = open_workspace(options.home, config=options.config, profile=options.profile)
+    begin_logs(context, workspace.home, workspace.settings)
+    return workspace
+
+
+def begin_logs(context: typer.Context, home: Path, settings: Settings) -> None:
+    """Log into the home until the command ends."""
+    from trading_pipeline.adapters.logs.setup import start_logs, stop_logs
+
+    start_logs(home, settings.logs, process=" ".join(context.command_path.split()[1:]))
+    context.find_root().call_on_close(stop_logs)
 
 
 def parse_day(text: str) -> date:

@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from trading_pipeline.adapters.logs.redaction import REDACTOR
+
 WIDTH_OF_A_PIPE = 150
 console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
 errors = Console(stderr=True, highlight=False)
@@ -21,18 +23,18 @@ NUMBER_LIKE = frozenset("0123456789.,+-−%$ RAM/")
 
 def complain(message: str) -> int:
     """Print a failure to stderr; returns the exit code for it."""
-    errors.print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+    errors.print(Text("error: ", style="bold red") + Text(REDACTOR(message)), soft_wrap=True)
     return 1
 
 
 def print_json(value: object) -> None:
     """Print a value as JSON, keys in the given order."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(REDACTOR(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)) + "\n")
 
 
 def say(text: str = "") -> None:
     """Print a line as it is, however long: no markup."""
-    console.print(Text(text), soft_wrap=True)
+    console.print(Text(REDACTOR(text)), soft_wrap=True)
 
 
 def heading(text: str) -> None:
@@ -43,7 +45,7 @@ def heading(text: str) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "none") -> None:
     """Print rows under column names; numbers to the right; one line of words when there are no rows."""
-    found = [[_cell(value) for value in row] for row in rows]
+    found = [[REDACTOR(_cell(value)) for value in row] for row in rows]
     if not found:
         say(f"  {empty}")
         return

@@ -16,7 +16,8 @@ import typer
 from filelock import FileLock, Timeout
 
 from trading_pipeline.adapters.clock import SystemClock
-from trading_pipeline.cli.context import Options
+from trading_pipeline.adapters.logs.secrets import know_secrets
+from trading_pipeline.cli.context import Options, begin_logs
 from trading_pipeline.cli.output import say
 from trading_pipeline.domain.errors import HomeInUseError
 from trading_pipeline.settings import Settings, load_settings, resolve_home
@@ -118,7 +119,10 @@ def ib(
 
 def _place(context: typer.Context) -> tuple[Path, Settings]:
     options: Options = context.obj or Options()
-    return resolve_home(options.home), load_settings(options.config, profile=options.profile)
+    home, settings = resolve_home(options.home), load_settings(options.config, profile=options.profile)
+    know_secrets(settings)
+    begin_logs(context, home, settings)
+    return home, settings
 
 
 def _workspace(context: typer.Context) -> Workspace:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from trading_pipeline.domain.control import Block, BlockKind
+from trading_pipeline.domain.correlation import working_on
 from trading_pipeline.domain.errors import InputError
 from trading_pipeline.domain.market import Quote, SessionTimes
 from trading_pipeline.domain.orders import Leg, Order, OrderType, Side, TimeInForce, client_order_id
@@ -18,6 +20,8 @@ from trading_pipeline.domain.trading_session import Intent, RiskEvent
 from trading_pipeline.ports import Decidable, LedgerTransaction
 from trading_pipeline.services.book import REARMED, read_book, with_facts, with_value_at_risk
 from trading_pipeline.services.desk import Desk
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,18 @@ def decide_on_snapshot(desk: Desk, snapshot: ScanSnapshot, times: SessionTimes, 
         for setup in _candidates(desk, tx, snapshot, selected, now):
             book, counts = _decide_one(desk, tx, setup, with_quote(book, quotes, setup.symbol), counts, made)
         tx.add_all(made)
-        return counts
+    _tell(snapshot, made, counts)
+    return counts
+
+
+def _tell(snapshot: ScanSnapshot, made: Sequence[Decidable], counts: Decided) -> None:
+    """In the log, once it is on record."""
+    with working_on(snapshot=snapshot.snapshot_id):
+        log.info("decided: %d planned, %d approved, %d refused", counts.planned, counts.approved, counts.refused)
+        for one in made:
+            if isinstance(one, Order) and one.leg is Leg.ENTRY:
+                words = {"intent": one.intent_id, "order": one.client_order_id, "symbol": one.symbol}
+                log.info("to be entered: %s of %s", one.quantity, one.symbol, extra=words)
 
 
 def _candidates(

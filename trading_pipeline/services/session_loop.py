@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 
+from trading_pipeline.domain.correlation import working_on
 from trading_pipeline.domain.errors import OutcomeUnknown
 from trading_pipeline.domain.fold import open_risk_usd
 from trading_pipeline.domain.market import SessionTimes, require_aware
@@ -69,6 +70,13 @@ class SessionLoop:
     def run(self) -> SessionRecord:
         """Run to the close, or until stop is requested; returns the session's record. A closed session is returned
         unchanged."""
+        desk = self.desk
+        with working_on(account=desk.account, session=self.times.session, run=desk.provenance.run_id):
+            record = self._run()
+            log.info("the session is %s", record.phase.value)
+            return record
+
+    def _run(self) -> SessionRecord:
         record = self._start()
         if record.phase is SessionPhase.CLOSED:
             return record

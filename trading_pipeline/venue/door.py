@@ -215,6 +215,6 @@ def server_of(door: Served) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             door.app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1,
-            loop="asyncio", ws="websockets-sansio",
+            loop="asyncio", ws="websockets-sansio", log_config=None,
         )
     )  # fmt: skip

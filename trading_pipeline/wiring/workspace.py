@@ -22,6 +22,7 @@ from trading_pipeline.adapters.brokers.remote import RemoteMarket
 from trading_pipeline.adapters.calendar import ExchangeCalendar
 from trading_pipeline.adapters.clock import ReplayClock, SteadyClock, SystemClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
+from trading_pipeline.adapters.logs.secrets import know_secrets
 from trading_pipeline.adapters.market_facts import StoredMarketFacts
 from trading_pipeline.adapters.report_page import equity_svg, write_report
 from trading_pipeline.adapters.research_store import ParquetResearchStore
@@ -65,6 +66,10 @@ class Workspace:
     clock: Clock = field(default_factory=SteadyClock)
     config: Path | None = None
     profile: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Whoever works with these settings tells none of their secrets."""
+        know_secrets(self.settings)
 
     @cached_property
     def calendar(self) -> ExchangeCalendar:
@@ -216,10 +221,15 @@ class Workspace:
         """
         if venue_url:
             return VenueProcess.at(venue_url)
-        connect = broker_connection(self.settings, self.home, lambda: load_settings(self.config, profile=self.profile))
+        connect = broker_connection(self.settings, self.home, self._settings_now)
         return self._own_venue() if connect is None else BrokerAccess(
             connect, RemoteMarket(market_url) if market_url else None
         )  # fmt: skip
+
+    def _settings_now(self) -> Settings:
+        settings = load_settings(self.config, profile=self.profile)
+        know_secrets(settings)
+        return settings
 
     def leading(self) -> AbstractContextManager[HeldLease]:
         """Lead the account while the block runs, by the real clock; raises LeaseHeld when another process does."""

@@ -19,6 +19,8 @@ from trading_pipeline.domain.log_rules import LogRules
 
 FOLDER, FILE = "logs", "trading-pipeline.jsonl"
 OURS = "trading_pipeline"
+SAYS_IT_ITSELF = f"{OURS}.cli"
+"""What the command line logs it has told on the terminal in its own way."""
 MEGABYTE = 1_000_000
 Line = MutableMapping[str, Any]
 log = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ def stop_logs() -> None:
 def _terminal(rules: LogRules, process: str, redactor: Redactor) -> Terminal:
     terminal = Terminal()
     terminal.setLevel(rules.console_level.upper())
+    terminal.addFilter(lambda record: not record.name.startswith(SAYS_IT_ITSELF))
     as_text = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, timestamp_key="at"
     )
@@ -76,8 +79,9 @@ def chain(process: str, redactor: Redactor, render: Callable[..., Any]) -> loggi
     def with_ids(_logger: object, _method: str, line: Line) -> Line:
         record: logging.LogRecord = line["_record"]
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        return {"at": at, "level": record.levelname.lower(), "event": line.pop("event"), "process": process,
-                "pid": record.process, "logger": record.name, **correlation(), **line}  # fmt: skip
+        whose = {"process": process, "pid": record.process} if is_json else {}  # who looks at a terminal knows
+        said = {"at": at, "level": record.levelname.lower(), "event": line.pop("event")}
+        return {**said, **whose, "logger": record.name, **correlation(), **line}
 
     def redacted(_logger: object, _method: str, text: str) -> str:
         return redactor(text)
