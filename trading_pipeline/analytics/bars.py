@@ -16,6 +16,7 @@ from trading_pipeline.analytics.schemas import (
     require_bars,
     require_columns,
 )
+from trading_pipeline.domain.bar_building import MinuteBar
 from trading_pipeline.domain.errors import FrameContractError
 from trading_pipeline.domain.market import Adjustment, SessionTimes, Timeframe
 
@@ -237,3 +238,14 @@ def _matches(
         ex_date = pd.Timestamp(action["ex_date"]).as_unit("ns").value
         before = session[rows] < ex_date
         yield rows, before, before & delivered[rows] & (ex_date <= through[rows]), action
+
+
+def minutes_of(rows: pd.DataFrame, arrived_at: datetime) -> list[MinuteBar]:
+    """Minute bars of a delivery's frame (ports.BarDelivery.bars)."""
+    names = BAR_COLUMNS[4:]
+    numbers = [rows[name].tolist() for name in names]
+    starts = [start.to_pydatetime() for start in rows["time"]]
+    return [
+        MinuteBar(symbol=str(symbol), start_at=start, arrived_at=arrived_at, **dict(zip(names, row, strict=True)))
+        for symbol, start, *row in zip(rows["symbol"], starts, *numbers, strict=True)
+    ]

@@ -17,7 +17,7 @@ from trading_pipeline.services.fetch import FetchReport, FetchRequest, last_over
 from trading_pipeline.wiring import Workspace
 from trading_pipeline.wiring.market_data import StreamStatus, fetch_bars, history, record_session
 
-ProviderOption = Annotated[Literal["alpaca", "ib"], typer.Option(help="Whose bars")]
+ProviderOption = Annotated[Literal["alpaca", "ib", "synthetic"], typer.Option(help="Whose bars; synthetic: made up")]
 SHOWN = 10
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,10 +16,25 @@ MINUTE = timedelta(minutes=1)
 UNKNOWN = math.nan
 
 
-class LiveRules(BaseModel):
-    """When a bar of the running session counts as closed, and a stream as stalled."""
+class SyntheticRules(BaseModel):
+    """The made-up market that lives by the machine's clock."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(16, ge=0, description="everything random comes from this number")
+    symbols: int = Field(24, ge=8, le=1000, description="made-up stocks beside the four index funds")
+    reversals_per_symbol_year: float = Field(30.0, ge=0, le=60, description="sell-offs that end in a washout")
+
+
+class LiveRules(BaseModel):
+    """Whose bars the running session is recorded from, when one counts as closed, and a stream as stalled."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: Literal["none", "alpaca", "ib", "synthetic"] = Field(
+        "none", description="recorded without being asked for by the schedules and by `up`; none: only data stream"
+    )
+    synthetic: SyntheticRules = SyntheticRules()
 
     grace_seconds: float = Field(
         2.0, ge=0, le=30, description="how long after its end a bar is waited for; what comes later corrects it"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
-from trading_pipeline.analytics.bars import roll_up, session_table
+from trading_pipeline.analytics.bars import minutes_of, roll_up, session_table
 from trading_pipeline.analytics.schemas import SESSION_NS, UTC_NS
 from trading_pipeline.domain.bar_building import MINUTE, LiveRules, MinuteBar, unusable
 from trading_pipeline.domain.errors import MarketDataError
@@ -314,13 +314,3 @@ def minute_frame(bars: Sequence[MinuteBar], times: SessionTimes) -> pd.DataFrame
     instants = {"session": SESSION_NS, "start": UTC_NS, "end": UTC_NS}
     numbers = dict.fromkeys(NUMBERS, "float64")
     return frame.astype({"symbol": "str", **instants, **numbers}).sort_values(["symbol", "start"], ignore_index=True)
-
-
-def minutes_of(rows: pd.DataFrame, arrived_at: datetime) -> list[MinuteBar]:
-    """Minute bars of a delivery's frame (ports.BarDelivery.bars)."""
-    numbers = [rows[name].tolist() for name in NUMBERS]
-    starts = [start.to_pydatetime() for start in rows["time"]]
-    return [
-        MinuteBar(symbol=str(symbol), start_at=start, arrived_at=arrived_at, **dict(zip(NUMBERS, row, strict=True)))
-        for symbol, start, *row in zip(rows["symbol"], starts, *numbers, strict=True)
-    ]

@@ -20,7 +20,9 @@ from trading_pipeline.adapters.market_data.alpaca_stream import AlpacaLiveBars
 from trading_pipeline.adapters.market_data.fetch_log import FetchLogFile
 from trading_pipeline.adapters.market_data.ib import IbMarketData
 from trading_pipeline.adapters.market_data.ib_stream import IbLiveBars
+from trading_pipeline.adapters.market_data.synthetic import SyntheticLiveBars, SyntheticMarketData
 from trading_pipeline.adapters.stop_signals import stop_signals
+from trading_pipeline.adapters.synthetic import LONGEST_MARKET, SyntheticMarketSpec
 from trading_pipeline.domain.errors import InputError, TradingPipelineError
 from trading_pipeline.domain.market import SessionTimes, Timeframe
 from trading_pipeline.ports import BarDelivery, LiveBars, MarketDataSource
@@ -31,7 +33,12 @@ from trading_pipeline.services.live_research import LiveResearch
 from trading_pipeline.wiring.workspace import Workspace
 
 log = logging.getLogger(__name__)
-Provider = Literal["alpaca", "ib"]
+Provider = Literal["alpaca", "ib", "synthetic"]
+Source = AlpacaMarketData | IbMarketData | SyntheticMarketData
+MARKET = "synthetic.json"
+"""File in a home that says which made-up market it holds; that market is the same from then on."""
+SESSIONS_BEFORE = 130
+"""Sessions that a made-up market has behind it on the day it begins."""
 STATUS = "stream.json"
 """File in the home that says how the stream of the running session stands."""
 
@@ -61,13 +68,32 @@ def history(workspace: Workspace, provider: Provider) -> Iterator[MarketDataSour
         yield source
 
 
-def _history(workspace: Workspace, provider: Provider) -> AlpacaMarketData | IbMarketData:
+def _history(workspace: Workspace, provider: Provider) -> Source:
     broker = workspace.settings.broker
+    if provider == "synthetic":
+        return SyntheticMarketData(market_of(workspace), workspace.calendar)
     return AlpacaMarketData(broker.alpaca) if provider == "alpaca" else IbMarketData(broker.ib, workspace.clock)
 
 
-def _stream(workspace: Workspace, source: AlpacaMarketData | IbMarketData) -> LiveBars:
+def market_of(workspace: Workspace) -> SyntheticMarketSpec:
+    """The made-up market of this home; the first time, one that began SESSIONS_BEFORE sessions ago."""
+    path, rules = workspace.home / MARKET, workspace.settings.live.synthetic
+    if path.exists():
+        return SyntheticMarketSpec.model_validate_json(path.read_bytes())
+    today = workspace.calendar.session_of(workspace.clock.now())
+    spec = SyntheticMarketSpec(
+        seed=rules.seed, symbols=rules.symbols, first_session=workspace.calendar.previous(today, SESSIONS_BEFORE),
+        sessions=LONGEST_MARKET, final_uptrend_sessions=0, reversals_per_symbol_year=rules.reversals_per_symbol_year,
+    )  # fmt: skip
+    workspace.home.mkdir(parents=True, exist_ok=True)
+    _put(path, spec.model_dump_json())
+    return spec
+
+
+def _stream(workspace: Workspace, source: Source) -> LiveBars:
     settings, calendar, clock = workspace.settings, workspace.calendar, workspace.clock
+    if isinstance(source, SyntheticMarketData):
+        return SyntheticLiveBars(source, calendar, clock)
     if isinstance(source, AlpacaMarketData):
         return AlpacaLiveBars(settings.broker.alpaca, source, calendar, clock)
     return IbLiveBars(source, settings.live, calendar, clock)
@@ -155,7 +181,7 @@ def _session_today(workspace: Workspace) -> SessionTimes:
 
 def prepared(
     workspace: Workspace,
-    source: AlpacaMarketData | IbMarketData,
+    source: Source,
     times: SessionTimes,
     symbols: Sequence[str] | None,
     *,
@@ -219,6 +245,11 @@ class StreamHost:
 
 
 def _write(path: Path, status: StreamStatus) -> None:
+    _put(path, json.dumps(asdict(status), default=str, indent=1))
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file whole: whoever reads it sees the old one or the new one."""
     part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(asdict(status), default=str, indent=1), encoding="utf-8")
+    part.write_text(text, encoding="utf-8")
     part.replace(path)

@@ -3,6 +3,7 @@
 from trading_pipeline.adapters.synthetic.market import (
     VOLATILITY_INDEX,
     SyntheticSession,
+    SyntheticSessions,
     corporate_actions,
     generate,
     market_sessions,
@@ -11,12 +12,14 @@ from trading_pipeline.adapters.synthetic.market import (
     sectors,
     volatility_index,
 )
-from trading_pipeline.adapters.synthetic.spec import SyntheticMarketSpec
+from trading_pipeline.adapters.synthetic.spec import LONGEST_MARKET, SyntheticMarketSpec
 
 __all__ = [
+    "LONGEST_MARKET",
     "VOLATILITY_INDEX",
     "SyntheticMarketSpec",
     "SyntheticSession",
+    "SyntheticSessions",
     "corporate_actions",
     "generate",
     "market_sessions",

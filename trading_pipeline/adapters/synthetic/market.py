@@ -33,22 +33,39 @@ class SyntheticSession:
 
 
 def market_sessions(spec: SyntheticMarketSpec, calendar: TradingCalendar) -> Sequence[date]:
-    """The spec's sessions, ascending; raises NotASessionError when the first is none."""
+    """The spec's sessions, ascending, as far as the calendar knows; raises NotASessionError when the first is none."""
     calendar.times(spec.first_session)
-    return calendar.sessions(spec.first_session, calendar.next(spec.first_session, spec.sessions - 1))
+    return calendar.sessions(spec.first_session, date.max)[: spec.sessions]
 
 
 def generate(
     spec: SyntheticMarketSpec, calendar: TradingCalendar, on_progress: Progress | None = None
 ) -> Iterator[SyntheticSession]:
     """Yield every session in order; `on_progress(done, total)` is called after each."""
-    sessions = market_sessions(spec, calendar)
-    roster, factors = make_roster(spec), make_factors(spec)
-    market = Market(spec, roster, factors, make_daily(spec, roster, factors))
-    for day, session in enumerate(sessions):
-        yield SyntheticSession(session, _bars(market, day, calendar.times(session)))
+    made = SyntheticSessions(spec, calendar)
+    for day, session in enumerate(made.sessions, start=1):
+        yield SyntheticSession(session, made.bars(session))
         if on_progress is not None:
-            on_progress(day + 1, len(sessions))
+            on_progress(day, len(made.sessions))
+
+
+class SyntheticSessions:
+    """Any session of a market, made when it is asked for: none depends on another having been made."""
+
+    def __init__(self, spec: SyntheticMarketSpec, calendar: TradingCalendar) -> None:
+        self.sessions = market_sessions(spec, calendar)
+        self._calendar = calendar
+        roster, factors = make_roster(spec), make_factors(spec)
+        self._market = Market(spec, roster, factors, make_daily(spec, roster, factors))
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """Stocks and index funds."""
+        return self._market.roster.symbols
+
+    def bars(self, session: date) -> pd.DataFrame:
+        """All base bars of one of the sessions, sorted by symbol and start (BAR_COLUMNS)."""
+        return _bars(self._market, self.sessions.index(session), self._calendar.times(session))
 
 
 def _bars(market: Market, day: int, times: SessionTimes) -> pd.DataFrame:
@@ -74,7 +91,7 @@ def _bars(market: Market, day: int, times: SessionTimes) -> pd.DataFrame:
 def volatility_index(spec: SyntheticMarketSpec, calendar: TradingCalendar) -> pd.DataFrame:
     """Daily VIX bars (BAR_COLUMNS) from each session's open to its close; an index has no volume (0)."""
     times = [calendar.times(session) for session in market_sessions(spec, calendar)]
-    opened, high, low, close = make_factors(spec).vix
+    opened, high, low, close = (figures[: len(times)] for figures in make_factors(spec).vix)
     frame = pd.DataFrame(
         {
             "symbol": VOLATILITY_INDEX,
@@ -94,11 +111,15 @@ def volatility_index(spec: SyntheticMarketSpec, calendar: TradingCalendar) -> pd
 
 
 def corporate_actions(spec: SyntheticMarketSpec, calendar: TradingCalendar) -> pd.DataFrame:
-    """Columns symbol, ex_date (datetime64[ns]), kind, value: one split, value new shares per old share."""
+    """Columns symbol, ex_date (datetime64[ns]), kind, value: one split, value new shares per old share.
+
+    Empty while the calendar does not know its session yet.
+    """
     roster = make_roster(spec)
-    ex_date = pd.DatetimeIndex([market_sessions(spec, calendar)[roster.split_session]]).as_unit("ns")
+    days = market_sessions(spec, calendar)[roster.split_session : roster.split_session + 1]
+    ex_date = pd.DatetimeIndex(list(days)).as_unit("ns")
     return pd.DataFrame(
-        {"symbol": [roster.symbols[roster.split]], "ex_date": ex_date, "kind": ["split"], "value": [SPLIT_RATIO]}
+        {"symbol": roster.symbols[roster.split], "ex_date": ex_date, "kind": "split", "value": SPLIT_RATIO}
     )
 
 

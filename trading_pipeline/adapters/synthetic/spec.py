@@ -12,6 +12,7 @@ from trading_pipeline.domain.market import BASE_TIMEFRAMES, Timeframe
 
 MIN_SESSIONS: Final = 110
 MIN_SYMBOLS: Final = 8
+LONGEST_MARKET: Final = 2_600
 
 
 class SyntheticMarketSpec(BaseModel):
@@ -28,7 +29,9 @@ class SyntheticMarketSpec(BaseModel):
         default=40, le=4_000, description=f"Made-up stocks beside the four index ETFs; at least {MIN_SYMBOLS}."
     )
     first_session: date = Field(default=date(2024, 6, 20), description="Must be a session of the calendar.")
-    sessions: int = Field(default=115, le=2_600, description=f"Sessions from the first on; at least {MIN_SESSIONS}.")
+    sessions: int = Field(
+        default=115, le=LONGEST_MARKET, description=f"Sessions from the first on; at least {MIN_SESSIONS}."
+    )
     timeframe: Timeframe = Field(default=Timeframe.MIN1, description="Base bars: 1min or 5min.")
     reversals_per_symbol_year: float = Field(
         default=10.0, ge=0, le=60, description="Sell-offs that end in an intraday washout, per stock and 252 sessions."
