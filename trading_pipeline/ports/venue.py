@@ -89,7 +89,8 @@ class Broker(Protocol):
     def submit(self, request: AnyRequest) -> str:
         """Send; idempotent on `client_order_id`. Returns the venue's id of the entry (of an OCO: of its stop).
 
-        Raises OrderRefused (definitive) or OutcomeUnknown (query, never resend blindly).
+        Raises OrderRefused (definitive), NotTaken (turned away unread; send again under the id once it may be) or
+        OutcomeUnknown (query, never resend blindly).
         """
 
     def replace(
@@ -130,7 +131,7 @@ class Broker(Protocol):
         """Dividends, fees, interest, deposits at or after `since`, oldest first. Raises OutcomeUnknown."""
 
     def never_left(self, client_order_id: str, created_at: datetime) -> bool:
-        """True when this adapter certainly never handed an order created at that instant to the venue.
+        """True when the venue certainly has not got an order created at that instant: it never left, or was not taken.
 
         From what it noted itself before the socket; the venue is not asked. False: it may have left.
         """

@@ -11,42 +11,75 @@ from decimal import Decimal
 from pyrate_limiter import Duration, InMemoryBucket, Rate, RateItem
 
 from trading_pipeline.domain.corporate import CashActivity
+from trading_pipeline.domain.errors import NotTaken, OutcomeUnknown
 from trading_pipeline.domain.orders import AnyRequest, BracketRequest, ExecutionReport, OcoRequest, OrderRequest
 from trading_pipeline.domain.submission import SubmissionRules
 from trading_pipeline.ports import Broker, Clock, VenueAccount, VenueCapabilities, VenueOrder, VenuePosition
+
+PATIENCE = timedelta(seconds=2)
+"""Of a connected venue's questions and entries: the loop has stops to look after."""
+SHORTEST_QUIET, LONGEST_QUIET = timedelta(seconds=0.5), timedelta(seconds=60)
+"""How long a venue that takes no orders for now is left alone, whatever it says."""
+PROTECTION_QUIET = timedelta(seconds=2)
+"""The same, at most, of orders that protect."""
 
 
 class Pacer:
     """Waits, by the desk's clock, until a request keeps within the rates; drops none.
 
-    Entries keep within orders per second and within the part of the minute's requests that is not kept for
-    protection; everything else only within the whole of it.
+    Reads and entries keep within the part of the minute's requests that is not kept for protection, entries within
+    orders per second too; protection (stops, exits, cancels) only within the whole of it, so that it never waits for
+    reads or entries. patience: how long either may keep the loop from protecting anything; None: as long as it takes,
+    where a clock costs no time.
     """
 
-    def __init__(self, clock: Clock, rules: SubmissionRules) -> None:
+    def __init__(self, clock: Clock, rules: SubmissionRules, patience: timedelta | None = None) -> None:
         per_minute = rules.venue_requests_per_minute
-        for_entries = max(1, int(per_minute * (1 - rules.protective_fraction)))
-        self._clock = clock
+        unreserved = max(1, int(per_minute * (1 - rules.protective_fraction)))
+        self._clock, self._patience = clock, patience
         self._orders = InMemoryBucket([Rate(rules.orders_per_second, Duration.SECOND)])
-        self._entries = InMemoryBucket([Rate(for_entries, Duration.MINUTE)])
+        self._unreserved = InMemoryBucket([Rate(unreserved, Duration.MINUTE)])
         self._all = InMemoryBucket([Rate(per_minute, Duration.MINUTE)])
         self._seeded = False
+        self._quiet_from = self._quiet_until = clock.now()
 
-    def entry(self) -> None:
-        """Wait for an entry's turn."""
-        self._take(self._orders, self._entries, self._all)
+    def entry(self) -> bool:
+        """Wait for an entry's turn. False, having taken none, when that would take too long: it is held."""
+        if self._is_late(self._orders, self._unreserved, self._all):
+            return False
+        self._take(self._orders, self._unreserved, self._all)
+        return True
+
+    def read(self) -> None:
+        """Wait for the turn of a question. Raises OutcomeUnknown, having asked nothing, when that takes too long."""
+        if self._is_late(self._unreserved, self._all):
+            raise OutcomeUnknown(
+                "the venue was not asked: this minute's requests are used, but for those kept for stops, exits and "
+                "cancels (execution.submission.venue_requests_per_minute, protective_fraction). It is asked later"
+            )
+        self._take(self._unreserved, self._all)
 
     def protection(self) -> None:
-        """Wait for the turn of anything else: it never waits for entries' rates."""
+        """Wait for the turn of a stop, an exit or a cancel: only others like it can make it wait."""
         self._take(self._all)
-        self._note(self._entries)
+        self._note(self._unreserved)
+
+    def turned_away(self, seconds: float) -> None:
+        """The venue takes no orders for so long. Protection tries again sooner: shares lie bare meanwhile."""
+        self._quiet_from = self._clock.now()
+        self._quiet_until = self._quiet_from + min(max(timedelta(seconds=seconds), SHORTEST_QUIET), LONGEST_QUIET)
+
+    def is_quiet(self, *, for_entries: bool) -> bool:
+        """True while the venue is to be left alone: no order leaves."""
+        until = self._quiet_until if for_entries else min(self._quiet_until, self._quiet_from + PROTECTION_QUIET)
+        return self._clock.now() < until
 
     def room_for_entries(self) -> int:
         """How many entries may leave now without waiting."""
-        return self._room(self._orders, self._entries, self._all)
+        return self._room(self._orders, self._unreserved, self._all)
 
     def room_for_protection(self) -> int:
-        """How many requests of any other kind may leave now without waiting."""
+        """How many stops, exits and cancels may leave now without waiting."""
         return self._room(self._all)
 
     @property
@@ -60,8 +93,20 @@ class Pacer:
             self._seeded = True
             for instant in sorted(left_at):
                 item = RateItem("before", _milliseconds(instant))
-                for bucket in (self._orders, self._entries, self._all):
+                for bucket in (self._orders, self._unreserved, self._all):
                     bucket.put(item)
+
+    def _is_late(self, *buckets: InMemoryBucket) -> bool:
+        if self._patience is None:
+            return False
+        return any(timedelta(milliseconds=self._missing(bucket)) > self._patience for bucket in buckets)
+
+    def _missing(self, bucket: InMemoryBucket) -> int:
+        """Milliseconds until a full bucket has room."""
+        now, rate = self._now().timestamp, bucket.rates[0]
+        bucket.leak(now)
+        surplus = bucket.count() - rate.limit
+        return 0 if surplus < 0 else bucket.items[surplus].timestamp + rate.interval - now
 
     def _take(self, *buckets: InMemoryBucket) -> None:
         for bucket in buckets:
@@ -131,7 +176,11 @@ class Border:
 
     def submit(self, request: AnyRequest) -> str:
         self.left[order_id(request)] += 1
-        return self.broker.submit(request)
+        try:
+            return self.broker.submit(request)
+        except NotTaken as busy:
+            self.pacer.turned_away(busy.retry_after_seconds)
+            raise
 
     def replace(
         self,
@@ -149,33 +198,33 @@ class Border:
         self.broker.cancel(client_order_id)
 
     def order(self, client_order_id: str) -> VenueOrder | None:
-        self.pacer.protection()
+        self.pacer.read()
         return self.broker.order(client_order_id)
 
     def open_orders(self) -> Sequence[VenueOrder]:
-        self.pacer.protection()
+        self.pacer.read()
         return self.broker.open_orders()
 
     def execution_reports(self, since: datetime) -> Sequence[ExecutionReport]:
-        self.pacer.protection()
+        self.pacer.read()
         return self.broker.execution_reports(since)
 
     def positions(self) -> Sequence[VenuePosition]:
-        self.pacer.protection()
+        self.pacer.read()
         return self.broker.positions()
 
     def account(self) -> VenueAccount:
-        self.pacer.protection()
+        self.pacer.read()
         return self.broker.account()
 
     def cash_activities(self, since: datetime) -> Sequence[CashActivity]:
-        self.pacer.protection()
+        self.pacer.read()
         return self.broker.cash_activities(since)
 
     def never_left(self, client_order_id: str, created_at: datetime) -> bool:
         return self.broker.never_left(client_order_id, created_at)
 
 
-def border(broker: Broker, clock: Clock, rules: SubmissionRules) -> Border:
-    """A broker behind a border of its own."""
-    return Border(broker, Pacer(clock, rules))
+def border(broker: Broker, clock: Clock, rules: SubmissionRules, *, is_live: bool = False) -> Border:
+    """A broker behind a border of its own. is_live: its market does not wait for the loop."""
+    return Border(broker, Pacer(clock, rules, PATIENCE if is_live else None))

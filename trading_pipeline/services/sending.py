@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 
 from trading_pipeline.domain.control import TradingState
-from trading_pipeline.domain.errors import OrderRefused, OutcomeUnknown
+from trading_pipeline.domain.errors import NotTaken, OrderRefused, OutcomeUnknown
 from trading_pipeline.domain.orders import (
     AnyRequest,
     BracketRequest,
@@ -101,10 +101,12 @@ def send_in_rounds(desk: Desk, waiting: Sequence[Order], stretch: Stretch) -> Di
     """Send orders that nobody has claimed, in this order; blocked ones, and all once it is over, are held."""
     most = MOST if desk.broker.capabilities.client_id_scope is ClientIdScope.FOREVER else 1
     outcome, left = NOTHING, list(waiting)
-    while left and not stretch.is_over(left[0]):
+    while left and not stretch.is_over(left[0]) and not is_left_alone(desk, left[0]):
         group, left = left[:most], left[most:]
         free = _unblocked(desk, group)
         ready = free[: take_turn(desk, free[0])] if free else []
+        if free and not ready:
+            return outcome + Dispatched(held=len(group) + len(left))
         outcome += _send_round(desk, ready, stretch) + Dispatched(held=len(group) - len(free))
         left = free[len(ready) :] + left
     return outcome + Dispatched(held=len(left))
@@ -112,7 +114,8 @@ def send_in_rounds(desk: Desk, waiting: Sequence[Order], stretch: Stretch) -> Di
 
 def send_again(desk: Desk, order: Order) -> Dispatched:
     """Send under its id what was claimed earlier and never arrived."""
-    take_turn(desk, order)
+    if is_left_alone(desk, order) or not take_turn(desk, order):
+        return HELD
     with desk.ledger.read() as tx:
         sending = Sending(order, _by_leg(tx.children(order.client_order_id)), is_first=False)
     taken: list[Taken] = []
@@ -132,7 +135,10 @@ def _unblocked(desk: Desk, orders: list[Order]) -> list[Order]:
 
 
 def take_turn(desk: Desk, order: Order) -> int:
-    """Wait for the order's turn at the border; how many like it may leave then without waiting, itself included."""
+    """Wait for the order's turn at the border; how many like it may leave then without waiting, itself included.
+
+    Zero when its turn is too far away to keep the loop waiting.
+    """
     if desk.border is None:
         return MOST
     pacer = desk.border.pacer
@@ -141,8 +147,19 @@ def take_turn(desk: Desk, order: Order) -> int:
         return 1 + pacer.room_for_protection()
     if not pacer.is_seeded:
         pacer.seed(_left_at(desk, order))
-    pacer.entry()
+    if not pacer.entry():
+        return 0
     return 1 + pacer.room_for_entries()
+
+
+def is_left_alone(desk: Desk, order: Order) -> bool:
+    """True while the venue, which has turned an order away unread, is sent no order like this one."""
+    return desk.border is not None and desk.border.pacer.is_quiet(for_entries=grows_exposure(order))
+
+
+def _must_wait(desk: Desk, order: Order, stretch: Stretch) -> bool:
+    """True for an entry of a round that is to keep neither the loop nor a busy venue any longer."""
+    return stretch.is_over(order) or (grows_exposure(order) and is_left_alone(desk, order))
 
 
 def _left_at(desk: Desk, order: Order) -> list[datetime]:
@@ -160,7 +177,7 @@ def _send_round(desk: Desk, orders: Sequence[Order], stretch: Stretch) -> Dispat
     outcome, taken, this = Dispatched(held=len(orders) - len(claimed)), list[Taken](), Stretch.of(desk)
     try:
         for number, sending in enumerate(claimed):
-            if number and stretch.is_over(sending.order):
+            if number and _must_wait(desk, sending.order, stretch):
                 outcome += HELD
                 continue
             if number:
@@ -229,6 +246,9 @@ def _cross(desk: Desk, order: Order, request: AnyRequest, taken: list[Taken]) ->
         _record(desk, taken)
         end_locally(desk, order, ExecType.REJECTED, str(refusal), desk.clock.now())
         return REFUSED
+    except NotTaken:  # no doubt: it is sent again under its id as soon as the venue may be asked
+        _record(desk, taken)
+        return HELD
     except OutcomeUnknown as doubt:
         _record(desk, taken)
         put_in_doubt(desk, order, str(doubt), desk.clock.now())

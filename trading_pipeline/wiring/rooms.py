@@ -89,7 +89,8 @@ class Room:
         line = self.access.line(clock, self.lease)
         if line.restore is not None:
             line.restore(open_requests(self.ledger, rules.account))
-        broker = border(line.broker, clock, rules.submission)
+        is_live = self.clock is not None and self.access.market is None
+        broker = border(line.broker, clock, rules.submission, is_live=is_live)
         return Desk(
             ledger=self.ledger, broker=broker, border=broker, lease=self.lease, clock=clock, rules=rules,
             provenance=self.workspace.provenance,

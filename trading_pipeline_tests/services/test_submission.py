@@ -123,8 +123,12 @@ class TurnThat:
     def __init__(self, act: Callable[[], None]) -> None:
         self._act = act
 
-    def entry(self) -> None:
+    def entry(self) -> bool:
         self._act()
+        return True
+
+    def is_quiet(self, *, for_entries: bool) -> bool:  # noqa: ARG002
+        return False
 
     def room_for_entries(self) -> int:
         return 0

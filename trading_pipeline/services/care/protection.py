@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import takewhile
 
 from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.money import ZERO, plain, round_down_to_tick
@@ -35,6 +36,8 @@ from trading_pipeline.services.entries import digest
 from trading_pipeline.services.reductions import KIND as REDUCTION
 from trading_pipeline.services.reductions import pending_reduction, write_reduction
 
+FIRST_RETRY_SECONDS = 2
+"""After the first refusal of a stop of our own, whose shares lie bare; never longer than exit_retry_seconds."""
 PARTS = frozenset({PARTIAL, REDUCTION})
 """Kinds of the events by which a part of a position is to be sold."""
 
@@ -170,12 +173,14 @@ def _cover_missing(desk: Desk, times: SessionTimes, position: Position, missing:
 
 
 def _may_try(desk: Desk, times: SessionTimes, position: Position) -> bool:
-    """False for a while after the venue refused a stop of our own."""
+    """False for a moment after the venue refused a stop of our own, twice as long after each refusal in a row."""
     with desk.ledger.read() as tx:
         stops = [o for o in own_sells(desk, tx, times, position) if o.leg is Leg.STOP]
-    if not stops or stops[-1].status is not OrdStatus.REJECTED:
+    refused = len(list(takewhile(lambda order: order.status is OrdStatus.REJECTED, reversed(stops))))
+    if not refused:
         return True
-    return seconds_since(desk.clock.now(), stops[-1].updated_at) >= desk.rules.exits.exit_retry_seconds
+    wait = min(FIRST_RETRY_SECONDS * 2 ** min(refused - 1, 10), desk.rules.exits.exit_retry_seconds)
+    return seconds_since(desk.clock.now(), stops[-1].updated_at) >= wait
 
 
 def stop_level(desk: Desk, position: Position) -> Decimal | None:
@@ -214,11 +219,21 @@ def _alarm_if_bare(desk: Desk, times: SessionTimes, position: Position, bare: De
 
 
 def _bare_since(desk: Desk, tx: LedgerTransaction, times: SessionTimes, position: Position) -> datetime:
-    """When the position's shares or sells last changed: its last purchase, or the last end of a sell."""
+    """When the position's shares or sells last changed: its last purchase, or the last end of a sell.
+
+    A sell that was refused when it was sent changed nothing: no row of refusals puts the alarm off.
+    """
     orders = [order for order in tx.orders(desk.account, times.session) if order.symbol == position.symbol]
-    ended = [order.updated_at for order in orders if order.side is Side.SELL and not order.is_open]
+    sells = [order for order in orders if order.side is Side.SELL and not _was_turned_down(desk, order)]
+    ended = [order.updated_at for order in sells if not order.is_open]
     bought = [order.updated_at for order in orders if order.side is Side.BUY and order.cum_qty]
     return max([position.opened_at, *ended, *bought])
+
+
+def _was_turned_down(desk: Desk, order: Order) -> bool:
+    """True for an order that was refused before it could protect anything."""
+    lived = seconds_since(order.updated_at, order.submitted_at or order.created_at)
+    return order.status is OrdStatus.REJECTED and lived < desk.rules.exits.protect_after_seconds
 
 
 def _bare_event(desk: Desk, times: SessionTimes, position: Position, bare: Decimal, since: datetime) -> RiskEvent:

@@ -93,7 +93,7 @@ class AlpacaBroker:
     # orders
 
     def submit(self, request: AnyRequest) -> str:
-        """As the port says; KeysRefused (an OutcomeUnknown) when the keys are wrong: nothing was done then."""
+        """As the port says; KeysRefused or NotTaken (OutcomeUnknown both): nothing was done then."""
         require_sendable(request)
         return self._orders.submit(request)
 
@@ -145,8 +145,9 @@ class AlpacaBroker:
         due = [one for one in found if one is not None and one.occurred_at >= since]
         return sorted(due, key=lambda one: (one.occurred_at, one.activity_id))
 
-    def never_left(self, client_order_id: str, created_at: datetime) -> bool:  # noqa: ARG002  the venue keeps our ids
-        return False
+    def never_left(self, client_order_id: str, created_at: datetime) -> bool:  # noqa: ARG002
+        """Also of one that left and was turned away unread; what is in doubt is looked up, as Alpaca keeps our ids."""
+        return self._orders.was_turned_away(client_order_id)
 
     def close(self) -> None:
         """Give the connections back; `ids` stays open."""

@@ -13,7 +13,7 @@ from trading_pipeline.adapters.brokers.alpaca.listing import Listing
 from trading_pipeline.adapters.brokers.alpaca.rest import AlpacaRest, Refused
 from trading_pipeline.adapters.brokers.alpaca.wire import WireOrder, payload_of, sent_under, text
 from trading_pipeline.adapters.brokers.venue_ids import VenueIds
-from trading_pipeline.domain.errors import OrderRefused, OutcomeUnknown
+from trading_pipeline.domain.errors import NotTaken, OrderRefused, OutcomeUnknown
 from trading_pipeline.domain.orders import AnyRequest, BracketRequest, OcoRequest, OrderRequest
 from trading_pipeline.ports import Clock
 from trading_pipeline.venue.checks import orders_of
@@ -29,6 +29,7 @@ class Orders:
 
     def __init__(self, rest: AlpacaRest, listing: Listing, ids: VenueIds, clock: Clock) -> None:
         self._rest, self._listing, self._ids, self._clock = rest, listing, ids, clock
+        self._turned_away: set[str] = set()
 
     # sending
 
@@ -38,7 +39,7 @@ class Orders:
             self._ids.register(request, self._clock.now())
 
     def submit(self, request: AnyRequest) -> str:
-        """The venue's id. Raises OrderRefused or OutcomeUnknown."""
+        """The venue's id. Raises OrderRefused, NotTaken or OutcomeUnknown."""
         first = orders_of(request)[0].client_order_id
         family = self._ids.family(first)
         if family is not None and family.request != request:
@@ -47,13 +48,29 @@ class Orders:
             return self._ids.venue_ids(first)[0]
         self._ids.register(request, self._clock.now())
         try:
-            row = self._rest.document("POST", "/orders", f"send {first}", payload_of(request))
+            row = self._post(request, is_first=family is None or self.was_turned_away(first))
         except Refused as refused:
             if refused.refusal.is_duplicate:
                 return self._sent_before(request)
             self._ids.finish(first)
             raise OrderRefused(str(refused)) from refused
         return self._acknowledged(request, row)
+
+    def was_turned_away(self, client_order_id: str) -> bool:
+        """True for an order of which every sending so far, all by this process, met "too many requests"."""
+        return client_order_id in self._turned_away
+
+    def _post(self, request: AnyRequest, *, is_first: bool) -> dict[str, Any]:
+        """What Alpaca answers. is_first: no earlier sending may have arrived; only then is NotTaken certain."""
+        first = orders_of(request)[0].client_order_id
+        self._turned_away.discard(first)
+        try:
+            return self._rest.document("POST", "/orders", f"send {first}", payload_of(request))
+        except NotTaken as busy:
+            if not is_first:
+                raise OutcomeUnknown(f"{busy}, once it is known that an earlier sending did not arrive") from busy
+            self._turned_away.add(first)
+            raise
 
     def _require_free(self, request: AnyRequest) -> None:
         """Raises OrderRefused when the id was used for other content; what never arrived may be sent otherwise."""

@@ -21,7 +21,7 @@ from trading_pipeline.adapters.brokers.alpaca.hosts import is_loopback
 from trading_pipeline.adapters.brokers.alpaca.keys import KEY_ID, SECRET_KEY, AlpacaKeys
 from trading_pipeline.adapters.brokers.alpaca.refusals import Refusal, read_refusal, shortened
 from trading_pipeline.domain.broker_rules import AlpacaRules
-from trading_pipeline.domain.errors import KeysRefused, OutcomeUnknown, TradingError
+from trading_pipeline.domain.errors import KeysRefused, NotTaken, OutcomeUnknown, TradingError
 from trading_pipeline.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -97,8 +97,8 @@ class _Client(TradingClient):
 class AlpacaRest:
     """One account's REST interface. `what` is said in errors: "submit tp-…", "list orders".
 
-    Every call raises Refused (definite), KeysRefused (nothing done), OutcomeUnknown (anything may have happened), or
-    SettingsError when there are no keys.
+    Every call raises Refused (definite), KeysRefused or NotTaken (nothing done), OutcomeUnknown (anything may have
+    happened), or SettingsError when there are no keys.
     """
 
     def __init__(self, rules: AlpacaRules, keys: AlpacaKeys, clock: Clock) -> None:
@@ -211,7 +211,8 @@ class AlpacaRest:
         refusal = read_refusal(status, body)
         if status == requests.codes.too_many_requests:
             seconds = self._pause(response.headers)
-            raise _unknown(what, f"too many requests, nothing is read for {seconds:.0f} s (it was not done)") from error
+            why = f"too many requests: it was not done, and nothing is read for {seconds:.0f} s"
+            raise NotTaken(f"Alpaca was asked to {what}: {why}. It is asked again", seconds) from error
         if status == requests.codes.unauthorized or (
             status == requests.codes.forbidden and not _is_about_order(refusal)
         ):
