@@ -275,5 +275,8 @@ class MemoryTransaction(OrderRows):
     def session_records(self, account: str) -> Sequence[SessionRecord]:
         return sorted(self._find(kinds.SESSIONS, lambda r: r.account == account), key=lambda record: record.session)
 
+    def newest_numbers(self) -> dict[str, int]:
+        return {name: len(self._rows[name]) for name in ("alerts", "audit_outbox")}
+
     def row_counts(self) -> dict[str, int]:
         return {name: len(self._rows[name]) for name in sorted(TABLES)}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import ColumnElement, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
 
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_outbox import cleared_entry, lease_entry, state_entry
@@ -25,6 +25,8 @@ IN_FORCE = (
     .where(BLOCKS.account == bindparam("account"), BLOCKS.cleared_at.is_(None))
     .order_by(BLOCKS.since, BLOCKS.record_no)
 )
+TOLD = ("alerts", "audit_outbox")
+NEWEST = select(*(select(func.max(kind.table.c.record_no)).scalar_subquery() for kind in (kinds.ALERTS, kinds.AUDIT)))
 HELD = (
     select(LEASES.c.expires_at)
     .where(
@@ -139,6 +141,11 @@ class OutboxRows(Rows):
         wanted = kinds.AUDIT.select().add_columns(number).where(number > after).order_by(number).limit(limit)
         rows = self._connection.execute(wanted)
         return [(row[-1], AuditEntry(**dict(zip(kinds.AUDIT.names, row[:-1], strict=True)))) for row in rows]
+
+    def newest_numbers(self) -> dict[str, int]:
+        """Number of the newest row of what is told to others later; 0 where there is none."""
+        self.flush()
+        return {name: number or 0 for name, number in zip(TOLD, self._connection.execute(NEWEST).one(), strict=True)}
 
     def add_alert(self, alert: Alert) -> bool:
         self.flush()

@@ -92,6 +92,16 @@ class HealthReport:
         return {one.name: one for one in self.findings}[name]
 
 
+def ago(seconds: float) -> str:
+    """An age in words: 12 s ago, 3 min ago, 2.5 h ago, 4 days ago; one of the future says so."""
+    if seconds < 0:
+        return f"{-seconds:.0f} s in the future"
+    for unit, length, most in (("s", 1, 120), ("min", 60, 120 * 60), ("h", 3600, 48 * 3600)):
+        if seconds < most:
+            return f"{seconds / length:.0f} {unit} ago" if unit != "h" else f"{seconds / length:.1f} h ago"
+    return f"{seconds / 86_400:.0f} days ago"
+
+
 def rated(value: float, edges: tuple[float, float]) -> Level:
     """Above the second edge a failure, above the first a warning."""
     if value > edges[1]:

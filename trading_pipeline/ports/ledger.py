@@ -211,6 +211,9 @@ class LedgerTransaction(Protocol):
     def session_records(self, account: str) -> Sequence[SessionRecord]:
         """Every session ever run for the account, ascending."""
 
+    def newest_numbers(self) -> dict[str, int]:
+        """Number of the newest row of what is told to others later (audit_outbox, alerts); 0 where there is none."""
+
     def row_counts(self) -> dict[str, int]:
         """Rows per table."""
 

@@ -30,6 +30,7 @@ from trading_pipeline.services import research
 from trading_pipeline.services.fetch import Accepted, FetchDesk, FetchReport, FetchRequest, Progress, fetch
 from trading_pipeline.services.live_bars import LiveBarRecorder, LiveCounts, Stored
 from trading_pipeline.services.live_research import LiveResearch
+from trading_pipeline.wiring.health import STREAM_STATUS as STATUS
 from trading_pipeline.wiring.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -39,8 +40,6 @@ MARKET = "synthetic.json"
 """File in a home that says which made-up market it holds; that market is the same from then on."""
 SESSIONS_BEFORE = 130
 """Sessions that a made-up market has behind it on the day it begins."""
-STATUS = "stream.json"
-"""File in the home that says how the stream of the running session stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
