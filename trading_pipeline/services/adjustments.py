@@ -34,9 +34,9 @@ from trading_pipeline.ports import VenueOrder
 from trading_pipeline.services.adoption import adopt_orders, block_external
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import digest
-from trading_pipeline.services.local_reports import settle_blocks
+from trading_pipeline.services.local_reports import never_live, settle_blocks
 from trading_pipeline.services.order_sync import apply_report
-from trading_pipeline.services.reconcile import ENDS, never_live, started
+from trading_pipeline.services.reconcile import ENDS, started
 from trading_pipeline.services.venue_sides import Look, look
 
 ADJUSTMENT = "adjustment"

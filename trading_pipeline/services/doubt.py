@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from trading_pipeline.domain.errors import OutcomeUnknown
-from trading_pipeline.domain.orders import Order, OrdStatus
+from trading_pipeline.domain.orders import ExecType, Order, OrdStatus
 from trading_pipeline.domain.submission import grows_exposure
 from trading_pipeline.ports import ClientIdScope, LedgerTransaction, VenueOrder
 from trading_pipeline.services.desk import Desk
-from trading_pipeline.services.local_reports import Taken, acknowledge, is_given_up
+from trading_pipeline.services.local_reports import Taken, acknowledge, is_given_up, report_locally
 
 UNSEEN_FOR = timedelta(seconds=10)
 """How long after it was sent a sell of which a venue that keeps no ids shows nothing counts as never arrived."""
@@ -90,6 +90,35 @@ def _left_a_trace(desk: Desk, order: Order) -> bool:
         return True
     reports = desk.broker.execution_reports(order.created_at)
     return any(report.client_order_id == order.client_order_id for report in reports)
+
+
+def end_lost_legs(desk: Desk) -> None:
+    """End legs that never arrived beside an order that did, where each goes out by a message of its own.
+
+    Only where ids are not kept: there all that was ever placed is listed. An order of unknown fate keeps its family
+    from being changed, and a position from being left. Raises OutcomeUnknown.
+    """
+    if desk.broker.capabilities.client_id_scope is not ClientIdScope.NONE:
+        return
+    for leg, sent_at in _unheard_legs(desk):
+        is_old = desk.clock.now() - sent_at >= UNSEEN_FOR
+        if is_old and desk.broker.order(leg.client_order_id) is None and not _left_a_trace(desk, leg):
+            with desk.ledger.transaction() as tx:
+                text = "it never arrived: the venue lists the order it belongs to, and nothing of it"
+                report_locally(tx, leg, ExecType.CANCELED, text, desk.clock.now())
+
+
+def _unheard_legs(desk: Desk) -> list[tuple[Order, datetime]]:
+    """Open legs without a word of them, whose head the venue has taken; and when that was sent."""
+    with desk.ledger.read() as tx:
+        legs = [o for o in tx.open_orders(desk.account) if o.parent_id and o.status is OrdStatus.PENDING_NEW]
+        heads = tx.orders_named([leg.parent_id for leg in legs if leg.parent_id])
+    found = ((leg, heads.get(leg.parent_id or "")) for leg in legs)
+    return [(leg, head.submitted_at) for leg, head in found if head and head.submitted_at and _is_taken(head)]
+
+
+def _is_taken(head: Order) -> bool:
+    return head.status not in {OrdStatus.PENDING_NEW, OrdStatus.IN_DOUBT}
 
 
 def adopt(desk: Desk, order: Order, found: VenueOrder) -> None:

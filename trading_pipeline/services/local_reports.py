@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -104,6 +104,17 @@ def end_all_locally(desk: Desk, orders: list[Order], exec_type: ExecType, text: 
         moved = [_moved(tx, member, exec_type, text, now) for member in members]
         _record(tx, [one for one in moved if one is not None])
         settle_blocks(desk, tx, now)
+
+
+def end_never_live(tx: LedgerTransaction, entry: Order, exec_type: ExecType, now: datetime) -> None:
+    """End these legs as their entry has ended."""
+    for leg in never_live(entry, tx.children(entry.client_order_id)):
+        report_locally(tx, leg, exec_type, "its entry ended without a fill", now)
+
+
+def never_live(entry: Order, legs: Iterable[Order]) -> list[Order]:
+    """Legs that end with an entry of which nothing was filled, and which no report will ever name."""
+    return [leg for leg in legs if leg.status is OrdStatus.PENDING_NEW and not entry.cum_qty]
 
 
 def put_in_doubt(desk: Desk, order: Order, text: str, now: datetime) -> None:

@@ -16,9 +16,11 @@ from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.booking import book, booking, due_fills, exit_event_id
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import digest
+from trading_pipeline.services.local_reports import end_never_live
 
 __all__ = ["Synced", "apply_report", "exit_event_id", "sync_orders"]
 
+ENDS = frozenset({ExecType.CANCELED, ExecType.EXPIRED, ExecType.REJECTED})
 TRADES = CORRECTIONS | {ExecType.TRADE}
 EVENTS = {
     "unknown_order": "the venue reports an order we did not send",
@@ -86,6 +88,7 @@ def _apply_all(desk: Desk, tx: LedgerTransaction, session: date, reports: Sequen
             _alarm_once(tx, _event(desk, session, replace(report, occurred_at=desk.clock.now()), "unusable_report"))
     now = desk.clock.now()  # a report dated later must not hide those that come before its time
     done = Synced(last_at=max((min(report.occurred_at, now) for report in usable), default=None))
+    ended = [report for report in usable if report.exec_type in ENDS]
     waiting = sorted(usable, key=lambda report: (report.occurred_at, _is_sale(tx, report)))
     while waiting:
         early = []
@@ -97,7 +100,16 @@ def _apply_all(desk: Desk, tx: LedgerTransaction, session: date, reports: Sequen
         if len(early) == len(waiting):
             return _put_off(desk, tx, session, early, done)
         waiting = early
+    for report in ended:  # after all the venue says of legs has been applied
+        _end_legs(tx, report, now)
     return done
+
+
+def _end_legs(tx: LedgerTransaction, report: ExecutionReport, now: datetime) -> None:
+    """Legs that the venue never had (their request was lost) end with their entry."""
+    entry = tx.order(report.client_order_id)
+    if entry is not None and entry.leg is Leg.ENTRY and not entry.is_open:
+        end_never_live(tx, entry, report.exec_type, now)
 
 
 def _is_sale(tx: LedgerTransaction, report: ExecutionReport) -> bool:

@@ -14,7 +14,7 @@ from itertools import groupby
 
 from trading_pipeline.domain.control import Block, BlockKind
 from trading_pipeline.domain.errors import MissingResultError, OutcomeUnknown
-from trading_pipeline.domain.orders import EXTERNAL, TERMINAL, ExecType, Order, OrdStatus
+from trading_pipeline.domain.orders import EXTERNAL, TERMINAL, ExecType, OrdStatus
 from trading_pipeline.domain.reconciliation import Break, BreakKind, Reconciliation, judged
 from trading_pipeline.domain.submission import grows_exposure
 from trading_pipeline.domain.trading_session import RiskEvent, SessionRecord
@@ -22,8 +22,9 @@ from trading_pipeline.ports import ClientIdScope, LedgerTransaction, VenueOrder
 from trading_pipeline.services.adoption import adopt_orders
 from trading_pipeline.services.care.asking import ask_cancel
 from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.doubt import end_lost_legs
 from trading_pipeline.services.entries import digest
-from trading_pipeline.services.local_reports import report_locally, settle_blocks
+from trading_pipeline.services.local_reports import end_never_live, report_locally, settle_blocks
 from trading_pipeline.services.venue_sides import Look, import_cash, look
 
 BY = "reconcile"
@@ -79,6 +80,7 @@ def reconcile(desk: Desk, session: date, *, importing: bool = True) -> Reconcili
     try:
         if importing:
             import_cash(desk, record)
+        end_lost_legs(desk)
         seen = look(desk, record)
         passed = _settle(desk, record, seen)
         adopt_orders(desk, record, _strangers(passed, seen))
@@ -203,13 +205,7 @@ def _take_over_ends(desk: Desk, tx: LedgerTransaction, seen: Look, confirmed: Se
             continue
         text = "the venue says so when asked; its report was lost"
         report_locally(tx, order, ENDS[view.status], text, at, venue_order_id=view.venue_order_id)
-        for leg in never_live(order, tx.children(order.client_order_id)):
-            report_locally(tx, leg, ENDS[view.status], "its entry ended without a fill", at)
-
-
-def never_live(entry: Order, legs: Iterable[Order]) -> list[Order]:
-    """Legs that end with an entry of which nothing was filled, and which no report will ever name."""
-    return [leg for leg in legs if leg.status is OrdStatus.PENDING_NEW and not entry.cum_qty]
+        end_never_live(tx, order, ENDS[view.status], at)
 
 
 def _withdraw(desk: Desk, passed: Reconciliation, seen: Look) -> None:
