@@ -24,6 +24,7 @@ from trading_pipeline.analytics.screening import CoarseRules
 from trading_pipeline.analytics.universe import UniverseRules
 from trading_pipeline.analytics.watchlist import WatchlistRules
 from trading_pipeline.domain.bar_building import LiveRules
+from trading_pipeline.domain.breaker_rules import BreakerRules
 from trading_pipeline.domain.broker_rules import BrokerRules
 from trading_pipeline.domain.cadence import CadenceRules, LeaseRules
 from trading_pipeline.domain.errors import SettingsError
@@ -117,6 +118,7 @@ class ExecutionSettings(_Frozen):
     cadence: CadenceRules = CadenceRules()
     lease: LeaseRules = LeaseRules()
     reconcile: ReconcileRules = ReconcileRules()
+    breaker: BreakerRules = BreakerRules()
 
     @model_validator(mode="after")
     def _entries_end_before_time_exits_begin(self) -> ExecutionSettings:

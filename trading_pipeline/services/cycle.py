@@ -6,24 +6,22 @@ import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from trading_pipeline.domain.control import TradingState, TradingStateRecord
+from trading_pipeline.domain.control import TradingStateRecord
 from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.orders import Order, OrdStatus
-from trading_pipeline.domain.protection import SETTLED, cover_of
+from trading_pipeline.domain.protection import cover_of
 from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.domain.submission import grows_exposure
 from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.services import care
-from trading_pipeline.services.care.asking import ask_cancel
+from trading_pipeline.services.breaker_watch import Breaker
 from trading_pipeline.services.care.exits import started_exits
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.dispatch import NOTHING, dispatch_due
 from trading_pipeline.services.order_sync import sync_orders
 from trading_pipeline.services.reconcile import Reconciler
 from trading_pipeline.services.reconciled import is_reconciled
-from trading_pipeline.services.runaway import reduce_in_silence
 from trading_pipeline.services.session_acts import note_trading_state
-from trading_pipeline.services.trading_state import current_state
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +33,20 @@ class Cycle:
     desk: Desk
     times: SessionTimes
     reconciler: Reconciler
+    is_live: bool = False
+    """True on the real clock."""
+    is_repeated: bool = False
+    """True for a recorded session that is run again."""
     _synced_to: datetime | None = None
+    _breaker: Breaker = field(init=False)
     _applied: set[str] = field(default_factory=set)
     _heard_of: int = 0
     _state: TradingStateRecord | None = None
     _unheard: int = 0
     _connections: int = 0
+
+    def __post_init__(self) -> None:
+        self._breaker = Breaker(self.desk, self.times, self.is_live, self.is_repeated)
 
     def look(self, record: SessionRecord) -> None:
         """Reports first, then the comparison of record and venue when it is due; what it adopted brings reports.
@@ -72,33 +78,28 @@ class Cycle:
         return max(past, default=record.started_at)
 
     def note_silence(self, silence: str) -> None:
-        """Count it, and after some in a row let only exits out; a first answer is followed by a reconciliation."""
+        """Count it: after some in a row only exits leave, and after an answer record and venue are compared."""
         self._unheard += 1
         self.reconciler.reconnected()
         log.warning("the venue does not answer (%d in a row): %s", self._unheard, silence)
-        if self._unheard >= self.desk.rules.risk.reject_streak_to_reduce:
-            reduce_in_silence(self.desk, self.times.session, self._unheard, silence)
+        self._breaker.note_silence(self._unheard)
 
     def note_trading_state(self, record: SessionRecord) -> None:
-        """A state that others have set is noted before anything is done under it."""
+        """A state that others have set is noted before anything is done under it, by file or on record."""
+        self._breaker.align()
         self._state = note_trading_state(self.desk, record, self._state)
 
     def attend(self, record: SessionRecord, quotes: care.Quotes) -> None:
         """A round between bars: exits that a person or the time asks for, protection, and what is due to leave."""
         self.look(record)
-        self.withdraw_entries()
+        self.watch(record, quotes)
         self.exit_what_is_due(record, quotes)
         self.dispatch(record)
         self.guard(record)
 
-    def withdraw_entries(self) -> None:
-        """While trading is HALTED no entry stays at the venue; their legs and all stops do."""
-        with self.desk.ledger.read() as tx:
-            if current_state(tx, self.desk.account) is not TradingState.HALTED:
-                return
-            working = [o for o in tx.open_orders(self.desk.account) if grows_exposure(o) and o.status in SETTLED]
-        for order in working:
-            ask_cancel(self.desk, order)
+    def watch(self, record: SessionRecord, quotes: care.Quotes) -> None:
+        """What may stop trading is measured; while it is HALTED no entry stays at the venue."""
+        self._breaker.watch(record, quotes, self._unheard)
 
     def exit_what_is_due(
         self, record: SessionRecord, quotes: care.Quotes, snapshot: ScanSnapshot | None = None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot
 from trading_pipeline.ports import Broker, Clock, Ledger, LedgerTransaction, MarketFacts, ResearchStore
 from trading_pipeline.services.border import Border
 from trading_pipeline.services.facts import NothingKnown
+from trading_pipeline.services.latch import Latch
 from trading_pipeline.services.lease import HeldLease
 from trading_pipeline.settings import ExecutionSettings
 
@@ -40,6 +41,8 @@ class Desk:
     """The right to lead, checked right before each order leaves; None in a room that nobody else can enter."""
     border: Border | None = None
     """The broker's border, which paces and counts; None where nothing is to be paced or counted."""
+    latch: Latch | None = None
+    """What blocks without a database, looked at right before each order leaves; None in a room that leaves no trace."""
     facts: MarketFacts = field(default_factory=NothingKnown)
     """Sectors, earnings and correlations for the risk checks; by default nothing is known."""
     trigger: Timeframe = Timeframe.MIN15
@@ -48,8 +51,12 @@ class Desk:
     """Indicators that exits may look at; None: no such exit happens."""
     elapsed: Callable[[], float] = lambda: 0.0
     """Seconds since any one instant, also while `clock` stands still; by default work takes no time."""
+    answers: Callable[[], Sequence[float]] = tuple
+    """Seconds the venue took for each answer since this was last asked; nothing where time costs nothing."""
     connections: Callable[[], int] = lambda: 0
     """How often the venue was connected to so far: after each time, record and venue are compared before entries."""
+    venue_now: Callable[[], datetime] | None = None
+    """The venue's own clock (aware UTC; raises OutcomeUnknown); None where it has none but ours."""
 
     def snapshots(self, tx: LedgerTransaction, session: date) -> Sequence[ScanSnapshot]:
         """Watchlists of the session made by the desk's own code and configuration, ascending by as_of."""

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 
+from trading_pipeline.domain.breaker import Cause
+from trading_pipeline.domain.breaker_rules import Trigger
 from trading_pipeline.domain.control import TradingState
 from trading_pipeline.domain.orders import Order
 from trading_pipeline.domain.risk import RiskLimits
@@ -26,12 +28,10 @@ def halt_a_runaway(desk: Desk, waiting: Sequence[Order]) -> bool:
         reason = _excess(desk.rules.risk, waiting, left)
     if not reason:
         return False
-    with desk.ledger.transaction() as tx:
-        return trip(
-            tx, desk.account, waiting[0].session, TradingState.HALTED, rule="too_many_intents",
-            reason=f"{reason}: a strategy writes intents past the limits; none of them was sent",
-            at=desk.clock.now(),
-        )  # fmt: skip
+    return _halt(
+        desk, waiting[0].session, Trigger.TOO_MANY_INTENTS, measured=str(len(waiting)),
+        words=f"{reason}: a strategy writes intents past the limits; none of them was sent",
+    )  # fmt: skip
 
 
 def _excess(limits: RiskLimits, waiting: Sequence[Order], left: Mapping[str, int]) -> str:
@@ -63,34 +63,32 @@ def _watch_orders_out(desk: Desk) -> None:
     claimed = [order_id for order_id, order in orders.items() if order.submitted_at is not None]
     stray = without_claim(new, claimed)
     if stray:
-        session = desk.clock.now().date()
-        with desk.ledger.transaction() as tx:
-            trip(
-                tx, desk.account, session, TradingState.HALTED, rule="orders_without_intent",
-                reason=f"{len(stray)} order(s) left without a claim on record (first: {stray[0]}): somebody sends "
-                "past the dispatcher", at=desk.clock.now(), data={"client_order_ids": ", ".join(stray[:10])},
-            )  # fmt: skip
+        _halt(
+            desk, desk.clock.now().date(), Trigger.ORDERS_WITHOUT_INTENT, measured=", ".join(stray[:10]),
+            words=f"{len(stray)} order(s) left without a claim on record (first: {stray[0]}): somebody sends past the "
+            "dispatcher",
+        )  # fmt: skip
     desk.border.compared(new)
 
 
+def _halt(desk: Desk, session: date, trigger: Trigger, *, measured: str, words: str) -> bool:
+    rule = desk.rules.breaker.orders_vs_intents
+    cause = Cause(
+        trigger=trigger, state=TradingState.HALTED, measured=measured, limit="", words=words, flattens=rule.flattens
+    )  # fmt: skip
+    return rule.enabled and trip(desk, session, cause)
+
+
 def _watch_failures(desk: Desk, session: date) -> None:
-    now, limit = desk.clock.now(), desk.rules.risk.reject_streak_to_reduce
+    rule, limit = desk.rules.breaker.error_streak, desk.rules.risk.reject_streak_to_reduce
     with desk.ledger.read() as tx:
         record = tx.trading_state(desk.account)
         row = errors_in_a_row(tx.orders(desk.account, session), record.changed_at if record else None)
-    if row < limit:
+    if row < limit or not rule.enabled:
         return
-    with desk.ledger.transaction() as tx:
-        trip(
-            tx, desk.account, session, TradingState.REDUCING, rule="error_streak",
-            reason=f"{row} orders in a row were refused or went unanswered (reject_streak_to_reduce {limit})", at=now,
-        )  # fmt: skip
-
-
-def reduce_in_silence(desk: Desk, session: date, unheard: int, silence: str) -> None:
-    """REDUCING once the venue has not answered several times in a row."""
-    with desk.ledger.transaction() as tx:
-        trip(
-            tx, desk.account, session, TradingState.REDUCING, rule="venue_silent",
-            reason=f"the venue did not answer {unheard} times in a row: {silence}", at=desk.clock.now(),
-        )  # fmt: skip
+    words = f"{row} orders in a row were refused or went unanswered (reject_streak_to_reduce {limit})"
+    cause = Cause(
+        trigger=Trigger.ERROR_STREAK, state=TradingState.REDUCING, measured=str(row), limit=str(limit), words=words,
+        flattens=rule.flattens,
+    )  # fmt: skip
+    trip(desk, session, cause)

@@ -14,14 +14,16 @@ from trading_pipeline.domain.control import BlockKind, TradingState, TradingStat
 from trading_pipeline.domain.trading_session import RiskEvent, SessionRecord
 from trading_pipeline.ports import Ledger, LedgerTransaction
 from trading_pipeline.services.book import REARMED
+from trading_pipeline.services.breaker import BEGAN, ENDED
 from trading_pipeline.services.care.requests import REQUESTED
+from trading_pipeline.services.condition_watch import begin, end
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import digest
-from trading_pipeline.services.trading_state import is_of_a_rule, tripped_by
+from trading_pipeline.services.trading_state import STATE_SEEN, is_of_a_rule, tripped_by
 
-STATE_SEEN = "trading_state_seen"
-"""Kind of the risk event by which a loop notes a trading state that others have set."""
 BY_PEOPLE = frozenset({REQUESTED, REARMED})
+UNSEEN = frozenset({STATE_SEEN, REARMED, BEGAN, ENDED})
+"""What a replay cannot come to by itself: people's words, and conditions that only a running clock shows."""
 
 
 def note_trading_state(
@@ -91,7 +93,7 @@ def recorded_acts(source: Ledger, record: SessionRecord) -> RecordedActs:
         events = tx.risk_events(record.account, record.session)
         orders = tx.orders(record.account, record.session)
         told = [report.occurred_at for order in orders for report in tx.reports(order.client_order_id)]
-    acts = sorted((one for one in events if one.kind in {STATE_SEEN, REARMED}), key=lambda one: one.occurred_at)
+    acts = sorted((one for one in events if one.kind in UNSEEN), key=lambda one: one.occurred_at)
     rounds = {one.occurred_at for one in events if one.kind not in BY_PEOPLE}
     return RecordedActs(tuple(acts), tuple(sorted(rounds | {order.created_at for order in orders} | set(told))))
 
@@ -128,6 +130,9 @@ def _do_again(tx: LedgerTransaction, act: RiskEvent) -> None:
     if act.kind == REARMED:
         _lift(tx, act)
         tx.add_risk_event(act)
+        return
+    if act.kind in {BEGAN, ENDED}:
+        (begin if act.kind == BEGAN else end)(tx, act)
         return
     tx.set_trading_state(
         TradingStateRecord(

@@ -104,7 +104,8 @@ class SessionLoop:
     def cycle(self) -> Cycle:
         """What the loop does at the venue."""
         if self._cycle is None:
-            self._cycle = Cycle(self.desk, self.times, Reconciler(self.desk, self.times.session))
+            reconciler, is_live = Reconciler(self.desk, self.times.session), self.real_clock is not None
+            self._cycle = Cycle(self.desk, self.times, reconciler, is_live=is_live, is_repeated=self.acts is not None)
         return self._cycle
 
     def _start(self) -> SessionRecord:
@@ -261,7 +262,7 @@ class SessionLoop:
         """What is held and what works at the venue, before anything new is decided."""
         desk = self.desk
         positions = care.mark_positions(desk, self._quotes)
-        self.cycle.withdraw_entries()
+        self.cycle.watch(record, self._quotes)
         if care.cancel_stale_entries(desk, self.times):
             self.cycle.sync(record)  # what has ended is known before anything is decided, after a restart as well
         care.take_partial_profits(desk, self.times, positions, before, self._quotes)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
+from trading_pipeline.domain.breaker import Cause, Trip
 from trading_pipeline.domain.control import TradingState, TradingStateRecord
-from trading_pipeline.domain.errors import InputError
+from trading_pipeline.domain.errors import InputError, LedgerError
 from trading_pipeline.domain.market import require_aware
 from trading_pipeline.domain.trading_session import RiskEvent
 from trading_pipeline.ports import Ledger, LedgerTransaction
 
-SEVERITY = {TradingState.ACTIVE: 0, TradingState.REDUCING: 1, TradingState.HALTED: 2}
+if TYPE_CHECKING:
+    from trading_pipeline.services.desk import Desk
+
+STATE_SEEN = "trading_state_seen"
+"""Kind of the risk event by which a loop notes a trading state that others have set."""
 
 
 def current_state(tx: LedgerTransaction, account: str) -> TradingState:
-    """The state in force; ACTIVE when it was never set."""
+    """The state on record; ACTIVE when it was never set."""
     record = tx.trading_state(account)
     return record.state if record else TradingState.ACTIVE
 
@@ -26,35 +33,90 @@ def set_trading_state(
 
     The audit entry is written in the same transaction by the ledger.
     """
-    if not reason.strip() or not operator.strip():
-        raise InputError("a change of the trading state needs a reason and a name: --reason TEXT --operator NAME")
-    record = TradingStateRecord(
-        account=account, state=state, reason=reason.strip(), set_by=operator.strip(),
-        changed_at=require_aware(at, "instant of a change of trading state"),
-    )  # fmt: skip
+    record = a_word(account, state, reason=reason, operator=operator, at=at)
     with ledger.transaction() as tx:
         tx.set_trading_state(record)
     return record
 
 
-def trip(
-    tx: LedgerTransaction, account: str, session: date, state: TradingState, *, rule: str, reason: str, at: datetime,
-    data: dict[str, str] | None = None,
-) -> bool:  # fmt: skip
-    """A rule's word, with its CRITICAL risk event; a rule only ever tightens. False when it was as tight already."""
-    if SEVERITY[current_state(tx, account)] >= SEVERITY[state]:
-        return False
-    tx.set_trading_state(
-        TradingStateRecord(account=account, state=state, reason=reason, set_by=rule, changed_at=at)
+def a_word(account: str, state: TradingState, *, reason: str, operator: str, at: datetime) -> TradingStateRecord:
+    """A person's word, not yet on record. Raises InputError without a reason or a name."""
+    if not reason.strip() or not operator.strip():
+        raise InputError("a change of the trading state needs a reason and a name: --reason TEXT --operator NAME")
+    return TradingStateRecord(
+        account=account, state=state, reason=reason.strip(), set_by=operator.strip(),
+        changed_at=require_aware(at, "instant of a change of trading state"),
     )  # fmt: skip
+
+
+def trip(desk: Desk, session: date, cause: Cause) -> bool:
+    """A rule's word, latched in the file and then on record; a rule only ever tightens.
+
+    False when this trigger stands already: it is said once until a person resumes. Raises LedgerError when it could
+    not be put on record; the file, or this process's memory, blocks then.
+    """
+    found = Trip(account=desk.account, cause=cause, by=cause.trigger.value, at=desk.clock.now(), session=session)
+    try:
+        with desk.ledger.read() as tx:
+            if stands(tx, found):
+                return False
+    except LedgerError:
+        _engage(desk, found)
+        raise
+    _engage(desk, found)
+    with desk.ledger.transaction() as tx:
+        record_trip(tx, found)
+    if desk.latch is not None:
+        desk.latch.on_record()
+    return True
+
+
+def _engage(desk: Desk, found: Trip) -> None:
+    if desk.latch is not None:
+        desk.latch.engage(found)
+
+
+def stands(tx: LedgerTransaction, found: Trip) -> bool:
+    """True when the trigger has latched already, in this session or as what set the state."""
+    record = tx.trading_state(found.account)
+    if record is None or record.state.allows_entries:
+        return False
+    if record.state.severity < found.cause.state.severity:
+        return False
+    names = {one.kind for one in standing_trips(tx, found.account, found.session)}
+    return found.cause.trigger.value in names | {record.set_by}
+
+
+def standing_trips(tx: LedgerTransaction, account: str, session: date) -> Sequence[RiskEvent]:
+    """Risk events of the rules that tripped in the session, after the last time its loop saw it resumed."""
+    events = tx.risk_events(account, session)
+    resumed = [
+        one.occurred_at
+        for one in events
+        if one.kind == STATE_SEEN and one.data.get("state") == TradingState.ACTIVE.value
+    ]
+    since = max(resumed, default=None)
+    return [one for one in events if is_of_a_rule(one) and (since is None or one.occurred_at > since)]
+
+
+def record_trip(tx: LedgerTransaction, found: Trip) -> None:
+    """The state, tightened, and the rule's CRITICAL risk event; doing it again changes nothing."""
+    cause = found.cause
+    if cause.state.severity > current_state(tx, found.account).severity:
+        tx.set_trading_state(
+            TradingStateRecord(
+                account=found.account, state=cause.state, reason=cause.words, set_by=found.by, changed_at=found.at
+            )
+        )  # fmt: skip
     event = RiskEvent(
-        event_id=_event_id(rule, account, at), account=account, session=session, occurred_at=at, kind=rule,
-        severity="CRITICAL", message=f"{reason}. Trading is {state.value} until a person resumes it: "
-        "trading-pipeline resume --reason TEXT --operator NAME", data=data or {},
+        event_id=_event_id(found.by, found.account, found.at), account=found.account, session=found.session,
+        occurred_at=found.at, kind=found.by, severity="CRITICAL",
+        message=f"{cause.words}. Trading is {cause.state.value} until a person resumes it: "
+        "trading-pipeline resume --reason TEXT --operator NAME",
+        data={"measured": cause.measured, "limit": cause.limit, "flattens": "yes" if cause.flattens else "no"},
     )  # fmt: skip
     if tx.risk_event(event.event_id) is None:
         tx.add_risk_event(event)
-    return True
 
 
 def tripped_by(tx: LedgerTransaction, record: TradingStateRecord) -> RiskEvent | None:

@@ -12,6 +12,7 @@ from trading_pipeline.domain.orders import EXTERNAL, ExecType, ExecutionReport
 from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.adjustments import ADJUSTMENT
+from trading_pipeline.services.breaker import ENDED
 
 OF_THE_VENUE = frozenset({CashKind.DIVIDEND, CashKind.CASH_IN_LIEU})
 """Cash that the simulated venue pays again."""
@@ -74,5 +75,5 @@ def _of_cash(tx: LedgerTransaction, record: SessionRecord) -> Iterator[Unrepeata
 
 def _of_silence(tx: LedgerTransaction, record: SessionRecord) -> Iterator[Unrepeatable]:
     for event in tx.risk_events(record.account, record.session):
-        if event.kind == SILENT:
+        if event.data.get("trigger", event.kind) == SILENT and event.kind != ENDED:
             yield Unrepeatable(event.occurred_at, "row(s) of unanswered questions to the venue")

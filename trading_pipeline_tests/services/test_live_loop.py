@@ -96,7 +96,7 @@ def test_e25_a_loop_asked_to_stop_ends_within_a_round_and_leaves_stops_at_the_ve
     assert scene.loop().run().phase is SessionPhase.CLOSED
 
 
-def test_a_silent_venue_is_waited_for_and_leaves_only_exits_after_five_silences(stage: Stage) -> None:
+def test_a_silent_venue_is_waited_for_and_holds_entries_from_five_silences_to_a_minute_after(stage: Stage) -> None:
     scene = far(stage)
     clock = FixedClock(OPENS)
 
@@ -112,9 +112,13 @@ def test_a_silent_venue_is_waited_for_and_leaves_only_exits_after_five_silences(
 
     assert loop.run().phase is SessionPhase.CLOSED
     with scene.ledger.read() as tx:
-        state = tx.trading_state("A")
-    assert state is not None
-    assert (state.state, state.set_by) == (TradingState.REDUCING, "venue_silent")
+        events = [one for one in tx.risk_events("A", TIMES.session) if one.kind.startswith("condition")]
+        assert (tx.blocks("A"), tx.trading_state("A")) == ([], None)
+    assert [(one.kind, one.data["trigger"]) for one in events] == [
+        ("condition_began", "venue_silent"), ("condition_ended", "venue_silent"),
+    ]  # fmt: skip
+    assert minute(16) < events[0].occurred_at < minute(17)
+    assert minute(20) <= events[1].occurred_at <= minute(20) + timedelta(seconds=10)
 
 
 def test_e23_a_partly_filled_entry_is_looked_at_twice_as_often_and_loses_its_remainder_in_time(stage: Stage) -> None:

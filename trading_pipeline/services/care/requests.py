@@ -25,20 +25,27 @@ def request_exit(
     """
     if not operator.strip() or not text.strip():
         raise InputError("say who closes the position and why: --operator NAME --reason TEXT")
-    event = RiskEvent(
+    session = _session_to_run(tx, calendar, position.account, now)
+    event = exit_request(position, session, reason=reason, operator=operator, text=text, now=now)
+    known = tx.risk_event(event.event_id)
+    if known is None:
+        tx.add_risk_event(event)
+    return known or event
+
+
+def exit_request(
+    position: Position, session: date, *, reason: ExitReason, operator: str, text: str, now: datetime
+) -> RiskEvent:
+    """What asks the loop of `session` to close a position; one per position and reason."""
+    return RiskEvent(
         event_id=digest(REQUESTED, position.account, position.trade_id, reason.value), account=position.account,
-        session=_session_to_run(tx, calendar, position.account, now), occurred_at=now, kind=REQUESTED,
-        severity="INFO",
+        session=session, occurred_at=now, kind=REQUESTED, severity="INFO",
         message=f"{operator} asks to close {plain(position.quantity)} {position.symbol}: {text}",
         data={
             "symbol": position.symbol, "trade_id": position.trade_id, "reason": reason.value, "operator": operator,
             "text": text,
         },
     )  # fmt: skip
-    known = tx.risk_event(event.event_id)
-    if known is None:
-        tx.add_risk_event(event)
-    return known or event
 
 
 def _session_to_run(tx: LedgerTransaction, calendar: TradingCalendar, account: str, now: datetime) -> date:

@@ -1,0 +1,105 @@
+"""The latch as a process holds it: the file, and its own memory while no file can be written.
+
+Read right before every order leaves, so it asks no database: whatever of file, row and memory blocks, blocks.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Lock
+
+from trading_pipeline.domain.breaker import Trip
+from trading_pipeline.domain.control import TradingState
+from trading_pipeline.domain.errors import LatchError
+from trading_pipeline.ports import Clock, LatchFile
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Latched:
+    """What the latch says: the state it allows, why (empty when ACTIVE), and the trip where that can be told."""
+
+    state: TradingState = TradingState.ACTIVE
+    words: str = ""
+    trip: Trip | None = None
+
+    def hands_off(self, now: datetime) -> bool:
+        """True while somebody closes the positions past the loop, which then sends nothing at all."""
+        until = self.trip.hands_off_until if self.trip else None
+        return until is not None and now < until
+
+
+OPEN = Latched()
+
+
+@dataclass(slots=True)
+class Latch:
+    """The file of an account. clock: the machine's."""
+
+    file: LatchFile
+    clock: Clock
+    _kept: Trip | None = None
+    _lock: Lock = field(default_factory=Lock)
+
+    def look(self) -> Latched:
+        """What stands now; never raises: what cannot be read is HALTED."""
+        kept = self._kept
+        try:
+            trip = self.file.read() or kept
+        except LatchError as error:
+            return Latched(TradingState.HALTED, str(error), kept)
+        return Latched(trip.cause.state, trip.cause.words, trip) if trip else OPEN
+
+    def keeps_hands_off(self) -> bool:
+        """True while this process is to send nothing at all."""
+        return self.look().hands_off(self.clock.now())
+
+    def engage(self, trip: Trip) -> str:
+        """Block from this instant on: in memory, then in the file. Returns what kept the file from being written.
+
+        A stricter latch that stands already is left as it is.
+        """
+        with self._lock:
+            if self._stands_stricter(trip):
+                return ""
+            self._kept = trip
+            return self._written(trip)
+
+    def _stands_stricter(self, trip: Trip) -> bool:
+        known = self.look()
+        is_stricter = known.state.severity >= trip.cause.state.severity
+        return known.trip is not None and is_stricter and known.trip.cause.flattens >= trip.cause.flattens
+
+    def overwrite(self, trip: Trip) -> str:
+        """As engage, whatever stands there."""
+        with self._lock:
+            self._kept = trip
+            return self._written(trip)
+
+    def retry(self) -> None:
+        """Write what is only in memory, where that works by now."""
+        with self._lock:
+            if self._kept is not None:
+                self._written(self._kept)
+
+    def on_record(self) -> None:
+        """The row has it: memory is needed no more."""
+        self._kept = None
+
+    def release(self) -> None:
+        """A person resumes: take the file away, and forget. Raises LatchError when the file stays."""
+        with self._lock:
+            self.file.clear()
+            self._kept = None
+
+    def _written(self, trip: Trip) -> str:
+        try:
+            self.file.write(trip)
+        except LatchError as error:
+            log.critical("%s; this process keeps it in memory", error)
+            return str(error)
+        self._kept = None
+        return ""
