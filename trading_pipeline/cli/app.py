@@ -15,18 +15,23 @@ from typer.core import TyperGroup
 
 from trading_pipeline.cli.context import Options
 from trading_pipeline.cli.output import complain
-from trading_pipeline.domain.errors import TradingPipelineError
+from trading_pipeline.domain.errors import LedgerError, MarketDataError, TradingError, TradingPipelineError
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())  # the terminal is told anyhow; this is for the file of the logs
 GLOBAL_OPTIONS = ("--home", "--config", "--profile")
 INTERRUPTED = 130
+TROUBLE = (LedgerError, MarketDataError, TradingError)
+"""Errors that are no slip of whoever typed the command."""
 
 
 VERBS = {
     "demo": ("demo", "Build a synthetic market, trade it through Dagster, show what happened and why"),
-    "ui": ("ui", "Open the Dagster UI and daemon on the local instance"),
-    "status": ("show", "What this home holds, and how the account stands"),
+    "up": ("up", "Start all that trades on this machine: UI, daemon, session loop; --detach: in the background"),
+    "down": ("up", "Stop what `up` started"),
+    "ui": ("ui", "Open the Dagster UI; nothing starts by itself"),
+    "status": ("status", "How well everything is, and how the account stands; exit code 3 when something fails"),
+    "health": ("health", "serve: /healthz and /metrics for machines that watch"),
     "positions": ("show", "Open positions"),
     "close": ("closing", "Close a position, with a reason"),
     "orders": ("show", "Orders of a session and where they stand"),
@@ -75,7 +80,7 @@ class Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except TradingPipelineError as error:
-            log.error("%s", error)  # noqa: TRY400  expected: its message says all
+            log.log(logging.ERROR if isinstance(error, TROUBLE) else logging.INFO, "%s", error)
             code = complain(str(error))
         except KeyboardInterrupt:
             complain("interrupted. Nothing recorded is lost: run the same command again and it goes on from there.")

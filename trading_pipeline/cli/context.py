@@ -43,8 +43,17 @@ def begin_logs(context: typer.Context, home: Path, settings: Settings) -> None:
     """Log into the home until the command ends."""
     from trading_pipeline.adapters.logs.setup import start_logs, stop_logs
 
-    start_logs(home, settings.logs, process=" ".join(context.command_path.split()[1:]))
+    start_logs(home, settings.logs, process=" ".join(_verbs(context)))
     context.find_root().call_on_close(stop_logs)
+
+
+def _verbs(context: typer.Context) -> list[str]:
+    """The words of the command, without the program's own name."""
+    words, at = list[str](), context
+    while at.parent is not None:
+        words.insert(0, at.info_name or "")
+        at = at.parent  # type: ignore[assignment]  click's and typer's contexts
+    return words
 
 
 def parse_day(text: str) -> date:

@@ -1,4 +1,4 @@
-"""Looking at the record: status, positions, orders, trades, watchlist, decisions, funnel, explain, report."""
+"""Looking at the record: positions, orders, trades, watchlist, decisions, funnel, explain, report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from trading_pipeline.services.journal import current_positions
 from trading_pipeline.services.reporting import report_json, require_session
 from trading_pipeline.services.research import newest_as_of, score_session
 from trading_pipeline.services.session_rows import session_rows
-from trading_pipeline.services.status import read_alarms, read_status
 
 if TYPE_CHECKING:
     from trading_pipeline.wiring import Workspace
@@ -31,29 +30,6 @@ COMPONENTS = (
 )  # fmt: skip
 WATCHLIST_FIELDS = ("symbol", "as_of", "score", "grade", *COMPONENTS, "state", "rr", "entry", "stop", "target")
 AsOfOption = Annotated[str | None, typer.Option("--as-of", help="Instant (ISO, or HH:MM in New York). Default: newest")]
-
-
-def status(context: typer.Context, as_json: JsonOption = False) -> None:
-    """What this home holds, how the account stands, and what its newest session had to tell a person."""
-    workspace = workspace_of(context)
-    account = workspace.settings.execution.account
-    ledger = workspace.ledger
-    found, alarms = read_status(ledger, workspace.bars, account, workspace.clock.now()), read_alarms(ledger, account)
-    if as_json:
-        print_json({"home": str(workspace.home), "ledger": ledger.place, **found, "alarms": alarms})
-        return
-    say(f"home {workspace.home}")
-    say(f"ledger {ledger.place}")
-    print_table(("", ""), [(key.replace("_", " "), _words(value)) for key, value in found.items()])
-    if found["last_session"]:
-        heading(f"Alarms of session {found['last_session']}")
-        print_records(alarms)
-
-
-def _words(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {count}" for name, count in value.items())
-    return "-" if value is None else str(value)
 
 
 def positions(context: typer.Context, as_json: JsonOption = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from datetime import date, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.adapters.logs.reading import errors_since
 from trading_pipeline.adapters.logs.setup import log_file
 from trading_pipeline.adapters.processes import read_processes
+from trading_pipeline.domain.control import Alert
 from trading_pipeline.domain.errors import LedgerError, TradingPipelineError
 from trading_pipeline.domain.health import HealthReport
 from trading_pipeline.domain.market import SessionTimes, Timeframe
@@ -21,6 +23,7 @@ from trading_pipeline.services.health import judge
 from trading_pipeline.services.health_facts import HOUR, Facts, Look, Stream, Surroundings, read_facts
 from trading_pipeline.wiring.workspace import Workspace
 
+log = logging.getLogger(__name__)
 STREAM_STATUS = "stream.json"
 """File in the home that says how the stream of the running session stands."""
 
@@ -48,8 +51,16 @@ def watch(workspace: Workspace, clock: Clock | None = None) -> HealthReport:
     look = look_at(workspace, clock)
     alarm = dead_man(look, workspace.settings.health, workspace.settings.execution.account)
     if alarm is not None:
-        raise_alarm(workspace.ledger, alarm)
+        _raise_alarm(workspace, alarm)
     return judged(workspace, look)
+
+
+def _raise_alarm(workspace: Workspace, alarm: Alert) -> None:
+    """A record that cannot be written is itself a finding; the next look tries again."""
+    try:
+        raise_alarm(workspace.ledger, alarm)
+    except LedgerError as trouble:
+        log.error("%s It is not on record: %s", alarm.message, trouble)  # noqa: TRY400
 
 
 def _facts(workspace: Workspace, times: SessionTimes, now: datetime) -> tuple[Facts | None, str]:

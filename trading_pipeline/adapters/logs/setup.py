@@ -80,7 +80,7 @@ def chain(process: str, redactor: Redactor, render: Callable[..., Any]) -> loggi
         record: logging.LogRecord = line["_record"]
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         whose = {"process": process, "pid": record.process} if is_json else {}  # who looks at a terminal knows
-        said = {"at": at, "level": record.levelname.lower(), "event": line.pop("event")}
+        said = {"at": at, "level": record.levelname.lower(), "event": str(line.pop("event")).strip()}
         return {**said, **whose, "logger": record.name, **correlation(), **line}
 
     def redacted(_logger: object, _method: str, text: str) -> str:
