@@ -11,7 +11,7 @@ OTHER_BROKERS := $(sort $(wildcard $(TESTS)/adapters/test_*_broker.py $(TESTS)/a
 IB := $(wildcard $(TESTS)/adapters/test_ib_*.py) $(TESTS)/venue/tws
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test test-brokers soak check ui bench lock clean
+.PHONY: help install install-dev demo test test-brokers soak check up ui bench lock clean
 
 help:  ## what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -42,7 +42,10 @@ check: install-dev  ## lint, format, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-ui: install  ## open the Dagster UI and daemon on http://127.0.0.1:3000 (Ctrl-C stops both)
+up: install  ## start all that trades on this machine, with the UI on http://127.0.0.1:3000 (Ctrl-C stops it)
+	@$(BIN)/trading-pipeline up $(ARGS)
+
+ui: install  ## open the Dagster UI on http://127.0.0.1:3000; nothing starts by itself (Ctrl-C stops it)
 	@$(BIN)/trading-pipeline ui $(ARGS)
 
 bench: .venv-bench/.installed  ## measure in an environment of its own, and write docs/benchmarks.md

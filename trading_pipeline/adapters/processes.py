@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -78,6 +80,34 @@ def leftovers(home: Path) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if _is_of(process, home)]
 
 
+def end_leftovers(home: Path, patience_seconds: float = 20) -> list[str]:
+    """End whatever an `up` of this home left running: asked first, then killed. Returns what there was, in words.
+
+    A session loop among them ends after the step in hand; its stops stay at the venue.
+    """
+    found = leftovers(home)
+    told = [f"{process.pid} ({_called(process)})" for process in found]
+    for process in found:
+        _send(process, signal.SIGTERM)
+    _, alive = psutil.wait_procs(found, timeout=patience_seconds)
+    for process in [*alive, *leftovers(home)]:
+        _send(process, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=5)
+    return told
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
+
+
+def _called(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline()[:4]) or process.name()
+    except psutil.Error:
+        return "just ended"
+
+
 def _now(one: ProcessState, home: Path, *, is_up: bool) -> ProcessState:
     """As it is: supervised, its record is right; alone, it may have ended since."""
     if is_up or one.phase is ProcessPhase.STOPPED:
@@ -93,6 +123,6 @@ def _is_of(process: psutil.Process, home: Path) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        return process.environ().get(MARK) == str(home)
+        return bool(process.environ().get(MARK) == str(home))
     except (psutil.Error, OSError):
         return False

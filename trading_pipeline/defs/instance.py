@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -11,25 +10,11 @@ from pathlib import Path
 import dagster as dg
 from sqlalchemy.exc import DBAPIError
 
+from trading_pipeline.adapters.dagster_home import ROOT, prepare_dagster_home
 from trading_pipeline.defs.partitions import FIRST_PARTITION
 from trading_pipeline.domain.errors import TradingPipelineError
 
-ROOT = Path(__file__).resolve().parents[2]
-DAGSTER_HOME = "DAGSTER_HOME"
-
-
-def prepare_dagster_home(home: Path) -> Path:
-    """Make home/dagster with the project's dagster.yaml and point DAGSTER_HOME at it; returns the folder."""
-    folder = home / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = (ROOT / "dagster.yaml").read_text(encoding="utf-8")
-    target = folder / "dagster.yaml"
-    if not target.exists() or target.read_text(encoding="utf-8") != wanted:
-        part = target.with_suffix(f".{os.getpid()}.part")
-        part.write_text(wanted, encoding="utf-8")
-        part.replace(target)
-    os.environ[DAGSTER_HOME] = str(folder)
-    return folder
+__all__ = ["ROOT", "local_instance", "prepare_dagster_home", "report_raw_bars"]
 
 
 @contextmanager

@@ -47,4 +47,5 @@ class UpState(BaseModel):
     pid: int
     address: str
     started_at: AwareDatetime
+    ready_at: AwareDatetime | None = Field(None, description="when the UI first answered")
     processes: tuple[ProcessState, ...] = ()
