@@ -19,7 +19,7 @@ from trading_pipeline.domain.control import (
 from trading_pipeline.domain.errors import LedgerError, TradingError
 from trading_pipeline.domain.trading_session import RiskEvent, SessionPhase
 from trading_pipeline.ports import Ledger, LedgerTransaction
-from trading_pipeline.services.latch import OPEN, Latch, Latched
+from trading_pipeline.services.latch import Latch, Latched, look_at
 from trading_pipeline.services.levels import levels_of
 from trading_pipeline.services.trading_state import STATE_SEEN, a_word, standing_trips, tripped_by
 from trading_pipeline.settings import ExecutionSettings
@@ -66,7 +66,7 @@ def read_control(ledger: Ledger, latch: Latch | None, account: str, rules: Break
 
     A ledger that cannot be read is a cause of its own: HALTED. Nothing is written.
     """
-    latched = latch.look() if latch else OPEN
+    latched = look_at(latch)
     try:
         with ledger.read() as tx:
             return _view(tx, latched, account, rules or BreakerRules())
@@ -170,7 +170,7 @@ def resume(
     """
     word = a_word(rules.account, TradingState.ACTIVE, reason=reason, operator=operator, at=at)
     with ledger.read() as tx:
-        latched = latch.look() if latch else OPEN
+        latched = look_at(latch)
         view = _view(tx, latched, rules.account, rules.breaker)
         _require_resumable(tx, view, latched, rules, at, override_cooldown=override_cooldown)
     if latch is not None:

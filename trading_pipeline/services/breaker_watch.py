@@ -31,7 +31,7 @@ from trading_pipeline.services.care.asking import Quotes, ask_cancel, say_once
 from trading_pipeline.services.care.requests import exit_request
 from trading_pipeline.services.condition_watch import ConditionWatch
 from trading_pipeline.services.desk import Desk
-from trading_pipeline.services.latch import OPEN, Latched
+from trading_pipeline.services.latch import Latched, look_at
 from trading_pipeline.services.levels import levels_of
 from trading_pipeline.services.trading_state import current_state, record_trip, standing_trips, trip, tripped_by
 
@@ -77,7 +77,7 @@ class Breaker:
 
     def is_halted(self) -> bool:
         """True while no entry may stay at the venue, by record or file."""
-        if self.desk.latch is not None and self.desk.latch.look().state is TradingState.HALTED:
+        if look_at(self.desk.latch).state is TradingState.HALTED:
             return True
         with self.desk.ledger.read() as tx:
             return current_state(tx, self.desk.account) is TradingState.HALTED
@@ -199,7 +199,7 @@ class Breaker:
 
     def _flattening(self, record: SessionRecord) -> str:
         """Why positions are to be closed; empty when nothing latched says so."""
-        latched = self.desk.latch.look() if self.desk.latch is not None else OPEN
+        latched = look_at(self.desk.latch)
         if latched.trip is not None and latched.trip.cause.flattens:
             return latched.words
         with self.desk.ledger.read() as tx:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trading_pipeline.domain.control import BlockKind
+from trading_pipeline.domain.control import BlockKind, strictest
 from trading_pipeline.domain.orders import ExecType, Order, OrdStatus
 from trading_pipeline.domain.submission import grows_exposure
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.doubt import Verdict, look_for
+from trading_pipeline.services.latch import look_at
 from trading_pipeline.services.local_reports import end_all_locally, end_locally, give_up_looking, settle_blocks
 from trading_pipeline.services.runaway import halt_a_runaway, watch_the_border
 from trading_pipeline.services.sending import (
@@ -80,7 +81,7 @@ def _dispatch_entries(desk: Desk, entries: Sequence[Order]) -> Dispatched:
 
 def _halted(desk: Desk) -> str:
     with desk.ledger.read() as tx:
-        state = current_state(tx, desk.account)
+        state = strictest(current_state(tx, desk.account), look_at(desk.latch).state)
     return "" if state.allows_entries else f"trading is {state.value}"
 
 

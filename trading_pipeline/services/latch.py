@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime
 from threading import Lock
 
 from trading_pipeline.domain.breaker import Trip
@@ -20,16 +19,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Latched:
-    """What the latch says: the state it allows, why (empty when ACTIVE), and the trip where that can be told."""
+    """What the latch says: the state it allows, why (empty when ACTIVE), and the trip where that can be told.
+
+    hands_off: somebody closes the positions past the loop, which sends nothing at all meanwhile.
+    """
 
     state: TradingState = TradingState.ACTIVE
     words: str = ""
     trip: Trip | None = None
-
-    def hands_off(self, now: datetime) -> bool:
-        """True while somebody closes the positions past the loop, which then sends nothing at all."""
-        until = self.trip.hands_off_until if self.trip else None
-        return until is not None and now < until
+    hands_off: bool = False
 
 
 OPEN = Latched()
@@ -51,11 +49,10 @@ class Latch:
             trip = self.file.read() or kept
         except LatchError as error:
             return Latched(TradingState.HALTED, str(error), kept)
-        return Latched(trip.cause.state, trip.cause.words, trip) if trip else OPEN
-
-    def keeps_hands_off(self) -> bool:
-        """True while this process is to send nothing at all."""
-        return self.look().hands_off(self.clock.now())
+        if trip is None:
+            return OPEN
+        is_off = trip.hands_off_until is not None and self.clock.now() < trip.hands_off_until
+        return Latched(trip.cause.state, trip.cause.words, trip, is_off)
 
     def engage(self, trip: Trip) -> str:
         """Block from this instant on: in memory, then in the file. Returns what kept the file from being written.
@@ -103,3 +100,8 @@ class Latch:
             return str(error)
         self._kept = None
         return ""
+
+
+def look_at(latch: Latch | None) -> Latched:
+    """What a latch says; a room without one is open."""
+    return OPEN if latch is None else latch.look()

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 
-from trading_pipeline.domain.control import TradingState
+from trading_pipeline.domain.control import TradingState, strictest
 from trading_pipeline.domain.errors import NotTaken, OrderRefused, OutcomeUnknown
 from trading_pipeline.domain.orders import (
     AnyRequest,
@@ -32,6 +32,7 @@ from trading_pipeline.domain.orders import (
 from trading_pipeline.domain.submission import barrier, grows_exposure
 from trading_pipeline.ports import ClientIdScope, Ledger
 from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.latch import look_at
 from trading_pipeline.services.local_reports import Taken, acknowledge, end_locally, put_in_doubt
 
 MOST = 10
@@ -217,7 +218,10 @@ def _send(desk: Desk, sending: Sending, taken: list[Taken], stretch: Stretch) ->
         look = tx.last_look(order.client_order_id)
     if look is None or look.status not in {OrdStatus.PENDING_NEW, OrdStatus.IN_DOUBT}:
         return NOTHING  # somebody has ended it meanwhile
-    if stopped := barrier(order, look.state, look.blocks):
+    latched = look_at(desk.latch)
+    if latched.hands_off:
+        return HELD
+    if stopped := barrier(order, strictest(look.state, latched.state), look.blocks):
         return _not_sent(desk, sending, stopped)
     if has_expired(order, stretch.now()):  # it had to wait for its turn
         end_locally(desk, order, ExecType.EXPIRED, "expired before it was sent", desk.clock.now())

@@ -22,6 +22,7 @@ from trading_pipeline.services.rebalancer import Rebalancer
 from trading_pipeline.services.sending import open_requests
 from trading_pipeline.services.session_loop import Progress, SessionLoop
 from trading_pipeline.services.signals import refresh_signals
+from trading_pipeline.services.timing import TimedBroker
 from trading_pipeline.settings import Settings
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import rules_from
@@ -90,14 +91,16 @@ class Room:
         if line.restore is not None:
             line.restore(open_requests(self.ledger, rules.account))
         is_live = self.clock is not None and self.access.market is None
-        broker = border(line.broker, clock, rules.submission, is_live=is_live)
+        timed = TimedBroker(line.broker, monotonic)
+        broker = border(timed if self.clock else line.broker, clock, rules.submission, is_live=is_live)
         return Desk(
             ledger=self.ledger, broker=broker, border=broker, lease=self.lease, clock=clock, rules=rules,
             provenance=self.workspace.provenance,
             base_bar_minutes=base_bar_minutes, any_research=self.any_research, facts=self.workspace.facts(),
             trigger=self.workspace.settings.sabr20.t1, confirmation=self.workspace.settings.sabr20.t2,
             frames=self.workspace.frames, connections=line.connections,
-            elapsed=monotonic if self.clock else _no_time,
+            elapsed=monotonic if self.clock else _no_time, answers=timed.take_answers,
+            latch=None if self.any_research else self.workspace.latch,
         )  # fmt: skip
 
 

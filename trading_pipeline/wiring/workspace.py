@@ -21,6 +21,7 @@ from trading_pipeline.adapters.brokers.absent import AbsentBroker
 from trading_pipeline.adapters.brokers.remote import RemoteMarket
 from trading_pipeline.adapters.calendar import ExchangeCalendar
 from trading_pipeline.adapters.clock import ReplayClock, SteadyClock, SystemClock
+from trading_pipeline.adapters.latch_file import FileLatch
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
 from trading_pipeline.adapters.logs.secrets import know_secrets
 from trading_pipeline.adapters.market_facts import StoredMarketFacts
@@ -35,6 +36,7 @@ from trading_pipeline.ports import Clock, Ledger, SignalProvider
 from trading_pipeline.services.desk import Desk, Provenance
 from trading_pipeline.services.execution_summary import ExecutionSummary
 from trading_pipeline.services.executions import run_execution
+from trading_pipeline.services.latch import Latch
 from trading_pipeline.services.lease import HeldLease, fenced, leading
 from trading_pipeline.services.live import decide_now, run_live_session
 from trading_pipeline.services.monitor import MonitorState, read_monitor
@@ -93,6 +95,11 @@ class Workspace:
         storage = self.settings.storage
         url = storage.database_url.get_secret_value() or default_url(self.home)
         return SqlLedger.open(url, lock_wait_seconds=storage.lock_wait_seconds)
+
+    @cached_property
+    def latch(self) -> Latch:
+        """What blocks this home's account without a database."""
+        return Latch(FileLatch(self.home, self.settings.execution.account), SystemClock())
 
     @cached_property
     def provenance(self) -> Provenance:
