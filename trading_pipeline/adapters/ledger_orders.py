@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from sqlalchemy import Select, bindparam, update
@@ -69,7 +69,7 @@ class OrderRows(Rows):
 
     def add_order(self, order: Order) -> bool:
         """Record an order; the second time what was asked must be the same, whatever became of it since."""
-        return self._add(kinds.ORDERS, order, *as_asked(order))
+        return self._add(kinds.ORDERS, order, as_asked(order))
 
     def order(self, client_order_id: str) -> Order | None:
         rows, stored = self._wire.rows_and_stored(kinds.ORDERS.select_one, {"identity": client_order_id})
@@ -135,7 +135,7 @@ class OrderRows(Rows):
         return kinds.ORDERS.found(self._wire, OF_SESSION, {"account": account, "session": session})
 
     def add_report(self, broker: str, report: ExecutionReport) -> bool:
-        return self._add(kinds.REPORTS, report, ("broker", broker))
+        return self._add(kinds.REPORTS, report, (broker,))
 
     def reports(self, client_order_id: str) -> Sequence[ExecutionReport]:
         """What was said about one order, oldest first."""
@@ -194,10 +194,12 @@ def filled_by(reports: Iterable[ExecutionReport]) -> tuple[Decimal, Decimal]:
     return sum(standing.values(), ZERO), taken_back
 
 
-def as_asked(order: Order) -> list[tuple[str, object]]:
+def as_asked(order: Order) -> tuple[Any, ...]:
     """What an order's row keeps besides the order."""
-    asked = [(column, getattr(order, field)) for column, field in kinds.ASKED.items()]
-    return [*asked, ("is_working_entry", _is_working_entry(order))]
+    return (*_asked(order), _is_working_entry(order))
+
+
+_asked = attrgetter(*kinds.ASKED.values())
 
 
 def _is_working_entry(order: Order) -> bool:

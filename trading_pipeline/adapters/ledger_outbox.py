@@ -44,7 +44,10 @@ class Outbox:
         """Write what was collected since the last time."""
         entries, self._entries = self._entries, []
         alerts, self._alerts = self._alerts, []
-        wire.append(kinds.AUDIT.table, kinds.AUDIT.names, [kinds.AUDIT.fields(entry) for entry in entries])
+        if entries:
+            wire.append(
+                kinds.AUDIT.table, kinds.AUDIT.names, [kinds.AUDIT.stored(entry, wire.dialect) for entry in entries]
+            )
         if alerts:
             kinds.insert_missing(wire.connection, kinds.ALERTS, alerts)
 
@@ -174,8 +177,4 @@ TEXTS: Mapping[type, Callable[[Any], str]] = {
 
 def _data(**values: object) -> dict[str, str]:
     """Texts; what is None is left out."""
-    return {name: _text(value) for name, value in values.items() if value is not None}
-
-
-def _text(value: object) -> str:
-    return TEXTS.get(type(value), str)(value)
+    return {name: TEXTS.get(type(value), str)(value) for name, value in values.items() if value is not None}

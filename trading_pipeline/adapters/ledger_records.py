@@ -14,7 +14,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import JSON
 
 from trading_pipeline.adapters import tables
-from trading_pipeline.adapters.ledger_statements import Conversions, Values, conversions, insert_new_of, stored
+from trading_pipeline.adapters.ledger_statements import (
+    Arrange,
+    Parameters,
+    Values,
+    arranged,
+    conversions,
+    insert_new_of,
+    written_out,
+)
 from trading_pipeline.adapters.ledger_wire import Wire
 from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingStateRecord
 from trading_pipeline.domain.corporate import CashActivity, Split
@@ -28,7 +36,6 @@ from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, 
 from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
 
 R = TypeVar("R")
-Further = Sequence[tuple[str, Any]]
 
 DIALECTS = ("sqlite", "postgresql")
 
@@ -65,7 +72,7 @@ class Kind(Generic[R]):
 
     identities: the unique keys, the record's own first. bookkeeping: fields that may differ between two runs that
     did the same, so that they are not compared; the first recorded value stays. only_one: for rows with this flag set,
-    what identifies them too, and how to say so.
+    what identifies them too, and how to say so. further: columns that are no field of the record.
     """
 
     record: type[R]
@@ -73,6 +80,7 @@ class Kind(Generic[R]):
     identities: tuple[tuple[str, ...], ...]
     bookkeeping: frozenset[str] = frozenset()
     only_one: OnlyOne | None = None
+    further: tuple[str, ...] = ()
 
     @cached_property
     def table(self) -> Table:
@@ -85,6 +93,11 @@ class Kind(Generic[R]):
     def names(self) -> tuple[str, ...]:
         """The record's fields, each a column of the same name."""
         return tuple(field.name for field in fields(self.record))  # type: ignore[arg-type]
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a new row, in the order of its values."""
+        return self.names + self.further
 
     def values(self, record: R) -> Values:
         """The record as column values."""
@@ -109,16 +122,26 @@ class Kind(Generic[R]):
         """The record's values in the order of `names`."""
         return attrgetter(*self.names)
 
-    def stored(self, record: R, dialect: Dialect) -> list[Any]:
+    def stored(self, record: R, dialect: Dialect) -> Parameters:
         """The record's values as the database keeps them, in the order of `names`."""
-        known = self._conversions.get(dialect.name)
-        if known is None:
-            known = conversions([self.table.c[name].type for name in self.names], dialect)
-            self._conversions[dialect.name] = known
-        return stored(self.fields(record), known)
+        return self._conversions(dialect)[0](record)
+
+    def new_row(self, record: R, further: Parameters, dialect: Dialect) -> Parameters:
+        """A new row as the database keeps it, in the order of `columns`."""
+        of_record, of_further = self._conversions(dialect)
+        return of_record(record) + of_further(further) if further else of_record(record)
+
+    def _conversions(self, dialect: Dialect) -> tuple[Callable[[R], Parameters], Arrange]:
+        found = self._made.get(dialect.name)
+        if found is None:
+            of = conversions([self.table.c[name].type for name in self.columns], dialect)
+            own = len(self.names)
+            parts = [(f"given.{name}", to) for name, to in zip(self.names, of[:own], strict=True)]
+            found = self._made[dialect.name] = written_out(parts), arranged(of[own:])
+        return found
 
     @cached_property
-    def _conversions(self) -> dict[str, Conversions]:
+    def _made(self) -> dict[str, tuple[Callable[[R], Parameters], Arrange]]:
         return {}
 
     def found(self, wire: Wire, query: Select[Any], values: Values) -> list[R]:
@@ -167,8 +190,9 @@ ORDERS = Kind(
     (("client_order_id",),),
     bookkeeping=frozenset({"created_at", "is_working_entry", *ORDER_STATE}),
     only_one=OnlyOne("is_working_entry", ("account", "symbol"), "an entry is already working in this symbol"),
+    further=(*ASKED, "is_working_entry"),
 )  # quantity and prices are compared as asked: see ASKED
-REPORTS = Kind(ExecutionReport, tables.ExecutionReportRow, (("broker", "exec_id"),))
+REPORTS = Kind(ExecutionReport, tables.ExecutionReportRow, (("broker", "exec_id"),), further=("broker",))
 FILLS = Kind(Fill, tables.FillRow, (("broker", "exec_id"),))
 POSITIONS = Kind(Position, tables.PositionRow, (("trade_id",),))
 TRADES = Kind(Trade, tables.TradeRow, (("trade_id",),))
@@ -196,43 +220,36 @@ ALERTS = Kind(Alert, tables.AlertRow, (("alert_id",),))
 RECONCILIATIONS = Kind(Reconciliation, tables.ReconciliationRow, (("account", "at"),))
 
 
-def insert_or_verify(wire: Wire, kind: Kind[R], record: R, further: Further = ()) -> bool:
+def insert_or_verify(wire: Wire, kind: Kind[R], record: R, further: Parameters = ()) -> bool:
     """True when the row is new, False when the identical row exists; raises LedgerConflict otherwise.
 
-    further: columns that are no field of the record.
+    further: values of the kind's further columns.
     """
-    names, given = kind.names, kind.fields(record)
-    if further:
-        names, given = names + tuple(name for name, _ in further), given + tuple(value for _, value in further)
-    if wire.change(insert_new_of(kind.table, names, wire.dialect.name, tell=False), names, given) == 1:
+    insert = insert_new_of(kind.table, kind.columns, wire.dialect.name, tell=False)
+    if wire.change_stored(insert, kind.columns, kind.new_row(record, further, wire.dialect)) == 1:
         return True
-    _verify_recorded(wire, kind, dict(zip(names, given, strict=True)))
+    _verify_recorded(wire, kind, record, further)
     return False
 
 
 def insert_or_verify_all(
-    wire: Wire, kind: Kind[R], records: Sequence[R], further: Sequence[Further] | None = None
+    wire: Wire, kind: Kind[R], records: Sequence[R], further: Callable[[R], Parameters] = lambda _: ()
 ) -> list[bool]:
     """The same for many records of a kind whose first field identifies them, in as few statements as it takes."""
-    if not records:
-        return []
-    listed = further or [()] * len(records)
-    names = (*kind.names, *(name for name, _ in listed[0]))
-    rows = [
-        kind.fields(record) + tuple([value for _, value in more]) for record, more in zip(records, listed, strict=True)
-    ]
-    new, answers = wire.append_new(kind.table, names, rows), list[bool]()
+    rows = [kind.new_row(record, further(record), wire.dialect) for record in records]
+    new, answers = wire.append_new(kind.table, kind.columns, rows), list[bool]()
     if len(new) == len(rows):
         return [True] * len(rows)
-    for row in rows:
+    for row, record in zip(rows, records, strict=True):
         answers.append(row[0] in new)
         new.discard(row[0])  # the second of two that are the same is not new
         if not answers[-1]:
-            _verify_recorded(wire, kind, dict(zip(names, row, strict=True)))
+            _verify_recorded(wire, kind, record, further(record))
     return answers
 
 
-def _verify_recorded(wire: Wire, kind: Kind[Any], values: Values) -> None:
+def _verify_recorded(wire: Wire, kind: Kind[R], record: R, further: Parameters) -> None:
+    values = {**kind.values(record), **dict(zip(kind.further, further, strict=True))}
     verify(kind, find(wire.connection, kind, values), values, wire.dialect)
 
 

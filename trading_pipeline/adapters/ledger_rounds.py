@@ -89,7 +89,7 @@ class RoundRows(OrderRows):
 
     def add_reports(self, broker: str, reports: Sequence[ExecutionReport]) -> Sequence[bool]:
         self._require_writable()
-        answers = insert_or_verify_all(self._wire, kinds.REPORTS, reports, [[("broker", broker)]] * len(reports))
+        answers = insert_or_verify_all(self._wire, kinds.REPORTS, reports, lambda _: (broker,))
         for report, is_new in zip(reports, answers, strict=True):
             if is_new:
                 self._outbox.recorded(report)

@@ -38,7 +38,7 @@ class Rows:
         if not self._writable:
             raise LedgerError("this block only reads the ledger: write inside `with ledger.transaction()`.")
 
-    def _add(self, kind: Kind[R], record: R, *further: tuple[str, Any]) -> bool:
+    def _add(self, kind: Kind[R], record: R, further: tuple[Any, ...] = ()) -> bool:
         self._require_writable()
         is_new = insert_or_verify(self._wire, kind, record, further)
         if is_new:

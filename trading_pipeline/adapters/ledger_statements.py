@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Dialect, Insert, Select, Table, Update, bindparam
@@ -22,7 +21,8 @@ Statement = Select[Any] | Insert | Update | ReturningInsert[Any] | ReturningUpda
 Values = dict[str, Any]
 Parameters = tuple[Any, ...]
 Conversion = Callable[[Any], Any]
-Conversions = Sequence[tuple[int, Conversion]]
+Conversions = Sequence[Conversion | None]
+Arrange = Callable[[Sequence[Any]], Parameters]
 
 INSERTED_ROWS = 100
 """At most, in one insertion: SQLite takes 32,766 parameters."""
@@ -45,22 +45,26 @@ class Prepared:
         if set(names) != made.binds.keys() - fixed.keys():
             raise KeyError(f"{sorted(names)} are given and {sorted(made.binds.keys() - fixed.keys())} are wanted")
         types = [made.binds[name].type for name in names]
-        self._conversions = conversions(types, dialect)
-        self._fixed = tuple(stored([bind.value], conversions([bind.type], dialect))[0] for bind in fixed.values())
         assert made.positiontup is not None
         known = (*names, *fixed)
-        self._order = _picker([known.index(name) for name in made.positiontup])
+        order = [known.index(name) for name in made.positiontup]
+        self._fixed = arranged(conversions([bind.type for bind in fixed.values()], dialect))(
+            [bind.value for bind in fixed.values()]
+        )
+        unchanged = [None] * len(fixed)
+        self._converted = arranged([*conversions(types, dialect), *unchanged], order)
+        self._placed = arranged([None] * len(known), order)
         self._of_rows = dict[int, str]()
         self._types = [column.type for column in _columns_of(statement)]
-        self._decoders: Conversions | None = None
+        self._decoded: Arrange | None = None
 
     def parameters(self, values: Sequence[Any]) -> Parameters:
         """Values of the domain as the driver's parameters."""
-        return self.placed(stored(values, self._conversions))
+        return self._converted((*values, *self._fixed) if self._fixed else values)
 
     def placed(self, values: Sequence[Any]) -> Parameters:
         """Values that are converted already, as the driver wants them."""
-        return self._order((*values, *self._fixed) if self._fixed else values)
+        return self._placed((*values, *self._fixed) if self._fixed else values)
 
     def of_rows(self, count: int) -> str:
         """The text of an insertion of one row, for so many at once; their parameters follow each other."""
@@ -70,12 +74,11 @@ class Prepared:
             text = self._of_rows[count] = before + ", ".join([row] * count) + after
         return text
 
-    def decoded(self, rows: Iterable[Any], description: Sequence[Any]) -> list[list[Any]]:
+    def decoded(self, rows: Iterable[Any], description: Sequence[Any]) -> list[Parameters]:
         """The driver's rows as values of the domain."""
-        if self._decoders is None:
-            found = [self._decoder(of, description[place][1]) for place, of in enumerate(self._types)]
-            self._decoders = [(place, to) for place, to in enumerate(found) if to is not None]
-        return [stored(row, self._decoders) for row in rows]
+        if self._decoded is None:
+            self._decoded = arranged([self._decoder(of, description[place][1]) for place, of in enumerate(self._types)])
+        return [self._decoded(row) for row in rows]
 
     def _decoder(self, of: TypeEngine[Any], code: object) -> Conversion | None:
         return of.dialect_impl(self._dialect).result_processor(self._dialect, code)
@@ -95,23 +98,25 @@ def _columns_of(statement: Statement) -> Iterable[ColumnElement[Any]]:
 
 
 def conversions(types: Iterable[TypeEngine[Any]], dialect: Dialect) -> Conversions:
-    """How the values in these places become what the driver takes; those in other places go as they are."""
-    found = (of.dialect_impl(dialect).bind_processor(dialect) for of in types)
-    return [(place, to) for place, to in enumerate(found) if to is not None]
+    """How values of these types become what the driver takes; None: they go as they are."""
+    return [of.dialect_impl(dialect).bind_processor(dialect) for of in types]
 
 
-def stored(values: Iterable[Any], conversions: Conversions) -> list[Any]:
-    """The values after their conversions."""
-    found = list(values)
-    for place, to in conversions:
-        found[place] = to(found[place])
-    return found
+def arranged(of: Conversions, order: Iterable[int] | None = None) -> Arrange:
+    """A function that takes the values in these places (all by default), each through the conversion of its place."""
+    places = range(len(of)) if order is None else order
+    return written_out([(f"given[{place}]", of[place]) for place in places])
 
 
-def _picker(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
-    if list(places) == list(range(len(places))):
-        return tuple
-    return itemgetter(*places) if len(places) > 1 else lambda values: (values[places[0]],)
+def written_out(taken: Sequence[tuple[str, Conversion | None]]) -> Callable[[Any], Parameters]:
+    """A function that takes from what it is `given` these parts, each through its conversion, as one tuple.
+
+    It is written out, as `dataclass` writes out its methods: a loop over the conversions takes three times as long.
+    """
+    convert = {f"convert_{place}": to for place, (_, to) in enumerate(taken) if to is not None}
+    parts = [part if to is None else f"convert_{place}({part})" for place, (part, to) in enumerate(taken)]
+    made: Arrange = eval(f"lambda given: ({''.join(f'{part}, ' for part in parts)})", convert)  # noqa: S307
+    return made
 
 
 _MADE: dict[tuple[Statement, str], Prepared] = {}
@@ -146,6 +151,8 @@ def insert_new_of(table: Table, names: tuple[str, ...], dialect: str, *, tell: b
 
 def in_parts(rows: Sequence[R]) -> Iterable[Sequence[R]]:
     """The rows in order, as many at a time as one insertion takes."""
+    if len(rows) <= INSERTED_ROWS:
+        return (rows,) if rows else ()
     return (rows[first : first + INSERTED_ROWS] for first in range(0, len(rows), INSERTED_ROWS))
 
 

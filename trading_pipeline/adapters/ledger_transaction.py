@@ -15,7 +15,6 @@ from trading_pipeline.adapters.ledger_records import Kind, insert_or_verify_all
 from trading_pipeline.adapters.ledger_rounds import RoundRows
 from trading_pipeline.adapters.ledger_scans import DecisionRows, ScanRows
 from trading_pipeline.adapters.tables import Base
-from trading_pipeline.domain.orders import Order
 from trading_pipeline.domain.risk import RiskDecision
 from trading_pipeline.domain.setups import TradePlan
 from trading_pipeline.ports import Decidable
@@ -38,11 +37,13 @@ class SqlTransaction(
         for place, record in enumerate(records):
             places_of.setdefault(type(record), []).append(place)
         for kind in CAUSES_FIRST:
-            places = places_of.get(kind.record, [])
-            rows = [records[place] for place in places]
-            further = [as_asked(row) for row in rows if isinstance(row, Order)]
-            for place, is_new in zip(places, insert_or_verify_all(self._wire, kind, rows, further), strict=True):
-                answers[place] = is_new
+            places = places_of.get(kind.record)
+            if places:
+                rows = [records[place] for place in places]
+                further = [as_asked] if kind is kinds.ORDERS else []
+                told = insert_or_verify_all(self._wire, kind, rows, *further)
+                for place, is_new in zip(places, told, strict=True):
+                    answers[place] = is_new
         for record, is_new in zip(records, answers, strict=True):
             self._tell(record, is_new=is_new)
         return answers

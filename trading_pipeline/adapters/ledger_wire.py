@@ -74,11 +74,11 @@ class Wire:
         rows: Sequence[Sequence[Any]] = self._send(made.sql, made.parameters(values)).fetchall()
         return rows
 
-    def rows(self, statement: Statement, values: Values) -> list[list[Any]]:
+    def rows(self, statement: Statement, values: Values) -> list[Parameters]:
         """The rows a query finds; the same query always with its values in the same order."""
         return self.rows_and_stored(statement, values)[0]
 
-    def rows_and_stored(self, statement: Statement, values: Values) -> tuple[list[list[Any]], list[Sequence[Any]]]:
+    def rows_and_stored(self, statement: Statement, values: Values) -> tuple[list[Parameters], list[Parameters]]:
         """The rows a query finds, and the same as they are stored."""
         made = prepared(statement, self.dialect, tuple(values))
         found = self._send(made.sql, made.parameters(tuple(values.values())))
@@ -105,13 +105,13 @@ class Wire:
             self._explain(error)
 
     def append(self, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert rows of these columns, many in one statement."""
+        """Insert rows of these columns as they are stored, many in one statement."""
         made = prepared(insert_of(table, names), self.dialect, names)
         for part in in_parts(rows):
             self._insert(made, part)
 
     def append_new(self, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> set[Any]:
-        """Insert those rows that are not there; the first values of the new ones."""
+        """Insert those rows, as they are stored, that are not there; the first values of the new ones."""
         insert = insert_new_of(table, names, self.dialect.name, tell=True)
         made, found = prepared(insert, self.dialect, names), set[Any]()
         for part in in_parts(rows):
@@ -120,8 +120,8 @@ class Wire:
 
     def _insert(self, made: Prepared, rows: Sequence[tuple[Any, ...]]) -> Any:
         if len(rows) == 1:
-            return self._send(made.sql, made.parameters(rows[0]))
-        parameters = tuple(chain.from_iterable([made.parameters(row) for row in rows]))
+            return self._send(made.sql, made.placed(rows[0]))
+        parameters = tuple(chain.from_iterable([made.placed(row) for row in rows]))
         return self._send(made.of_rows(len(rows)), parameters)
 
     def begin(self, option: str) -> None:
@@ -207,17 +207,12 @@ class Wires:
         self._engine = engine
         self._writers, self._readers = list[Resting](), list[Resting]()
 
-    @contextmanager
-    def writing(self) -> Iterator[Wire]:
-        """A transaction that writes: commits when the block ends, is undone when it raises."""
-        wire = _rested(self._writers) or Wire(self._engine, self._checked_out())
-        try:
-            wire.begin(BEGIN_WRITING)
-            yield wire
-            wire.commit()
-        except BaseException as error:
-            wire.give_up(error)
-            raise
+    def writer(self) -> Wire:
+        """A connection to write with; given back by `rest` after its transaction, or it gives up."""
+        return _rested(self._writers) or Wire(self._engine, self._checked_out())
+
+    def rest(self, wire: Wire) -> None:
+        """It ended its transaction and waits for the next."""
         self._writers.append((wire, monotonic()))
 
     @contextmanager

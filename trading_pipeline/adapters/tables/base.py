@@ -6,10 +6,20 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, Date, Index, Integer, MetaData, String, text
+from sqlalchemy import BigInteger, Date, Index, Integer, MetaData, String, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from trading_pipeline.adapters.tables.types import Breaks, Derived, Exact, Findings, Finite, Named, Strings, UtcInstant
+from trading_pipeline.adapters.tables.types import (
+    Breaks,
+    Derived,
+    Details,
+    Exact,
+    Findings,
+    Finite,
+    Named,
+    Strings,
+    UtcInstant,
+)
 from trading_pipeline.domain.control import AlertLevel, BlockKind, TradingState
 from trading_pipeline.domain.corporate import CashKind
 from trading_pipeline.domain.orders import ExecType, Leg, OrderType, OrdStatus, Side, TimeInForce
@@ -46,7 +56,7 @@ class Base(DeclarativeBase):
         date: Date(),
         float: Finite(),
         str: String(),
-        Document: JSON(),
+        Document: Details(),
         tuple[str, ...]: Strings(),
         tuple[Finding, ...]: Findings(),
         tuple[Break, ...]: Breaks(),
