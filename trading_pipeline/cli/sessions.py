@@ -12,7 +12,6 @@ import typer
 from trading_pipeline.adapters.brokers.remote import RemoteMarket
 from trading_pipeline.cli.context import JsonOption, parse_day, workspace_of
 from trading_pipeline.cli.output import heading, print_json, print_table, progress, say
-from trading_pipeline.cli.show import NEW_YORK
 from trading_pipeline.domain.errors import InputError, MissingBarsError, OutcomeUnknown
 from trading_pipeline.domain.trading_session import SessionPhase
 from trading_pipeline.services.replay import Replayed
@@ -103,7 +102,7 @@ def require_today(workspace: Workspace, day: date) -> None:
     times, now = workspace.calendar.times(day), workspace.clock.now()
     with workspace.ledger.read() as tx:
         is_begun = tx.session_record(workspace.settings.execution.account, times.session) is not None
-    if not is_begun and now.astimezone(NEW_YORK).date() != day:
+    if not is_begun and now.astimezone(workspace.calendar.zone).date() != day:
         raise InputError(
             f"session {day} runs from {times.opens_at:%Y-%m-%d %H:%M} to {times.closes_at:%H:%M} UTC, and it is "
             f"{now:%Y-%m-%d %H:%M}: run it on its day, or a stored one on its bars: --session DATE --accelerated"
