@@ -14,11 +14,11 @@ from alpaca.data.enums import DataFeed
 from alpaca.data.live import StockDataStream
 
 from trading_pipeline.adapters.market_data.alpaca import AlpacaMarketData
+from trading_pipeline.adapters.market_data.live import LiveStream
 from trading_pipeline.domain.bar_building import UNKNOWN, MinuteBar
 from trading_pipeline.domain.broker_rules import AlpacaRules
 from trading_pipeline.domain.errors import MarketDataError
-from trading_pipeline.domain.market import Quote
-from trading_pipeline.ports import Clock, StreamHealth, TradingCalendar
+from trading_pipeline.ports import Clock, TradingCalendar
 
 log = logging.getLogger(__name__)
 logging.getLogger("alpaca.data.live.websocket").setLevel(
@@ -41,7 +41,7 @@ FATAL = {401, 402, 405, 409}
 """Errors that opening another connection does not cure."""
 
 
-class AlpacaLiveBars:
+class AlpacaLiveBars(LiveStream):
     """Implements LiveBars. The client library reconnects by itself; every reconnection is told through on_disconnect.
 
     What was missed meanwhile is not replayed by Alpaca: whoever reads the stream asks the history for it.
@@ -50,15 +50,15 @@ class AlpacaLiveBars:
     name = "alpaca"
 
     def __init__(self, rules: AlpacaRules, history: AlpacaMarketData, calendar: TradingCalendar, clock: Clock) -> None:
-        self._rules, self._history, self._calendar, self._clock = rules, history, calendar, clock
+        super().__init__(history, calendar, clock)
+        self._rules = rules
         self.on_disconnect: Callable[[str], None] = lambda reason: log.warning("the stream ended: %s", reason)
         self._arrived: queue.SimpleQueue[MinuteBar] = queue.SimpleQueue()
         self._symbols: tuple[str, ...] = ()
         self._news = threading.Condition()
         self._line: _Line | None = None
         self._thread: threading.Thread | None = None
-        self._connections, self._last_at, self._problem = 0, None, ""  # type: int, datetime | None, str
-        self._is_connected, self._acknowledged = False, frozenset[str]()
+        self._acknowledged = frozenset[str]()
 
     @property
     def feed(self) -> str:
@@ -96,23 +96,6 @@ class AlpacaLiveBars:
         while not self._arrived.empty():
             found.append(self._arrived.get())
         return found
-
-    def latest_quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
-        """Bid, ask and last of each symbol, by one request."""
-        return self._history.latest_quotes(symbols)
-
-    def is_market_open(self) -> bool:
-        """True in the calendar's regular hours; a halt of the whole market is not known here."""
-        now = self._clock.now()
-        times = self._calendar.times(self._calendar.session_of(now))
-        return times.opens_at <= now < times.closes_at
-
-    def health(self) -> StreamHealth:
-        """How the stream stands."""
-        return StreamHealth(
-            is_connected=self._is_connected, last_at=self._last_at, connections=self._connections,
-            problem=self._problem,
-        )  # fmt: skip
 
     def reconnect(self) -> None:
         """Give the connection up and open another; returns before it is open."""

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 from trading_pipeline.adapters.market_data.ib import LONGEST_WAIT_SECONDS, IbMarketData
@@ -18,10 +18,10 @@ from trading_pipeline.adapters.market_data.ib_line import (
     Refused,
     told,
 )
+from trading_pipeline.adapters.market_data.live import LiveStream
 from trading_pipeline.domain.bar_building import LiveRules, MinuteBar, MinuteBuilder, Piece
 from trading_pipeline.domain.errors import MarketDataError
-from trading_pipeline.domain.market import Quote
-from trading_pipeline.ports import Clock, StreamHealth, TradingCalendar
+from trading_pipeline.ports import Clock, TradingCalendar
 
 log = logging.getLogger(__name__)
 REFUSALS = {200, 354, 420, 10089, 10197}
@@ -30,22 +30,20 @@ SETTLE_SECONDS = 1.0
 """How long after the last request a refusal is waited for: IB does not acknowledge a subscription."""
 
 
-class IbLiveBars:
+class IbLiveBars(LiveStream):
     """Implements LiveBars. Lines are given back when it disconnects; a lost connection is made again with back-off."""
 
     name, feed = "ib", "ib"
 
     def __init__(self, history: IbMarketData, rules: LiveRules, calendar: TradingCalendar, clock: Clock) -> None:
-        self._history, self._line, self._calendar, self._clock = history, history.line, calendar, clock
+        super().__init__(history, calendar, clock)
+        self._history, self._line = history, history.line
         self.on_disconnect: Callable[[str], None] = lambda reason: log.warning("the stream ended: %s", reason)
         self.builder = MinuteBuilder(timedelta(seconds=rules.grace_seconds), timedelta(minutes=rules.late_minutes))
         self._arrived = threading.Condition()
         self._lines: dict[int, tuple[str, Any]] = {}
         self._refused: dict[str, str] = {}
         self._symbols: tuple[str, ...] = ()
-        self._connections, self._problem = 0, ""
-        self._last_at: datetime | None = None
-        self._is_connected = False
         self._again: Future[None] | None = None
         self._line.on_error, self._line.on_lost = self._on_error, self._on_lost
 
@@ -73,23 +71,6 @@ class IbLiveBars:
                 self._arrived.wait(timeout_seconds)
                 found = self.builder.closed(self._clock.now())
             return found
-
-    def latest_quotes(self, symbols: Sequence[str]) -> dict[str, Quote]:
-        """Bid, ask and last of each symbol."""
-        return self._history.latest_quotes(symbols)
-
-    def is_market_open(self) -> bool:
-        """True in the calendar's regular hours."""
-        now = self._clock.now()
-        times = self._calendar.times(self._calendar.session_of(now))
-        return times.opens_at <= now < times.closes_at
-
-    def health(self) -> StreamHealth:
-        """How the stream stands."""
-        return StreamHealth(
-            is_connected=self._is_connected, last_at=self._last_at, connections=self._connections,
-            problem=self._problem,
-        )  # fmt: skip
 
     def reconnect(self) -> None:
         """Hang up; the loss is noticed, and another connection made."""

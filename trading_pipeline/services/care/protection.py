@@ -179,7 +179,8 @@ def _may_try(desk: Desk, times: SessionTimes, position: Position) -> bool:
     refused = len(list(takewhile(lambda order: order.status is OrdStatus.REJECTED, reversed(stops))))
     if not refused:
         return True
-    wait = min(FIRST_RETRY_SECONDS * 2 ** min(refused - 1, 10), desk.rules.exits.exit_retry_seconds)
+    longest = desk.rules.exits.exit_retry_seconds
+    wait: int = min(FIRST_RETRY_SECONDS << min(refused - 1, 10), longest)
     return seconds_since(desk.clock.now(), stops[-1].updated_at) >= wait
 
 
