@@ -81,7 +81,7 @@ def test_a_held_stop_that_works_again_before_its_cancel_is_the_only_one(world: A
 def test_a_held_stop_that_cannot_be_cancelled_is_not_doubled_and_a_person_is_called(world: AtTws, scene: Scene) -> None:
     desk = holding(world, scene)
     act(world, "hold", scene)
-    world._world.doors.door.desk.cancels.ask = lambda _: None  # type: ignore[method-assign]
+    world._world.doors.door.desk.cancels.ask = lambda order: None  # type: ignore[method-assign]  # noqa: ARG005
 
     for _ in range(8):
         a_second(world, desk)

@@ -13,12 +13,12 @@ from trading_pipeline.domain.orders import Leg, OrdStatus
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.dispatch import dispatch_due
 from trading_pipeline.venue.faults import Fault
-from trading_pipeline_tests.adapters.rehearsed_worlds import RehearsedWorld, at_alpaca, at_tws
+from trading_pipeline_tests.adapters.rehearsed_worlds import at_alpaca, at_tws
 from trading_pipeline_tests.contract_tests.care import MOST_BARE_SECONDS, a_second, decided
-from trading_pipeline_tests.contract_tests.rehearsed import Call
+from trading_pipeline_tests.contract_tests.rehearsed import Call, Rehearsed
 from trading_pipeline_tests.services.scripted import Scene, Stage, a_bar
 
-Way = Callable[[Path, float], AbstractContextManager[RehearsedWorld]]
+Way = Callable[[Path, float], AbstractContextManager[Rehearsed]]
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def scene(tmp_path: Path) -> Scene:
     return Stage(tmp_path / "stage").scene()
 
 
-def bought(world: RehearsedWorld, scene: Scene) -> Desk:
+def bought(world: Rehearsed, scene: Scene) -> Desk:
     """200 XYZ are held, and somebody has cancelled their stop and their target."""
     desk = decided(world, scene)
     dispatch_due(desk)
