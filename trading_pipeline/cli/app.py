@@ -44,6 +44,7 @@ VERBS = {
     "reconcile": ("reconcile", "Compare the record with the venue, and adjust it: marked and audited"),
     "risk": ("risk", "show, what-if, rearm: limits and their usage, and what an entry would be told"),
     "config": ("settings_view", "check, show: settings with units and meaning"),
+    "db": ("db", "backup, restore, list, upgrade: the record and its backups"),
     "data": ("data", "import, fetch, stream, check: bars from files and vendors, and what is wrong with them"),
     "venue": ("venue", "serve: the simulated venue as a process of its own"),
     "rehearse": ("rehearse", "Trade stored sessions through a broker's own client against a door, with faults"),

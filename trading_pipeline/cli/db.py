@@ -1,0 +1,89 @@
+"""`db`: the record's tables and backups."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trading_pipeline.cli.context import JsonOption, workspace_of
+from trading_pipeline.cli.output import print_json, print_records, say
+
+app = typer.Typer(help="The record: tables and backups.", no_args_is_help=True, rich_markup_mode=None,
+                  add_completion=False)  # fmt: skip
+FolderOption = Annotated[
+    Path | None,
+    typer.Option("--folder", help="Of the backups. Default: storage.backup_folder, else of the home"),
+]
+
+
+@app.command()
+def upgrade(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Create or upgrade the record's tables, whole or not at all. Every command does so too; this one says it."""
+    from trading_pipeline.adapters.migrations import NEWEST
+
+    place = workspace_of(context).ledger.place
+    if as_json:
+        print_json({"ledger": place, "revision": NEWEST})
+    else:
+        say(f"the ledger {place} is at version {NEWEST}")
+
+
+@app.command()
+def backup(context: typer.Context, folder: FolderOption = None, as_json: JsonOption = False) -> None:
+    """Back up the record while everything runs, verify the copy, and remove backups that are old."""
+    from trading_pipeline.wiring.backups import backup as make
+
+    made = make(workspace_of(context), folder)
+    manifest = made.backup.manifest
+    if as_json:
+        print_json({"folder": str(made.backup.folder), **manifest.model_dump(mode="json"), "removed": [*made.removed]})
+        return
+    rows = sum(manifest.counts.values())
+    say(f"backup {made.backup.folder}: {rows:,} rows, {', '.join(manifest.files)}; verified")
+    if made.removed:
+        say(f"removed {len(made.removed)} old backups, {made.removed[0]} to {made.removed[-1]}")
+    say("Bars and research are no part of it: they can be fetched and made again. Keep a copy on another disk.")
+
+
+@app.command("list")
+def list_(context: typer.Context, folder: FolderOption = None, as_json: JsonOption = False) -> None:
+    """Show the backups there are, oldest first."""
+    from trading_pipeline.wiring.backups import backups
+
+    rows: list[dict[str, object]] = [
+        {"name": one.name, "made_at": f"{one.manifest.made_at:%Y-%m-%d %H:%M:%S} UTC", "version": one.manifest.revision,
+         "rows": f"{sum(one.manifest.counts.values()):,}", "of": one.manifest.source}
+        for one in backups(workspace_of(context), folder)
+    ]  # fmt: skip
+    if as_json:
+        print_json(rows)
+    else:
+        print_records(rows, empty="no backups: trading-pipeline db backup")
+
+
+@app.command()
+def restore(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name or folder of a backup, or: latest")],
+    folder: FolderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a backup in the record's place. Nothing may trade meanwhile; the record before is kept aside."""
+    from trading_pipeline.wiring.backups import restore as put_back
+
+    done = put_back(workspace_of(context), name, folder)
+    manifest = done.backup.manifest
+    if as_json:
+        print_json({"restored": done.backup.name, "made_at": manifest.made_at.isoformat(), "before": done.aside,
+                    "beside": [*done.told], "trading": done.state.value})  # fmt: skip
+        return
+    say(f"restored the backup of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC; the record before is kept: {done.aside}")
+    for one in done.told:
+        say(f"  {one}")
+    say(
+        f"Trading is {done.state.value}. What happened since is missing in the record: start the session loop, or run "
+        "trading-pipeline reconcile, look at what differs, and then: "
+        "trading-pipeline resume --reason TEXT --operator NAME"
+    )
