@@ -69,6 +69,7 @@ class BlockKind(StrEnum):
     REPEATED_EXECUTION = "repeated_execution"
     UNANNOUNCED_SPLIT = "unannounced_split"
     RESTRICTED = "restricted"
+    NOT_READY = "not_ready"
     BREAKER = "breaker"
 
     @property

@@ -22,6 +22,8 @@ TradingPipelineError                 a person can act on the message; the comman
 │   │   └── KeysRefused              the broker does not accept our keys: nothing was done
 │   ├── LeaseHeld                    another process leads: this one may not start
 │   ├── LeaseLost                    another process leads now: this one may neither send nor write
+│   ├── StopRequested                this process was asked to end: it asks the venue nothing more
+│   ├── NotReady                     a control or a precondition of trading is not as it must be
 │   └── LatchError                   the latch file cannot be read, written or removed: it blocks
 └── LedgerError
     ├── LedgerUnavailable            the database is gone, locked, full or read-only: nothing was written
@@ -154,6 +156,14 @@ class LeaseLost(TradingError):
 
 class LatchError(TradingError):
     """The latch file cannot be read, written or removed; one that cannot be read blocks."""
+
+
+class StopRequested(TradingError):
+    """This process was asked to end and has had its time: it asks the venue nothing more."""
+
+
+class NotReady(TradingError):
+    """A control or a precondition of trading is not as it must be: no entry leaves."""
 
 
 class LedgerError(TradingPipelineError):

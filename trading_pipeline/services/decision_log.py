@@ -13,7 +13,9 @@ from typing import TypeAlias
 import rfc8785
 
 from trading_pipeline.domain.money import plain
+from trading_pipeline.domain.trading_session import RiskEvent
 from trading_pipeline.ports import LedgerTransaction
+from trading_pipeline.services.readiness import OF_THE_HOST
 
 BOOKKEEPING = frozenset({"run_id", "code_version", "config_hash", "venue_order_id"})
 """Fields that say who decided or how a venue numbers, not what was decided: a replay that decides the same has the
@@ -30,7 +32,7 @@ def decision_log(tx: LedgerTransaction, account: str, session: date) -> list[str
         ("intent", tx.intents(account, session)),
         ("order", tx.orders(account, session)),
         ("fill", tx.fills(account, session=session)),
-        ("event", tx.risk_events(account, session)),
+        ("event", _decisive(tx, account, session)),
         ("trade", tx.trades(account, session, session)),
         ("equity", tx.equity_points(account, session, session)),
     )
@@ -44,7 +46,7 @@ def decided_before(tx: LedgerTransaction, account: str, session: date, until: da
         ("decision", "decided_at", tx.decisions(account, session)),
         ("intent", "created_at", tx.intents(account, session)),
         ("fill", "executed_at", tx.fills(account, session=session)),
-        ("event", "occurred_at", tx.risk_events(account, session)),
+        ("event", "occurred_at", _decisive(tx, account, session)),
         ("trade", "exit_at", tx.trades(account, session, session)),
         ("equity", "at", tx.equity_points(account, session, session)),
     )
@@ -52,6 +54,10 @@ def decided_before(tx: LedgerTransaction, account: str, session: date, until: da
         line for kind, instant, records in kinds
         for line in sorted(_line(kind, record) for record in records if getattr(record, instant) < until)
     ]  # fmt: skip
+
+
+def _decisive(tx: LedgerTransaction, account: str, session: date) -> list[RiskEvent]:
+    return [event for event in tx.risk_events(account, session) if event.kind not in OF_THE_HOST]
 
 
 def log_hash(lines: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot
-from trading_pipeline.ports import Broker, Clock, Ledger, LedgerTransaction, MarketFacts, ResearchStore
+from trading_pipeline.ports import Broker, Clock, Ledger, LedgerTransaction, MarketFacts, NewsBell, ResearchStore
 from trading_pipeline.services.border import Border
 from trading_pipeline.services.facts import NothingKnown
 from trading_pipeline.services.latch import Latch
@@ -55,8 +55,18 @@ class Desk:
     """Seconds the venue took for each answer since this was last asked; nothing where time costs nothing."""
     connections: Callable[[], int] = lambda: 0
     """How often the venue was connected to so far: after each time, record and venue are compared before entries."""
+
+    news: NewsBell | None = None
+    """Rung when the venue may have something new; None where nothing happens but in the loop's own steps."""
     venue_now: Callable[[], datetime] | None = None
     """The venue's own clock (aware UTC; raises OutcomeUnknown); None where it has none but ours."""
+    stop_requested: Callable[[], bool] = lambda: False
+    """True once this process was asked to end: no further entry leaves."""
+
+    def give_sign(self) -> None:
+        """This process lives and works: only then is its lease renewed."""
+        if self.lease is not None:
+            self.lease.give_sign()
 
     def snapshots(self, tx: LedgerTransaction, session: date) -> Sequence[ScanSnapshot]:
         """Watchlists of the session made by the desk's own code and configuration, ascending by as_of."""

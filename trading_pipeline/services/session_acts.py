@@ -19,11 +19,13 @@ from trading_pipeline.services.care.requests import REQUESTED
 from trading_pipeline.services.condition_watch import begin, end
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import digest
+from trading_pipeline.services.keeping_back import do_again
+from trading_pipeline.services.readiness import OF_THE_HOST, SELF_TEST, START_UP, TURN
 from trading_pipeline.services.trading_state import STATE_SEEN, is_of_a_rule, tripped_by
 
 BY_PEOPLE = frozenset({REQUESTED, REARMED})
-UNSEEN = frozenset({STATE_SEEN, REARMED, BEGAN, ENDED})
-"""What a replay cannot come to by itself: people's words, and conditions that only a running clock shows."""
+UNSEEN = frozenset({STATE_SEEN, REARMED, BEGAN, ENDED, START_UP, SELF_TEST})
+"""What a replay cannot come to by itself: people's words, conditions that only a running clock shows, start-ups."""
 
 
 def note_trading_state(
@@ -93,8 +95,10 @@ def recorded_acts(source: Ledger, record: SessionRecord) -> RecordedActs:
         events = tx.risk_events(record.account, record.session)
         orders = tx.orders(record.account, record.session)
         told = [report.occurred_at for order in orders for report in tx.reports(order.client_order_id)]
-    acts = sorted((one for one in events if one.kind in UNSEEN), key=lambda one: one.occurred_at)
-    rounds = {one.occurred_at for one in events if one.kind not in BY_PEOPLE}
+    acts = sorted(
+        (one for one in events if one.kind in UNSEEN), key=lambda one: (one.occurred_at, one.data.get(TURN, ""))
+    )
+    rounds = {one.occurred_at for one in events if one.kind not in BY_PEOPLE | OF_THE_HOST}
     return RecordedActs(tuple(acts), tuple(sorted(rounds | {order.created_at for order in orders} | set(told))))
 
 
@@ -130,6 +134,9 @@ def _do_again(tx: LedgerTransaction, act: RiskEvent) -> None:
     if act.kind == REARMED:
         _lift(tx, act)
         tx.add_risk_event(act)
+        return
+    if act.kind in OF_THE_HOST:
+        do_again(tx, act)
         return
     if act.kind in {BEGAN, ENDED}:
         (begin if act.kind == BEGAN else end)(tx, act)

@@ -9,7 +9,7 @@ and not done again, and it resumes after the last step that was recorded as done
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -33,11 +33,11 @@ from trading_pipeline.services.opening import opening_record, require_time_to_le
 from trading_pipeline.services.rebalancer import Rebalancer
 from trading_pipeline.services.reconcile import Reconciler
 from trading_pipeline.services.session_acts import RecordedActs
+from trading_pipeline.services.startup import StartUp
+from trading_pipeline.services.waiting import LiveWait, rounds_between
 
 log = logging.getLogger(__name__)
 Progress = Callable[[datetime, int, int], None]
-SECOND_LOOKS = 6
-"""Rounds that an accelerated clock makes after a bar, at most, while there is something to look at again soon."""
 
 
 @dataclass(slots=True)
@@ -61,6 +61,8 @@ class SessionLoop:
     """The clock that `live` sleeps on; between bars the loop acts every few seconds by it. None: at bar ends only."""
     acts: RecordedActs | None = None
     """What people did in the recorded session that is run again; None: they act now."""
+    start_up: StartUp | None = None
+    """What must be good before the first entry; None: nobody looks."""
     _cycle: Cycle | None = None
     _delivered: dict[str, datetime] = field(default_factory=dict)
     _quotes: care.Quotes = field(default_factory=dict)
@@ -108,6 +110,11 @@ class SessionLoop:
             self._cycle = Cycle(self.desk, self.times, reconciler, is_live=is_live, is_repeated=self.acts is not None)
         return self._cycle
 
+    def _live_wait(self) -> LiveWait | None:
+        if self.real_clock is None:
+            return None
+        return LiveWait(self.desk, self.real_clock, self.stop_requested, self.desk.news)
+
     def _start(self) -> SessionRecord:
         desk = self.desk
         for instant in (self.times.opens_at, self.times.closes_at, desk.clock.now()):
@@ -125,6 +132,8 @@ class SessionLoop:
 
     def _enter(self, record: SessionRecord) -> bool:
         """At the open, or where an earlier process stopped: reports, then reconciliation; only then entries."""
+        if self.start_up is not None:
+            self.start_up.look(is_open=False)
         if record.cursor_at is None and not self._wait(record, self.times.opens_at, None):
             return False
         self.desk.clock.sleep_until(record.cursor_at or self.times.opens_at)
@@ -134,6 +143,7 @@ class SessionLoop:
     def _look_and_protect(self, record: SessionRecord) -> SessionRecord:
         if record.cursor_at is not None:
             self.cycle.look(record)
+            self._make_ready()
             return record
         self._hear_people(record)
         splits, dividends = self.feed.actions(self.times)
@@ -143,6 +153,7 @@ class SessionLoop:
         self.cycle.look(record)
         self.cycle.guard(record)
         self._protect(record)
+        self._make_ready()
         return record
 
     def _wait(self, record: SessionRecord, instant: datetime, since: datetime | None) -> bool:
@@ -151,27 +162,14 @@ class SessionLoop:
         On an accelerated clock there are no rounds but those of the session that is run again, and a few after a
         bar that left something to look at again soon.
         """
-        if self.real_clock is not None:
-            return self._wait_live(record, instant, since, self.real_clock)
-        for at in self._rounds(since, instant) if since is not None else ():
+        if (live := self._live_wait()) is not None:
+            return self._wait_live(record, instant, since, live)
+        for at in rounds_between(self.desk, self.acts, since, instant, self.cycle.is_uneasy) if since else ():
             self.desk.clock.sleep_until(at)
             self._hear_people(record)
             self.cycle.attend(record, self._quotes)
         self.desk.clock.sleep_until(instant)
         return not self.stop_requested()
-
-    def _rounds(self, since: datetime, until: datetime) -> Iterator[datetime]:
-        rules = self.desk.rules
-        every = timedelta(seconds=rules.cadence.cycle_seconds)
-        soon = since - (-rules.exits.protect_after_seconds // rules.cadence.cycle_seconds) * every
-        if self.acts:
-            done = set(self.acts.rounds_between(since, until, every / 2))
-            yield from sorted(done | {soon} if self.cycle.is_uneasy() else done)
-            return
-        for number in range(SECOND_LOOKS if self.desk.connections() else 1):
-            if not self.cycle.is_uneasy():
-                return
-            yield soon + number * every
 
     def _hear_people(self, record: SessionRecord) -> None:
         """What they have set since the last look is noted; in a session that is run again they do it again."""
@@ -179,18 +177,16 @@ class SessionLoop:
             self.acts.repeat(self.desk)
         self.cycle.note_trading_state(record)
 
-    def _wait_live(self, record: SessionRecord, instant: datetime, since: datetime | None, real_clock: Clock) -> bool:
-        at = since or real_clock.now()
-        while not self.stop_requested():
-            every = self._pace() if since is not None else timedelta(seconds=self.desk.rules.cadence.cycle_seconds)
-            at += every * max(1, (real_clock.now() - at) // every)
-            if at >= instant:
-                self.desk.clock.sleep_until(instant)
-                return not self.stop_requested()
-            self.desk.clock.sleep_until(at)
-            if since is not None:
-                self._attend(record)
-        return False
+    def _make_ready(self) -> None:
+        """Let entries leave once all that must be good is."""
+        if self.start_up is not None:
+            self.start_up.look()
+
+    def _wait_live(self, record: SessionRecord, instant: datetime, since: datetime | None, live: LiveWait) -> bool:
+        if since is None:
+            every = timedelta(seconds=self.desk.rules.cadence.cycle_seconds)
+            return live.quietly(instant, live.real_clock.now(), every)
+        return live.until(instant, since, self._pace, partial(self._attend, record))
 
     def _pace(self) -> timedelta:
         """Until the next round: half as long after one that left something to look at again soon.
@@ -203,6 +199,7 @@ class SessionLoop:
     def _attend(self, record: SessionRecord) -> None:
         """A round between bars; at a market that only this loop moves, only when something new is on record."""
         self._hear_people(record)
+        self._make_ready()
         if self.market is not None and not self.cycle.is_news() and not self.cycle.is_uneasy():
             return
         try:
@@ -216,13 +213,12 @@ class SessionLoop:
             try:
                 done = act(record)
             except OutcomeUnknown as silence:
-                if self.real_clock is None:
+                if (live := self._live_wait()) is None:
                     raise
                 self.cycle.note_silence(str(silence))
+                live.pause(timedelta(seconds=self.desk.rules.cadence.cycle_seconds))
                 if self.stop_requested():
                     return record
-                pause = timedelta(seconds=self.desk.rules.cadence.cycle_seconds)
-                self.real_clock.sleep_until(self.real_clock.now() + pause)
             else:
                 return done
 
@@ -238,6 +234,7 @@ class SessionLoop:
     def _step(
         self, record: SessionRecord, *, instant: datetime, done_before: datetime | None, bars_left: int
     ) -> SessionRecord:
+        self.desk.give_sign()
         desk, snapshot = self.desk, self._snapshot_at(instant)
         signals = self._rebalancer().due(desk, instant)
         wanted = self._watched(snapshot) | (self.market.symbols_of_interest() if self.market else frozenset())
@@ -245,6 +242,7 @@ class SessionLoop:
             return self._record_idle(record, instant)
         record = self._catch_up(record, done_before)
         self._hear_people(record)
+        self._make_ready()
         before, self._quotes = self._quotes, self.feed.quotes(self.times, instant, self._watched(snapshot))
         care.flag_unannounced_splits(desk, self.times, self._quotes)
         if self.market is not None:

@@ -13,6 +13,7 @@ from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.adjustments import ADJUSTMENT
 from trading_pipeline.services.breaker import ENDED
+from trading_pipeline.services.readiness import CONFIGURED
 
 OF_THE_VENUE = frozenset({CashKind.DIVIDEND, CashKind.CASH_IN_LIEU})
 """Cash that the simulated venue pays again."""
@@ -29,7 +30,7 @@ class Unrepeatable:
 
 def unrepeatable(tx: LedgerTransaction, record: SessionRecord) -> list[Unrepeatable]:
     """All of them: adjustments, orders made by others, cash from elsewhere, and answers the venue did not give."""
-    return [*_of_orders(tx, record), *_of_cash(tx, record), *_of_silence(tx, record)]
+    return [*_of_orders(tx, record), *_of_cash(tx, record), *_of_configuration(tx, record), *_of_silence(tx, record)]
 
 
 def first_of(found: Sequence[Unrepeatable], record: SessionRecord) -> datetime:
@@ -71,6 +72,12 @@ def _of_cash(tx: LedgerTransaction, record: SessionRecord) -> Iterator[Unrepeata
             yield Unrepeatable(cash.occurred_at, "adjustment(s)")
         elif cash.kind not in OF_THE_VENUE:
             yield Unrepeatable(cash.occurred_at, "cash movement(s) from elsewhere")
+
+
+def _of_configuration(tx: LedgerTransaction, record: SessionRecord) -> Iterator[Unrepeatable]:
+    for event in tx.risk_events(record.account, record.session):
+        if event.kind == CONFIGURED:
+            yield Unrepeatable(event.occurred_at, "change(s) of configuration")
 
 
 def _of_silence(tx: LedgerTransaction, record: SessionRecord) -> Iterator[Unrepeatable]:
