@@ -126,3 +126,24 @@ def test_a_new_process_looks_up_what_the_former_one_was_turned_away_with(world: 
     assert dispatch_due(desk) == SENT
 
     assert entries_at_venue(world) == [scene.order().client_order_id]
+
+
+@pytest.mark.parametrize("fault", [Fault.HTTP_500, Fault.HTTP_429, Fault.DROP_REPLY, Fault.HTML_BODY, Fault.MALFORMED])
+def test_a_lookup_by_our_id_without_an_answer_leaves_the_doubt_and_the_next_one_ends_it(
+    world: AtAlpaca, fault: Fault
+) -> None:
+    world.play(Call.SUBMIT, Fault.DROP_REPLY)
+    with pytest.raises(OutcomeUnknown):
+        world.broker.submit(a_bracket())
+    world.play(Call.LOOK, fault, times=2)
+
+    with pytest.raises(OutcomeUnknown):
+        world.broker.order("b-e")
+
+    assert world._world.faults.played[fault]
+    world.heal()
+    later(world, 120)
+    found = world.broker.order("b-e")
+    assert found is not None
+    assert world.broker.submit(a_bracket()) == found.venue_order_id
+    assert len(world.venue.open_orders()) == 3

@@ -89,27 +89,6 @@ def test_an_order_that_was_not_taken_is_in_doubt_until_it_is_looked_up(world: Al
 
 
 @pytest.mark.parametrize("fault", [*LOST_ANSWERS, *NEVER_DONE])
-def test_a_lookup_by_our_id_without_an_answer_leaves_the_doubt_and_the_next_one_ends_it(
-    world: AlpacaWorld, fault: Fault
-) -> None:
-    world.play({"fault": "drop_reply", "op": "orders.submit"})
-    with pytest.raises(OutcomeUnknown):
-        world.broker.submit(a_bracket())
-    world.play({"fault": fault, "op": "orders.by_client_order_id", "times": 2})
-
-    with pytest.raises(OutcomeUnknown):
-        world.broker.order("b-e")
-
-    assert world.faults.played[fault]
-    world.play()
-    world.clock.sleep_until(world.clock.now() + timedelta(minutes=2))
-    found = world.broker.order("b-e")
-    assert found is not None
-    assert world.broker.submit(a_bracket()) == found.venue_order_id
-    assert len(world.venue.open_orders()) == 3
-
-
-@pytest.mark.parametrize("fault", [*LOST_ANSWERS, *NEVER_DONE])
 def test_no_order_is_ever_repeated_by_itself(world: AlpacaWorld, fault: Fault) -> None:
     world.broker.submit(a_bracket())
     world.play({"fault": fault, "op": "orders.*", "times": 0})
