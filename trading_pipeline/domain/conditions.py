@@ -135,14 +135,13 @@ def portfolio_correlation(
 ) -> float | None:
     """Mean correlation of all pairs held, weighted by the product of their values (USD).
 
-    correlations: Pearson ρ by the pair's symbols in ascending order; a pair that is not there counts as 1, the worst.
-    None with fewer than two holdings.
+    correlations: Pearson ρ by the pair's symbols in ascending order. A pair whose ρ is unknown or no number is left
+    out: the risk checks on entries tell of it. None when no pair is known.
     """
     symbols = sorted(symbol for symbol, value in values_usd.items() if value > 0)
     pairs = [(a, b) for number, a in enumerate(symbols) for b in symbols[number + 1 :]]
-    if not pairs:
+    known = [pair for pair in pairs if math.isfinite(correlations.get(pair, math.nan))]
+    weights = [float(values_usd[a]) * float(values_usd[b]) for a, b in known]
+    if not known:
         return None
-    weights = [float(values_usd[a]) * float(values_usd[b]) for a, b in pairs]
-    rhos = (correlations.get(pair, math.nan) for pair in pairs)
-    known = (1.0 if math.isnan(rho) else rho for rho in rhos)
-    return sum(weight * rho for weight, rho in zip(weights, known, strict=True)) / sum(weights)
+    return sum(weight * correlations[pair] for weight, pair in zip(weights, known, strict=True)) / sum(weights)
