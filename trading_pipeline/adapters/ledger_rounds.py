@@ -57,9 +57,9 @@ class RoundRows(OrderRows):
         self._require_writable()
         claimed = set[str]()
         for names in in_lists(list(leaving)):
-            claim, given = claim_of(len(names)), ("owner", "fence", *identities(len(names)), *_instants(len(names)))
-            values = (owner, fence, *names, *(leaving[name] for name in names))
-            claimed.update(row[0] for row in self._wire.answers(claim, given, values))
+            values = (owner, fence, *names, *[leaving[name] for name in names])
+            got = self._wire.answers(claim_of(len(names)), _given_to_claim(len(names)), values)
+            claimed.update([row[0] for row in got])
         for name in claimed:
             self._known.pop(name, None)
         return frozenset(claimed)
@@ -130,6 +130,11 @@ def claim_of(count: int) -> ReturningUpdate[Any]:
         "claim_owner": bindparam("owner"), "claim_fence": bindparam("fence"), "submitted_at": case(*instants),
     }  # fmt: skip
     return update(ORDERS).where(named(name, count), *free).values(claimed).returning(name)
+
+
+@cache
+def _given_to_claim(count: int) -> tuple[str, ...]:
+    return ("owner", "fence", *identities(count), *_instants(count))
 
 
 def _instants(count: int) -> tuple[str, ...]:

@@ -169,6 +169,12 @@ def identities(count: int) -> tuple[str, ...]:
 
 def in_lists(names: Sequence[str]) -> Iterable[tuple[str, ...]]:
     """The names in lists of known sizes; the last one is filled up with its last name, which asks for nothing more."""
+    if len(names) == 1:
+        return [(names[0],)]
+    return _in_lists(names)
+
+
+def _in_lists(names: Sequence[str]) -> Iterable[tuple[str, ...]]:
     most = NAMED_IDENTITIES[-1]
     for part in (names[first : first + most] for first in range(0, len(names), most)):
         size = next(size for size in NAMED_IDENTITIES if size >= len(part))

@@ -6,11 +6,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
-from sqlalchemy import BigInteger, Date, Index, Integer, MetaData, String, text
+from sqlalchemy import BigInteger, Index, Integer, MetaData, String, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from trading_pipeline.adapters.tables.types import (
     Breaks,
+    Day,
     Derived,
     Details,
     Exact,
@@ -53,7 +54,7 @@ class Base(DeclarativeBase):
         Decimal: Exact(),
         Computed: Derived(),
         datetime: UtcInstant(),
-        date: Date(),
+        date: Day(),
         float: Finite(),
         str: String(),
         Document: Details(),
