@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import dagster as dg
 
-from trading_pipeline.defs import automation, checks, jobs, market_data, reports, signals, trading
+from trading_pipeline.defs import (
+    automation,
+    checks,
+    hosting,
+    jobs,
+    market_data,
+    reports,
+    sensors,
+    signals,
+    trading,
+    upkeep,
+)
 from trading_pipeline.defs.logs import QUIET, run_logger
 from trading_pipeline.defs.resources import WorkspaceResource
 
@@ -22,9 +33,9 @@ defs = dg.Definitions(
         reports.performance_report,
     ],
     asset_checks=list(checks.CHECK_DEFINITIONS),
-    jobs=[*jobs.JOBS, trading.session_replay_job, trading.position_monitoring_job, trading.execution_job],
+    jobs=[*jobs.JOBS, *trading.JOBS, hosting.position_monitoring_job, *upkeep.JOBS],
     schedules=list(automation.SCHEDULES),
-    sensors=[automation.new_watchlist_sensor],
+    sensors=list(sensors.SENSORS),
     resources={"workspace": WorkspaceResource()},
     loggers={QUIET: run_logger},
     executor=dg.in_process_executor,

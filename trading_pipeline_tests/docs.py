@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import dagster as dg
 import yaml
 from pydantic import BaseModel
 
 from trading_pipeline.definitions import defs
-from trading_pipeline.defs.automation import SCHEDULES
+from trading_pipeline.defs.automation import SCHEDULES, TIMED, UPKEEP
+from trading_pipeline.defs.sensors import SENSORS
 from trading_pipeline.domain import planning, risk
 from trading_pipeline.domain.risk import Code
 from trading_pipeline.domain.risk_checks import CHECKS
@@ -126,15 +128,47 @@ def assets() -> str:
         for job in sorted(defs.resolve_all_job_defs(), key=lambda job: job.name)
         if not job.name.startswith("__")
     ]
-    schedules = [(f"`{one.name}`", f"`{one.cron_schedule}`", f"`{one.job.name}`") for one in SCHEDULES]
     return (
         "# Assets, jobs and schedules\n\n" + MADE + "All assets are partitioned by trading session. External ones are"
         " reported by what writes them; Dagster cannot materialise them.\n\n"
         + _table(("asset", "group", "", "made from", "what it is"), rows)
         + "\nJobs:\n\n" + _table(("job", "what it does"), jobs)
-        + "\nSchedules (New York time, all off until turned on; on a day without a session they skip and say why):\n\n"
-        + _table(("schedule", "when", "job"), schedules)
+        + "\nWhat starts them, and when: [schedules.md](schedules.md).\n"
     )  # fmt: skip
+
+
+def schedules() -> str:
+    """Schedules and sensors: the hours in words and in cron, and what each starts."""
+    timed = [(f"`{one.name}`", one.when, _lines(_schedule(one.name)), f"`{one.job}`", one.what) for one in TIMED]
+    nightly = [
+        (f"`{one.name}`", "every night", _lines(one), f"`{one.job_name}`", _words(one.description)) for one in UPKEEP
+    ]
+    sensors = [
+        (f"`{one.name}`", f"{one.minimum_interval_seconds} s", _job_of(one), _words(one.description)) for one in SENSORS
+    ]
+    written = (DOCS / "schedules.md").read_text(encoding="utf-8").partition(MADE)[0]
+    return (
+        written + MADE + "## Schedules\n\n"
+        + _table(("schedule", "when", "cron", "job", "what"), [*timed, *nightly])
+        + "\n## Sensors\n\n" + _table(("sensor", "looks every", "job", "what"), sensors)
+    )  # fmt: skip
+
+
+def _job_of(sensor: dg.SensorDefinition) -> str:
+    return ", ".join(f"`{target.job_name}`" for target in sensor.targets)
+
+
+def _schedule(name: str) -> dg.ScheduleDefinition:
+    return next(one for one in SCHEDULES if one.name == name)
+
+
+def _lines(schedule: dg.ScheduleDefinition) -> str:
+    lines = schedule.cron_schedule
+    return "<br>".join(f"`{line}`" for line in ([lines] if isinstance(lines, str) else lines))
+
+
+def _words(text: str | None) -> str:
+    return " ".join((text or "").split())
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -142,7 +176,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
-PAGES = {"denial-codes.md": denial_codes, "configuration.md": configuration, "assets.md": assets}
+PAGES = {
+    "denial-codes.md": denial_codes, "configuration.md": configuration, "assets.md": assets, "schedules.md": schedules,
+}  # fmt: skip
 
 if __name__ == "__main__":
     for page, make in PAGES.items():

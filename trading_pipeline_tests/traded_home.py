@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -37,6 +37,18 @@ class TradedHome:
 
     def open(self) -> Workspace:
         return open_workspace(self.home, profile=self.profile)
+
+    def deciding_in_jobs(self, folder: Path) -> TradedHome:
+        """A copy in which a Dagster job decides, not the loop; its running session is researched under that setting."""
+        from trading_pipeline.services.research import run_research
+
+        made = self.copied_to(folder)
+        profile = folder / "decider.yaml"
+        text = self.profile.read_text(encoding="utf-8")
+        profile.write_text(text.replace("execution:", "execution:\n  decider: dagster_job"), encoding="utf-8")
+        made = replace(made, profile=profile)
+        run_research(made.open().research, made.running)
+        return made
 
     def copied_to(self, folder: Path) -> TradedHome:
         """A copy that a test may change."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
 import exchange_calendars as xcals
-import numpy as np
 import pandas as pd
 
 from trading_pipeline.domain.errors import NotASessionError
@@ -24,8 +24,10 @@ ZONES = {"XNYS": "America/New_York", "24/7": "UTC"}
 class ExchangeCalendar:
     """Sessions of one exchange (XNYS, or 24/7: every day from midnight to midnight UTC). Implements TradingCalendar."""
 
-    def __init__(self, name: str = "XNYS") -> None:
+    def __init__(self, name: str = "XNYS", *, first: date = FIRST_DAY, last: date | None = None) -> None:
+        """first, last: the span of days it knows; last None: about a year ahead."""
         self.name = name
+        self._span = first, last
         self.zone = ZoneInfo(ZONES[name])
 
     @property
@@ -35,7 +37,8 @@ class ExchangeCalendar:
 
     @cached_property
     def _calendar(self) -> xcals.ExchangeCalendar:
-        return xcals.get_calendar(self.name, start=pd.Timestamp(FIRST_DAY))
+        first, last = self._span
+        return xcals.get_calendar(self.name, start=pd.Timestamp(first), end=pd.Timestamp(last) if last else None)
 
     @cached_property
     def _times(self) -> dict[date, SessionTimes]:
@@ -53,9 +56,7 @@ class ExchangeCalendar:
 
     def sessions(self, first: date, last: date) -> Sequence[date]:
         """Every session from first to last, both included, ascending."""
-        days = np.asarray(self._days, dtype="datetime64[D]")
-        low, high = np.searchsorted(days, np.datetime64(first)), np.searchsorted(days, np.datetime64(last), "right")
-        return self._days[low:high]
+        return self._days[bisect_left(self._days, first) : bisect_right(self._days, last)]
 
     def last_session(self) -> date:
         """The last session the calendar knows (about a year ahead)."""
@@ -100,7 +101,7 @@ class ExchangeCalendar:
 
     def _index_of(self, session: date) -> int:
         self.times(session)
-        return int(np.searchsorted(np.asarray(self._days, dtype="datetime64[D]"), np.datetime64(session)))
+        return bisect_left(self._days, session)
 
     def _following(self, day: date) -> date:
         after = self.sessions(day, self._days[-1])

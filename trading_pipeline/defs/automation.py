@@ -1,106 +1,152 @@
-"""When things happen by themselves. All of it is off until a person turns it on."""
+"""Schedules: what happens at its own time of every session. The timetable asks the exchange's calendar."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import dagster as dg
 
-from trading_pipeline.defs.jobs import performance_report_job, research_job, universe_job
-from trading_pipeline.defs.partitions import ZONE, calendar
+from trading_pipeline.defs.partitions import calendar, configured
 from trading_pipeline.defs.resources import WorkspaceResource
-from trading_pipeline.defs.trading import execution_job, position_monitoring_job
-from trading_pipeline.domain.errors import MissingResultError
-from trading_pipeline.services.live import newest_snapshot
+from trading_pipeline.services import timetable
+from trading_pipeline.services.timetable import Due, Duty, after_close, before_open, in_session, together
+from trading_pipeline.settings import Settings
 
 Decision = dg.RunRequest | dg.SkipReason
-STOPPED = dg.DefaultScheduleStatus.STOPPED
+STATUS = dg.DefaultScheduleStatus.RUNNING if configured().automation.enabled else dg.DefaultScheduleStatus.STOPPED
 
 
-def closed_reason(at: datetime) -> str | None:
-    """Why the exchange has no session on the instant's New York date; None when it has one."""
-    day = at.astimezone(calendar().zone).date()
-    if calendar().is_session(day):
-        return None
-    return f"{day:%A %Y-%m-%d}: the exchange is closed; the next session is {calendar().session_of(at)}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """A duty and the job that does it.
+
+    when: for people. partitioned: its runs are of the session's partition. needless: why there is nothing to do at
+    all under the settings, empty when there is.
+    """
+
+    duty: Duty
+    job: str
+    what: str
+    when: str
+    partitioned: bool = True
+    needless: Callable[[Settings], str] = lambda _: ""
+
+    @property
+    def name(self) -> str:
+        """Of its schedule."""
+        return f"{self.duty.name}_schedule"
 
 
-def on_session_day(context: dg.ScheduleEvaluationContext, request: Callable[[str], dg.RunRequest]) -> Decision:
-    """A run for today's session, or a skip that says why there is none."""
-    at = context.scheduled_execution_time
-    reason = closed_reason(at)
-    return dg.SkipReason(reason) if reason else request(at.astimezone(calendar().zone).date().isoformat())
+def _hours(number: float) -> timedelta:
+    return timedelta(hours=number)
 
 
-def in_market_hours(at: datetime) -> str | None:
-    """Why no snapshot is due at the instant: closed day, or outside the session's own hours (half-days included)."""
-    reason = closed_reason(at)
-    if reason:
-        return reason
-    times = calendar().times(at.astimezone(calendar().zone).date())
-    if times.opens_at + timedelta(minutes=15) <= at <= times.closes_at + timedelta(minutes=1):
-        return None
-    close = times.closes_at.astimezone(calendar().zone)
-    return f"{times.session}: no 15-minute bar closes now (session ends {close:%H:%M} New York)"
+def _no_vendor(settings: Settings) -> str:
+    if settings.automation.history_provider:
+        return ""
+    return "no vendor is configured (automation.history_provider): bars are imported, streamed or synthetic"
 
 
-def _partition(key: str) -> dg.RunRequest:
-    return dg.RunRequest(run_key=None, partition_key=key, tags={"session": key})
+def _no_targets(settings: Settings) -> str:
+    if settings.execution.signals == "external":
+        return ""
+    return "watchlists are traded (execution.signals: sabr20): there are no targets to rebalance to"
 
 
-@dg.schedule(job=universe_job, cron_schedule="0 6 * * 1-5", execution_timezone=ZONE, default_status=STOPPED)
-def universe_schedule(context: dg.ScheduleEvaluationContext) -> Decision:
-    """The day's universe at 06:00."""
-    return on_session_day(context, _partition)
+def timed_duties(settings: Settings) -> tuple[Timed, ...]:
+    """Everything with a time of its own, in the order of a day."""
+    trigger, cycle = settings.sabr20.t1.length, timedelta(minutes=settings.execution.rebalance.cycle_minutes)
+    return (
+        Timed(
+            duty=Duty(name="universe", rule=before_open(210), grace=_hours(8)), job="universe_job",
+            what="The session's universe.", when="3 h 30 min before the open (06:00)",
+        ),
+        Timed(
+            duty=Duty(name="pre_market", rule=together(before_open(150), before_open(30)), grace=_hours(2)),
+            job="research_job", what="Pre-market scan, regime and its report; the second one shows what has changed.",
+            when="2 h 30 min and 30 min before the open (07:00, 09:00)",
+        ),
+        Timed(
+            duty=Duty(
+                name="position_monitoring", rule=before_open(settings.automation.supervision.lead_minutes),
+                grace=_hours(6),
+            ),
+            job="position_monitoring_job", partitioned=False, what="The session's loop, to the close.",
+            when="15 min before the open (09:15)",
+        ),
+        Timed(
+            duty=Duty(name="watchlist", rule=in_session(trigger), grace=trigger), job="research_job",
+            what="A watchlist at each close of a trigger bar (15 min); at every second one (10:00, 10:30, ...) first "
+            "the coarse screen and the regime, in the same run. Each shows what has changed since the one before.",
+            when="every 15 min, from 09:45 to the session's own close",
+        ),
+        Timed(
+            duty=Duty(name="rebalancing", rule=in_session(cycle), grace=cycle), job="execution_job",
+            what="Looks for new external signals; the loop rebalances to them.", partitioned=False,
+            when="every 5 min in session", needless=_no_targets,
+        ),
+        Timed(
+            duty=Duty(name="performance_report", rule=after_close(20)), job="performance_report_job",
+            what="The session's performance and report.", when="20 min after the session's own close (16:20, 13:20)",
+        ),
+        Timed(
+            duty=Duty(name="historical_bars", rule=after_close(30)), job="historical_bars_job", partitioned=False,
+            what="Bars and corporate actions that are missing, from the configured vendor.",
+            when="30 min after the session's own close (16:30, 13:30)", needless=_no_vendor,
+        ),
+    )  # fmt: skip
 
 
-@dg.schedule(job=research_job, cron_schedule="0 7 * * 1-5", execution_timezone=ZONE, default_status=STOPPED)
-def pre_market_schedule(context: dg.ScheduleEvaluationContext) -> Decision:
-    """Pre-market scan and regime at 07:00."""
-    return on_session_day(context, _partition)
+TIMED = timed_duties(configured())
 
 
-@dg.schedule(job=research_job, cron_schedule="*/15 9-16 * * 1-5", execution_timezone=ZONE, default_status=STOPPED)
-def watchlist_schedule(context: dg.ScheduleEvaluationContext) -> Decision:
-    """A new watchlist after every 15-minute close in market hours."""
-    reason = in_market_hours(context.scheduled_execution_time)
-    return dg.SkipReason(reason) if reason else on_session_day(context, _partition)
+def tick(timed: Timed, at: datetime, now: datetime) -> Decision:
+    """A run for the session the tick belongs to, or a skip that says why there is none.
+
+    The run's key is the session's (and, where it is due more than once a day, the instant's): a tick that is evaluated
+    twice, or a schedule whose hours were edited during the day, starts nothing twice.
+    """
+    found = timetable.judge(timed.duty, calendar(), at, max(at, now))
+    why = "" if isinstance(found, Due) else found.why
+    why = why or timed.needless(configured())
+    if why or not isinstance(found, Due):
+        return dg.SkipReason(why)
+    return request(timed, found)
 
 
-@dg.schedule(job=position_monitoring_job, cron_schedule="15 9 * * 1-5", execution_timezone=ZONE, default_status=STOPPED)
-def position_monitoring_schedule(context: dg.ScheduleEvaluationContext) -> Decision:
-    """The session loop, from 09:15 to the close."""
-    return on_session_day(context, lambda key: dg.RunRequest(run_key=f"monitor-{key}", tags={"session": key}))
+def request(timed: Timed, due: Due) -> dg.RunRequest:
+    """The run of a duty that is due."""
+    key = due.session.isoformat()
+    is_once = len(timetable.instants_of(timed.duty, calendar(), due.session)) == 1
+    return dg.RunRequest(
+        run_key=f"{timed.duty.name}-{key}" if is_once else f"{timed.duty.name}-{key}-{due.at:%H%M}Z",
+        partition_key=key if timed.partitioned else None,
+        tags={"session": key},
+    )
 
 
-@dg.schedule(job=performance_report_job, cron_schedule="20 16 * * 1-5", execution_timezone=ZONE, default_status=STOPPED)
-def performance_report_schedule(context: dg.ScheduleEvaluationContext) -> Decision:
-    """The day's performance report at 16:20."""
-    return on_session_day(context, _partition)
+def _schedule(timed: Timed) -> dg.ScheduleDefinition:
+    lines = timetable.cron_lines(timed.duty, calendar())
+
+    @dg.schedule(
+        name=timed.name, job_name=timed.job, cron_schedule=lines[0] if len(lines) == 1 else lines,
+        execution_timezone=str(calendar().zone), default_status=STATUS, description=f"{timed.what} {timed.when}.",
+    )  # fmt: skip
+    def run(context: dg.ScheduleEvaluationContext, workspace: WorkspaceResource) -> Decision:
+        return tick(timed, context.scheduled_execution_time, workspace.clock().now())
+
+    return run
 
 
-@dg.sensor(job=execution_job, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.STOPPED)
-def new_watchlist_sensor(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> Decision:
-    """Decide on each new watchlist snapshot of the running session; a backfill of other sessions starts nothing."""
-    opened = workspace.open()
-    now = opened.clock.now()
-    reason = closed_reason(now)
-    if reason:
-        return dg.SkipReason(reason)
-    session = now.astimezone(calendar().zone).date()
-    age = timedelta(minutes=opened.settings.automation.max_snapshot_age_minutes)
-    try:
-        with opened.ledger.read() as tx:
-            snapshot = newest_snapshot(tx, session, now, age, origin=opened.provenance)
-    except MissingResultError as nothing:
-        return dg.SkipReason(str(nothing))
-    context.log.info("snapshot %s", snapshot.snapshot_id)
-    return dg.RunRequest(run_key=snapshot.snapshot_id, tags={"session": session.isoformat()})
+def _nightly(name: str, job: str, at: str, what: str) -> dg.ScheduleDefinition:
+    """Every night, session or not. at: minute and hour."""
+    return dg.ScheduleDefinition(
+        name=name, job_name=job, cron_schedule=f"{at} * * *", execution_timezone=str(calendar().zone),
+        default_status=STATUS, description=what,
+    )  # fmt: skip
 
 
-SCHEDULES = (
-    universe_schedule,
-    pre_market_schedule,
-    watchlist_schedule,
-    position_monitoring_schedule,
-    performance_report_schedule,
+UPKEEP = (
+    _nightly("retention_schedule", "retention_job", "30 2", "Removes runs of Dagster that others have replaced."),
 )
+SCHEDULES: tuple[dg.ScheduleDefinition, ...] = (*map(_schedule, TIMED), *UPKEEP)

@@ -4,6 +4,7 @@ import dagster as dg
 
 from trading_pipeline.analytics.schemas import BAR_COLUMNS, STORED_BAR_COLUMNS
 from trading_pipeline.defs.checks import report_checks
+from trading_pipeline.defs.entering import entered
 from trading_pipeline.defs.metadata import frame_metadata, named_schema, picture
 from trading_pipeline.defs.partitions import SESSIONS
 from trading_pipeline.defs.pictures import bars_svg
@@ -30,7 +31,7 @@ RAW_BARS = dg.AssetSpec(
 )  # fmt: skip
 def universe(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Who may be traded: every symbol judged by the sessions before this one, with the reason it is out."""
-    desk = workspace.open(context.run_id).research
+    desk = entered(context, workspace).research
     for session in sessions_of(context):
         frame = research.make_universe(desk, session)
         reasons = frame.loc[~frame["included"].astype(bool), "reason"].value_counts().to_dict()
@@ -49,7 +50,7 @@ def universe(context: dg.AssetExecutionContext, workspace: WorkspaceResource) ->
 )  # fmt: skip
 def bars(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Base bars rolled up to 15min, 1h, 4h and 1d, anchored on the session's open."""
-    desk = workspace.open(context.run_id).research
+    desk = entered(context, workspace).research
     for session in sessions_of(context):
         rows = research.make_bars(desk, session)
         context.add_asset_metadata(

@@ -8,16 +8,21 @@ from functools import cache
 import dagster as dg
 
 from trading_pipeline.adapters.calendar import ExchangeCalendar
-from trading_pipeline.settings import load_settings
+from trading_pipeline.settings import Settings, load_settings
 
 FIRST_PARTITION = date(2015, 1, 2)
-ZONE = "America/New_York"
+
+
+@cache
+def configured() -> Settings:
+    """The settings of the environment, read once per process: by them the definitions are made, until a reload."""
+    return load_settings()
 
 
 @cache
 def calendar() -> ExchangeCalendar:
     """The calendar that the settings name (of the environment's profile, if any), loaded once per process."""
-    return ExchangeCalendar(load_settings().market.calendar)
+    return ExchangeCalendar(configured().market.calendar)
 
 
 def session_partitions() -> dg.TimeWindowPartitionsDefinition:

@@ -5,6 +5,7 @@ from datetime import date
 
 import dagster as dg
 
+from trading_pipeline.defs.entering import entered
 from trading_pipeline.defs.metadata import picture, record_schema, table
 from trading_pipeline.defs.partitions import SESSIONS
 from trading_pipeline.defs.resources import WorkspaceResource, sessions_of
@@ -26,7 +27,7 @@ OWNERS = ["team:trading"]
 )  # fmt: skip
 def daily_performance(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Trades, wins, losses, P&L net of costs, average R and drawdown of the session; zeros when nothing traded."""
-    opened = workspace.open(context.run_id)
+    opened = entered(context, workspace)
     account = opened.settings.execution.account
     for session in on_record(opened, sessions_of(context)):
         daily = record_daily_performance(opened.ledger, account, session, clock=opened.clock)
@@ -43,7 +44,7 @@ def daily_performance(context: dg.AssetExecutionContext, workspace: WorkspaceRes
 )  # fmt: skip
 def performance_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """One HTML page per session: equity, P&L, trades with R, funnel, regime, and where it all came from."""
-    opened = workspace.open(context.run_id)
+    opened = entered(context, workspace)
     for session in on_record(opened, sessions_of(context)):
         written = opened.write_report(session)
         context.add_asset_metadata(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 
 import dagster as dg
 
 from trading_pipeline.adapters.clock import FixedClock, SteadyClock
+from trading_pipeline.ports import Clock
 from trading_pipeline.settings import load_settings, resolve_home
 from trading_pipeline.wiring import Workspace
 
@@ -25,8 +27,20 @@ class WorkspaceResource(dg.ConfigurableResource[Workspace]):
     def open(self, run_id: str = "") -> Workspace:
         """The workspace, with the run's id on everything it writes."""
         settings = load_settings(_path(self.config), profile=_path(self.profile))
-        clock = FixedClock(datetime.fromisoformat(self.now)) if self.now else SteadyClock()
-        return Workspace(resolve_home(_path(self.home)), settings, run_id, clock)
+        return Workspace(resolve_home(_path(self.home)), settings, run_id, self.clock())
+
+    def clock(self) -> Clock:
+        """What the time is, without opening anything."""
+        return FixedClock(datetime.fromisoformat(self.now)) if self.now else SteadyClock()
+
+    @contextmanager
+    def looked_into(self) -> Iterator[Workspace]:
+        """The workspace for a look from a process that lives long: its connections are given back."""
+        opened = self.open()
+        try:
+            yield opened
+        finally:
+            opened.ledger.close()
 
 
 def _path(text: str) -> Path | None:

@@ -7,6 +7,7 @@ from trading_pipeline.analytics.regime import describe
 from trading_pipeline.analytics.schemas import BAR_COLUMNS
 from trading_pipeline.analytics.screening import ScreeningAlertRules, screening_alerts
 from trading_pipeline.defs.checks import report_checks
+from trading_pipeline.defs.entering import entered
 from trading_pipeline.defs.market_data import bars, universe
 from trading_pipeline.defs.metadata import frame_metadata, named_schema, picture, table
 from trading_pipeline.defs.partitions import SESSIONS
@@ -25,7 +26,7 @@ SHOWN = ["as_of", "rank", "symbol", "score", "grade", "state", "rr", "entry", "s
 )  # fmt: skip
 def indicators(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Trend, momentum and volatility per symbol and timeframe, as known at each bar's close."""
-    desk = workspace.open(context.run_id).research
+    desk = entered(context, workspace).research
     for session in sessions_of(context):
         rows = research.make_indicators(desk, session)
         context.add_asset_metadata(
@@ -41,7 +42,7 @@ def indicators(context: dg.AssetExecutionContext, workspace: WorkspaceResource) 
 )  # fmt: skip
 def coarse_screen(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """The whole universe screened before the open and every half hour; at most 100 symbols are handed on."""
-    desk = workspace.open(context.run_id).research
+    desk = entered(context, workspace).research
     for session in sessions_of(context):
         frame = research.make_coarse_screen(desk, session)
         passed = frame.groupby("as_of")["handed_off"].sum()
@@ -64,7 +65,7 @@ def coarse_screen(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
 )  # fmt: skip
 def regime_score(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """What kind of market it is, 0–100, and how large to trade in it; a missing input counts as the worst case."""
-    desk = workspace.open(context.run_id).research
+    desk = entered(context, workspace).research
     for session in sessions_of(context):
         frame = research.make_regime_score(desk, session)
         shown = {f"{at:%H:%M}Z": float(score) for at, score in zip(frame["as_of"], frame["score"], strict=True)}
@@ -84,7 +85,7 @@ def regime_score(context: dg.AssetExecutionContext, workspace: WorkspaceResource
 )  # fmt: skip
 def sabr20_watchlist(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Setups scored by SABR20 at every 15-minute close; grades A+ and A, at most 20, are the watchlist."""
-    desk = workspace.open(context.run_id).research
+    desk = entered(context, workspace).research
     for session in sessions_of(context):
         frame = research.make_watchlist(desk, session)
         scored = frame[frame["scored"].astype(bool)]

@@ -32,9 +32,12 @@ class Daily:
     atr: float
 
 
-def record_signals(desk: ResearchDesk, provider: SignalProvider, session: date, instant: datetime) -> ScanSnapshot:
+def record_signals(
+    desk: ResearchDesk, provider: SignalProvider, session: date, instant: datetime, *, only_news: bool = False
+) -> ScanSnapshot:
     """Put the newest signals known at `instant` on record as a snapshot of that instant; the same again is found.
 
+    only_news: also when the session's newest are the same, of whatever instant, and whoever recorded them meanwhile.
     Raises what the provider raises, and SignalsError when they are too old or from the future.
     """
     found = provider.signals(session, instant)
@@ -43,9 +46,22 @@ def record_signals(desk: ResearchDesk, provider: SignalProvider, session: date, 
     snapshot = _snapshot(desk, session, instant, found, daily)
     with desk.ledger.transaction() as tx:
         known = tx.snapshot_by_id(snapshot.snapshot_id)
+        if known is None and only_news:
+            known = _newest_if_same(desk, tx, session, found)
         if known is None:
             tx.add_snapshot(snapshot, _setups(desk, snapshot, found, daily))
     return known or snapshot
+
+
+def _newest_if_same(desk: ResearchDesk, tx: LedgerTransaction, session: date, found: SignalSet) -> ScanSnapshot | None:
+    is_same = found.input_hash in _newest_hashes(desk, tx, session)
+    return signal_snapshots(desk.provenance, tx, session)[-1] if is_same else None
+
+
+def _newest_hashes(desk: ResearchDesk, tx: LedgerTransaction, session: date) -> set[str]:
+    """What identifies the set of the session's newest signals; empty when there are none."""
+    known = signal_snapshots(desk.provenance, tx, session)
+    return _signals_hashes(tx.setups(known[-1].snapshot_id)[:1]) if known else set()
 
 
 def record_session_signals(desk: ResearchDesk, provider: SignalProvider, session: date) -> int:
@@ -97,10 +113,9 @@ def refresh_signals(desk: ResearchDesk, provider: SignalProvider, session: date,
     try:
         digest = _digest_at(provider, session, instant)
         with desk.ledger.read() as tx:
-            known = signal_snapshots(desk.provenance, tx, session)
-            last = tx.setups(known[-1].snapshot_id)[:1] if known else ()
-        if digest is not None and digest not in {setup.details["signals_hash"] for setup in last}:
-            record_signals(desk, provider, session, instant)
+            is_known = digest is None or digest in _newest_hashes(desk, tx, session)
+        if not is_known:
+            record_signals(desk, provider, session, instant, only_news=True)
     except InputError as error:
         event_id = hashlib.sha256(f"signals|{account}|{session}|{error.__class__.__name__}".encode()).hexdigest()[:24]
         event = RiskEvent(

@@ -42,11 +42,13 @@ def automation() -> Iterator[str]:
             yield f"job {job.name}: {', '.join(sorted(node.name for node in job.nodes))}"
     for schedule in sorted(defs.schedules or (), key=lambda one: one.name):
         assert isinstance(schedule, dg.ScheduleDefinition)
-        when = f"{schedule.cron_schedule} {schedule.execution_timezone}"
+        lines = [schedule.cron_schedule] if isinstance(schedule.cron_schedule, str) else schedule.cron_schedule
+        when = f"{' | '.join(lines)} {schedule.execution_timezone}"
         yield f"schedule {schedule.name}: {schedule.job_name} at {when}, {schedule.default_status.value}"
     for sensor in sorted(defs.sensors or (), key=lambda one: one.name):
         every = f"every {sensor.minimum_interval_seconds} s"
-        yield f"sensor {sensor.name}: {sensor.job_name} {every}, {sensor.default_status.value}"
+        jobs = ", ".join(target.job_name for target in sensor.targets) or "no run"
+        yield f"sensor {sensor.name}: {jobs} {every}, {sensor.default_status.value}"
 
 
 def test_the_definitions_are_the_ones_on_file() -> None:
@@ -84,6 +86,19 @@ def test_the_report_descends_from_the_bars() -> None:
         seen |= {key.to_user_string() for key in parents}
 
     assert seen == set(specs()) - {"performance_report"}
+
+
+@pytest.mark.slow
+def test_one_setting_turns_everything_automatic_on() -> None:
+    code = (
+        "from trading_pipeline.definitions import defs; "
+        "print({one.default_status.value for one in [*defs.schedules, *defs.sensors]})"
+    )
+    environment = {**os.environ, "TRADING_PIPELINE__AUTOMATION__ENABLED": "true"}
+
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+
+    assert done.stdout.strip() == "{'RUNNING'}", done.stderr
 
 
 def test_everything_automatic_is_off_until_a_person_turns_it_on() -> None:
