@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from trading_pipeline.adapters.backups.making import BESIDE, make_backup
 from trading_pipeline.adapters.backups.manifest import Backup, chosen_backup, remove_old, whole_backups
 from trading_pipeline.adapters.backups.restoring import (
+    is_there,
     newest_token,
     raise_tokens,
     require_known,
@@ -84,7 +85,7 @@ def restore(workspace: Workspace, name: str, folder: Path | None = None, clock: 
     clock, url = clock or SystemClock(), ledger_url(workspace)
     chosen = chosen_backup(backup_root(workspace, folder), name)
     with workspace.exclusive("trading"), _venue_free(workspace.home), workspace.exclusive("backup"):
-        _require_no_leader(workspace, clock)
+        _require_no_leader(workspace, url, clock)
         require_known(chosen)
         token, at = newest_token(url), clock.now()
         aside = restore_ledger(chosen, url, at)
@@ -101,19 +102,23 @@ def ledger_url(workspace: Workspace) -> str:
     return workspace.settings.storage.database_url.get_secret_value() or default_url(workspace.home)
 
 
-def _require_no_leader(workspace: Workspace, clock: Clock) -> None:
-    """A ledger that cannot be read names no leader: on this machine the home's lock tells."""
+def _require_no_leader(workspace: Workspace, url: str, clock: Clock) -> None:
+    """A ledger that is not there, or cannot be read, names no leader: on this machine the home's lock tells."""
+    if not is_there(url):
+        return
+    present = SqlLedger(url)  # as it is: nothing is made or brought up to date
     try:
-        with workspace.ledger.read() as tx:
+        with present.read() as tx:
             lease = tx.lease(lease_name(workspace.settings.execution.account))
     except LedgerError:
         return
+    finally:
+        present.close()
     if lease is not None and lease.is_live(clock.now()):
         raise LeaseHeld(
             f"{lease.holder} leads this account until {lease.expires_at:%H:%M:%S} UTC: nothing was restored. Stop it "
             "(trading-pipeline down, or end its process; stops stay at the venue), then restore again"
         )
-    workspace.ledger.close()
 
 
 @contextmanager

@@ -154,8 +154,16 @@ def _move(target: Connection, source: str, goal: str, present: tuple[list[str], 
         target.execute(text(f'ALTER FUNCTION "{source}"."{function}" SET SCHEMA "{goal}"'))
 
 
+def is_there(url: str) -> bool:
+    """False for a file that does not exist: looking into it would make one."""
+    address = ledger_address(url)
+    return address.get_backend_name() != "sqlite" or Path(str(address.database)).exists()
+
+
 def newest_token(url: str) -> int:
     """The highest fencing token of the present ledger; 0 when nobody can tell."""
+    if not is_there(url):
+        return 0
     try:
         with opened(url) as engine, engine.connect().execution_options(ledger_reading=True) as connection:
             return connection.execute(select(func.max(LEASES.c.token))).scalar() or 0
