@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
 from decimal import Decimal
 
 import pytest
@@ -17,13 +13,15 @@ from trading_pipeline_tests.contract_tests.rehearsed import (
     Rehearsed,
     a_few,
     entries_at_venue,
+    in_the_end,
     trades_at_venue,
     trades_told,
 )
-from trading_pipeline_tests.contract_tests.trader import NEW_STOP, Act, Point
+from trading_pipeline_tests.contract_tests.trader import NEW_STOP, Act, Point, act_and_die
+from trading_pipeline_tests.forked import KILLED, processes
 from trading_pipeline_tests.venue.builders import a_bracket, an_oco
 
-TRADER = "trading_pipeline_tests.contract_tests.trader"
+PATIENCE_SECONDS = 60
 TRADE = ExecType.TRADE
 
 
@@ -72,6 +70,22 @@ class RestartsContract:
         assert len(world.venue.open_orders()) == 2
         world.trade(97)
         assert held(world) == {}
+
+    @pytest.mark.parametrize("point", list(Point))
+    def test_a_process_killed_while_it_cancels_leaves_an_order_or_none_and_its_successor_makes_it_none(
+        self, world: Rehearsed, point: Point
+    ) -> None:
+        world.broker.submit(a_bracket())
+        kill_while_sending(world, point, Act.CANCEL)
+        left = len(world.venue.open_orders())
+
+        world.broker.cancel("b-e")
+
+        assert {Point.JOURNALED: 3, Point.ANSWERED: 0}.get(point, left) == left
+        assert in_the_end(lambda: said(world, "b-e")) == [ExecType.NEW, ExecType.CANCELED]
+        world.trade(99)
+        assert (held(world), len(world.venue.open_orders())) == ({}, 0)
+        assert trades_told(world) == trades_at_venue(world) == []
 
     def test_the_next_process_tells_the_same_reports_in_the_same_words(self, world: Rehearsed) -> None:
         world.broker.submit(a_bracket())
@@ -154,11 +168,12 @@ class RestartsContract:
 
 
 def kill_while_sending(world: Rehearsed, point: Point, act: Act = Act.SUBMIT) -> None:
-    """Another process sends a_bracket() and is killed at the point; then ours begins on what it left."""
+    """Another process acts on a_bracket() and is killed at the point; then ours begins on what it left."""
     world.hang_up()
-    spec = json.dumps({**world.child(), "point": point.value, "act": act.value})
-    done = subprocess.run([sys.executable, "-m", TRADER, spec], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    process = processes().Process(target=act_and_die, args=({**world.child(), "point": point, "act": act},))
+    process.start()
+    process.join(PATIENCE_SECONDS)
+    assert process.exitcode in KILLED
     world.reopen()
 
 

@@ -1,15 +1,14 @@
-"""A process that sends one bracket, or replaces its stop, and is killed with SIGKILL at a point of that.
+"""A process that sends one bracket, replaces its stop or cancels it, and is killed with SIGKILL at a point of that.
 
 The points lie in the socket, below the client libraries, so that the adapters under test know nothing of them.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -30,7 +29,9 @@ from trading_pipeline_tests.adapters.venue_worlds import StandingClock
 from trading_pipeline_tests.venue.builders import a_bracket
 
 NEW_STOP = Decimal("97.31")
-FIRST_PART, LAST_PART = b"b-e", b"b-t"
+Mark = re.Pattern[bytes]
+"""What is in a message and in no other."""
+FIRST_PART, LAST_PART = re.compile(b"b-e"), re.compile(b"b-t")
 """A bracket begins to leave with the one, and is out with the other, which is in its last message where it has many."""
 
 
@@ -48,18 +49,19 @@ class Act(StrEnum):
 
     SUBMIT = "submit"
     REPLACE = "replace"
+    CANCEL = "cancel"
 
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_in_the_socket(point: Point, mark: bytes) -> None:
+def die_in_the_socket(point: Point, mark: Mark) -> None:
     """Put the point into every socket of this process: at the message that carries the mark."""
 
     def around(send: Callable[..., Any]) -> Callable[..., Any]:
         def sending(sock: socket.socket, data: Any, *rest: Any) -> Any:
-            is_ours = mark in bytes(data)
+            is_ours = mark.search(bytes(data)) is not None
             if is_ours and point is Point.JOURNALED:
                 die()
             sent = send(sock, data, *rest)
@@ -85,10 +87,12 @@ def die_in_the_engine(point: Point, act: Act) -> None:
     setattr(SimulatedVenue, act, dying)
 
 
-def mark_of(spec: dict[str, Any], last: bytes = FIRST_PART) -> bytes:
-    """What is in the message at which it ends; last: in the last message of a bracket."""
+def mark_of(spec: dict[str, Any], last: Mark = FIRST_PART, cancel: Mark = FIRST_PART) -> Mark:
+    """What is in the message at which it ends; last: in the last message of a bracket; cancel: in a cancel."""
     if Act(spec["act"]) is Act.REPLACE:
-        return str(NEW_STOP).encode()
+        return re.compile(re.escape(str(NEW_STOP).encode()))
+    if Act(spec["act"]) is Act.CANCEL:
+        return cancel
     return FIRST_PART if Point(spec["point"]) is Point.JOURNALED else last
 
 
@@ -105,7 +109,7 @@ def door(spec: dict[str, Any], clock: StandingClock) -> Broker:
 def alpaca(spec: dict[str, Any], clock: StandingClock) -> Broker:
     from trading_pipeline.adapters.brokers.alpaca import AlpacaBroker
 
-    die_in_the_socket(Point(spec["point"]), mark_of(spec))
+    die_in_the_socket(Point(spec["point"]), mark_of(spec, cancel=re.compile(b"^DELETE ")))
     rules = AlpacaRules(
         key_id=SecretStr(spec["key_id"]), secret_key=SecretStr(spec["secret_key"]), trading_url=spec["trading_url"]
     )
@@ -115,7 +119,8 @@ def alpaca(spec: dict[str, Any], clock: StandingClock) -> Broker:
 def tws(spec: dict[str, Any], clock: StandingClock) -> Broker:
     from trading_pipeline.adapters.brokers.ib import IbBroker, ToldReports
 
-    die_in_the_socket(Point(spec["point"]), mark_of(spec, LAST_PART))
+    cancel = re.compile(rb"^.{4}4\x001\x00\d+\x00", re.DOTALL)  # length, message 4, its version, the order's number
+    die_in_the_socket(Point(spec["point"]), mark_of(spec, LAST_PART, cancel))
     files = Path(spec["path"])
     rules = IbRules.model_validate(spec["rules"])
     return IbBroker(rules, clock, VenueIds(files / "ids.db"), ToldReports(files / "told.db"))
@@ -129,15 +134,13 @@ OPENERS: dict[str, Callable[[dict[str, Any], StandingClock], Broker]] = {
 }
 
 
-def main(text: str) -> None:
-    spec = json.loads(text)
+def act_and_die(spec: dict[str, Any]) -> None:
+    """All of the process: it opens the broker that the spec tells of, acts, and dies at the point or at the end."""
     broker = OPENERS[spec["kind"]](spec, StandingClock(datetime.fromisoformat(spec["now"])))
-    if Act(spec["act"]) is Act.REPLACE:
-        broker.replace("b-s", stop_price=NEW_STOP)
-    else:
-        broker.submit(a_bracket())
+    acts: dict[Act, Callable[[], object]] = {
+        Act.SUBMIT: lambda: broker.submit(a_bracket()),
+        Act.REPLACE: lambda: broker.replace("b-s", stop_price=NEW_STOP),
+        Act.CANCEL: lambda: broker.cancel("b-e"),
+    }
+    acts[Act(spec["act"])]()
     die()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -23,7 +23,8 @@ class Day:
     """A scripted session: bars, watchlists by minute, and what must have happened for the day to be worth crashing.
 
     halt_at: minute at which an operator halts trading; None on the other days. faults: what goes wrong at the venue.
-    given_up_at: the door at which the loop withdraws the entry instead, since a part of it never came.
+    given_up_at: the door at which the loop withdraws the entry instead, since a part of it never came. as_wired: the
+    line is a real session's, which looks again between bars where a connection may fail.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Day:
     halt_at: int | None = None
     faults: FaultScript = NO_FAULTS
     given_up_at: str = ""
+    as_wired: bool = False
 
     def shows(self, end: EndState, door: str) -> bool:
         """True when the day was worth it at this door."""
@@ -113,6 +115,13 @@ DAYS: Mapping[str, Day] = {
             faults=_once(Fault.DROP_REQUEST),
             happened=lambda end: "target" in end.exit_reasons,
             given_up_at="ib",
+        ),
+        Day(
+            name="lost_cancel",
+            bars=_partly(),
+            faults=_once(Fault.DROP_REPLY, "cancel"),
+            as_wired=True,
+            happened=lambda end: end.count("entry", "Canceled") > 0 and 0 < end.filled("entry") < end.asked("entry"),
         ),
     )
 }

@@ -70,8 +70,8 @@ def scripted(kind: DoorKind, script: FaultScript) -> FaultScript:
     """
     if kind is DoorKind.SIMULATED:
         return script
-    nth = BRACKET_MESSAGES if kind is DoorKind.IB else 1
-    rules = (rule.model_copy(update={"op": f"orders.{rule.op}", "nth": nth}) for rule in script.rules)
+    nth = {"submit": BRACKET_MESSAGES} if kind is DoorKind.IB else {}
+    rules = (rule.model_copy(update={"op": f"orders.{rule.op}", "nth": nth.get(rule.op, 1)}) for rule in script.rules)
     return script.model_copy(update={"rules": tuple(rules)})
 
 

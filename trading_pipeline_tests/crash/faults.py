@@ -1,8 +1,9 @@
 """The fault sweep: python -m trading_pipeline_tests.crash.faults --door alpaca|ib [--ops stream].
 
 Every fault of a door's vocabulary meets every thing a loop asks there: once at the first such call, once at two
-later ones. A loop that ends with an error is started again, as a supervisor would. Whatever was traded then must be on
-record, once, and what was held must have been covered.
+later ones (the first two, where a day asks no more). A fault that was never played is a violation too: its case would
+prove nothing. A loop that ends with an error is started again, as a supervisor would. Whatever was traded then must be
+on record, once, and what was held must have been covered.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from trading_pipeline.adapters.ledger import SqlLedger, default_url
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.trading_session import SessionPhase
 from trading_pipeline.venue.faults import Fault, FaultRule, FaultScript
+from trading_pipeline_tests.crash.days import DAYS
 from trading_pipeline_tests.crash.doors import PATIENCE_SECONDS, DoorKind
 from trading_pipeline_tests.crash.state import EndState
 from trading_pipeline_tests.crash.sweep import VenueProcess, live, look, prepared, venue_of
@@ -70,33 +72,46 @@ TWS_NEWS: Kinds = NEWS | {
     Fault.OUTAGE_WITH_LOSS: OUTAGE,
 }
 
-DAYS_OF = {"submit": ("target_fill", "partial_entry"), "replace": ("trailing_replace",), "cancel": ("partial_entry",)}
+LOOK_UP = "orders.by_client_order_id"
+DAYS_OF = {
+    "orders.submit": ("target_fill", "partial_entry"), "orders.replace": ("trailing_replace",),
+    "orders.cancel": ("partial_entry",), LOOK_UP: ("target_fill",),
+}  # fmt: skip
 """Which days use what is asked; `time_exit` uses the rest."""
-ACTS = frozenset({"orders.submit", "orders.replace", "orders.cancel"})
-"""Done too seldom in a day to meet a fault at the third call."""
+BEFORE = {LOOK_UP: (FaultRule(fault=Fault.DROP_REQUEST, op="orders.submit"),)}
+"""What must have gone wrong for a thing to be asked at all: what was sent in vain is looked up by our id."""
+FIRST, FIRST_TWO, NEXT_TWO, LATER_TWO = (1, 1), (1, 2), (2, 2), (3, 2)
+"""(the first call that meets the fault, how many do)."""
+LAST_CALLS = {
+    ("orders.submit", "target_fill"): FIRST_TWO, ("orders.submit", "partial_entry"): NEXT_TWO,
+    ("orders.replace", "trailing_replace"): NEXT_TWO, ("orders.cancel", "partial_entry"): FIRST_TWO,
+    ("orders.get", "time_exit"): FIRST_TWO, (LOOK_UP, "target_fill"): FIRST_TWO,
+    ("stream.connect", "time_exit"): FIRST_TWO,
+}  # fmt: skip
+"""What a day asks too seldom to meet a fault at the third call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One fault at one kind of call, on one day."""
+    """One fault at one kind of call, on one day: from the nth such call on, so many times."""
 
     day: str
     op: str
     fault: Fault
     seconds: float
-    nth: int
+    nth: int = 1
+    times: int = 1
 
     @property
     def script(self) -> FaultScript:
-        """The first call alone, or two in a row."""
-        times = 1 if self.nth == 1 else 2
-        rule = FaultRule(fault=self.fault, op=self.op, nth=self.nth, times=times, seconds=self.seconds)
-        return FaultScript(rules=(rule,))
+        """The fault, after what must have gone wrong before it."""
+        rule = FaultRule(fault=self.fault, op=self.op, nth=self.nth, times=self.times, seconds=self.seconds)
+        return FaultScript(rules=(*BEFORE.get(self.op, ()), rule))
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What came of it. played: how often the fault happened. starts: of the loop."""
+    """What came of it. played: how often its fault happened. starts: of the loop."""
 
     case: Case
     played: int
@@ -124,11 +139,11 @@ VOCABULARY: Mapping[DoorKind, Mapping[str, Kinds]] = {
 def cases(door: DoorKind, ops: Sequence[str] = (), faults: Sequence[str] = ()) -> list[Case]:
     """All of them, or those of some ops and faults."""
     return [
-        Case(day, op, fault, seconds, nth)
+        Case(day, op, fault, seconds, nth, times)
         for op, kinds in VOCABULARY[door].items() if not ops or op in ops
         for fault, seconds in kinds.items() if not faults or fault in faults
-        for day in DAYS_OF.get(op.removeprefix("orders."), ("time_exit",))
-        for nth in (1, 2 if op in ACTS else 3)
+        for day in DAYS_OF.get(op, ("time_exit",))
+        for nth, times in (FIRST, LAST_CALLS.get((op, day), LATER_TWO))
     ]  # fmt: skip
 
 
@@ -143,16 +158,19 @@ class Sweep:
 
     def calm(self, day: str) -> EndState:
         """The day with nothing wrong; raises AssertionError when something is."""
-        told, end = self._run(Case(day, "nothing", Fault.RESET, 0, 1))
+        told, end = self._run(Case(day, "nothing", Fault.RESET, 0))
         assert not told.faults, told.faults
+        assert DAYS[day].shows(end, self.door), f"{day} did not show what it is for: {end}"
         self._calm[day] = end
         return end
 
     def play(self, case: Case) -> Told:
         """Run the day to its close, with as many starts as it takes, and judge. `calm` of the day comes first."""
         told, end = self._run(case)
-        faults = (*told.faults, *self.bought_more(case.day, end))
-        return Told(case, told.played, told.starts, faults)
+        played = told.played - len(BEFORE.get(case.op, ()))
+        vacuous = () if played > 0 else (f"never played: {case.op} call {case.nth} was not made on {case.day}",)
+        faults = (*told.faults, *self.bought_more(case.day, end), *vacuous)
+        return Told(case, played, told.starts, faults)
 
     def bought_more(self, day: str, end: EndState) -> list[str]:
         """What was bought beyond the calm day."""
@@ -256,7 +274,7 @@ def sweep(chosen: Sequence[Case], within: Sweep, workers: int, shown: Progress) 
     def play(case: Case) -> Told:
         told = within.play(case)
         shown.advance(task)
-        if not shown.console.is_terminal and case.nth > 1 and case.fault is Fault.DELAY:
+        if not shown.console.is_terminal and case.times > 1 and case.fault is Fault.DELAY:
             shown.console.print(f"{case.op}: {shown.tasks[task].completed:g} of {len(chosen)} runs")
         for fault in told.faults:
             shown.console.print(f"{case}: {fault}", highlight=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import shutil
 import signal
 from collections import Counter
@@ -11,11 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from trading_pipeline.adapters.brokers.remote import RemoteBroker
 from trading_pipeline.adapters.clock import ReplayClock
@@ -25,18 +22,12 @@ from trading_pipeline_tests.crash.days import DAYS, Day
 from trading_pipeline_tests.crash.doors import Addresses, DoorKind, scripted, serve_door
 from trading_pipeline_tests.crash.state import EndState, read_end_state, venue_executions, violations
 from trading_pipeline_tests.crash.trader import Run, prepare, trade
+from trading_pipeline_tests.forked import processes
 from trading_pipeline_tests.services.scripted import TIMES
 
 SECONDS_TO_COVER = 10.0
 PATIENCE_SECONDS = 120
 OPENING = Lock()
-PRELOADED = [
-    "trading_pipeline_tests.crash.trader", "trading_pipeline_tests.crash.doors", "trading_pipeline.adapters.calendar",
-    "trading_pipeline.adapters.brokers.alpaca", "trading_pipeline.venue.alpaca.door",
-    "trading_pipeline.adapters.brokers.ib", "trading_pipeline.venue.tws.door",
-]  # fmt: skip
-"""What every process would import again, which takes seconds."""
-
 MakeUrl = Callable[[Path], str]
 """A fresh, empty ledger for a folder."""
 
@@ -60,19 +51,11 @@ class Calm:
     faults: tuple[str, ...] = field(default=())
 
 
-@lru_cache(maxsize=1)
-def processes() -> Any:
-    """Makes real processes quickly: forked from a clean one that has the imports done."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    return context
-
-
 def calm_day(name: str, folder: Path, make_url: MakeUrl = default_url, door: DoorKind = DoorKind.SIMULATED) -> Calm:
     """Run a day undisturbed; its points are what a crash can hit."""
     with venue_of(name, folder, door) as venue:
         url = prepared(name, folder, make_url)
-        run = Run(day=name, ledger_url=url, addresses=venue.addresses, result=folder / "result.json", door=door)
+        run = run_of(name, url, venue, door)
         faults = [] if live(run) == 0 else ["the undisturbed run failed"]
         told = json.loads(run.result.read_text())
         end, fills = look(url, venue.addresses.control)
@@ -89,7 +72,7 @@ def crash_day(
     """Kill the loop at one point, start it again, and say what differs from the calm day."""
     with venue_of(name, folder, door) as venue:
         url = prepared(name, folder, make_url)
-        again = Run(day=name, ledger_url=url, addresses=venue.addresses, result=folder / "result.json", door=door)
+        again = run_of(name, url, venue, door)
         run = replace(again, die_at=number)
         faults = [] if live(run) == -signal.SIGKILL else ["the process was not killed at its point"]
         ended = live(again)
@@ -103,6 +86,14 @@ def crash_day(
     if told["covered_after_s"] > SECONDS_TO_COVER:
         faults.append(f"uncovered for {told['covered_after_s']:.1f} s after the restart")
     return Outcome(name, number, calm.points[number - 1], tuple(faults))
+
+
+def run_of(name: str, url: str, venue: VenueProcess, door: DoorKind) -> Run:
+    """What a loop process is to do on a day."""
+    return Run(
+        day=name, ledger_url=url, addresses=venue.addresses, result=venue.folder / "result.json", door=door,
+        as_wired=DAYS[name].as_wired,
+    )  # fmt: skip
 
 
 def one_of_each(points: Sequence[str]) -> list[int]:

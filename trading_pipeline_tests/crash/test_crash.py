@@ -20,6 +20,7 @@ QUICK = {
     "kill": ("after cancel",),
     "lost_answer": ("after submit",),
     "lost_request": ("before commit @ local_reports",),
+    "lost_cancel": ("before cancel", "after cancel"),
 }
 """What the process dies at, day by day; the venue and the loop are real processes."""
 
