@@ -54,6 +54,7 @@ def read_up(home: Path) -> UpState | None:
 def write_up(home: Path, state: UpState) -> None:
     """Replace the record as a whole, so that no reader ever sees half of it."""
     path = up_folder(home) / STATE
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
     part.write_text(state.model_dump_json(indent=2), encoding="utf-8")
     part.replace(path)

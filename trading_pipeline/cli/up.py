@@ -29,7 +29,7 @@ from trading_pipeline.domain.processes import ProcessPhase, ProcessState, UpStat
 from trading_pipeline.settings import resolve_home
 
 PortOption = Annotated[int, typer.Option("--port", help="Port of the UI on 127.0.0.1", min=1, max=65535)]
-READY_SECONDS, STOP_SECONDS = 300, 120
+READY_SECONDS, STOP_SECONDS, LEFTOVER_SECONDS = 300, 120, 20
 OWN_LOG = "up.log"
 
 
@@ -65,12 +65,15 @@ def down(context: typer.Context) -> None:
     say("all stopped." if state or left else f"nothing runs in {home}.")
 
 
-def keep_up(plan: Plan) -> None:
-    """Run the plan's processes in the foreground until this process is asked to stop; none of them is left then."""
+def keep_up(plan: Plan, *, patience_seconds: float = LEFTOVER_SECONDS) -> None:
+    """Run the plan's processes in the foreground until this process is asked to stop; none of them is left then.
+
+    patience_seconds: how long what is found running without a parent may take to end before it is killed.
+    """
     os.umask(0o077)
     with _only_one(plan.home):
         require_free(plan.port, "--port")
-        if left := end_leftovers(plan.home):
+        if left := end_leftovers(plan.home, patience_seconds):
             say(f"ended {len(left)} left from an `up` that was killed: {', '.join(left)}")
         plan.set_environment()
         programs = plan.programs()
@@ -82,7 +85,7 @@ def keep_up(plan: Plan) -> None:
                 logs=plan.settings.logs,
             ).run()  # fmt: skip
         finally:
-            end_leftovers(plan.home)
+            end_leftovers(plan.home, patience_seconds)
             plan.socket.unlink(missing_ok=True)
             forget_up(plan.home)
         screen.say("all stopped.")
