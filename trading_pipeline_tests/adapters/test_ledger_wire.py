@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import create_engine, event, make_url, text
 
 from trading_pipeline.adapters import ledger_wire
 from trading_pipeline.adapters.ledger import SqlLedger
-from trading_pipeline.adapters.ledger_statements import NAMED_IDENTITIES, in_lists, insert_of, prepared
+from trading_pipeline.adapters.ledger_statements import NAMED_IDENTITIES, arranged, in_lists, insert_of, prepared
 from trading_pipeline.adapters.tables import AuditRow
-from trading_pipeline.adapters.tables.types import Derived, Exact
+from trading_pipeline.adapters.tables.types import Derived, Exact, document_text
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.orders import OrdStatus
 from trading_pipeline_tests.adapters import ledger_samples as samples
@@ -135,3 +139,13 @@ def test_records_are_found_by_whatever_was_asked_for(ledger: SqlLedger) -> None:
             for symbol in (None, "OTHER", samples.FILL.symbol)
         ]
     assert found == [["exec-1", "exec-2"], ["exec-2"], ["exec-1"], ["exec-2"], ["exec-2"], []]
+
+
+@given(st.dictionaries(st.text(), st.text() | st.none() | st.booleans() | st.integers()))
+def test_a_document_is_the_text_that_json_writes_whether_it_holds_only_texts_or_not(document: dict[str, Any]) -> None:
+    assert document_text(document) == json.dumps(document, ensure_ascii=False)
+
+
+def test_each_value_goes_through_the_conversion_of_its_own_place_in_the_order_asked_for() -> None:
+    assert arranged([None, str, len], order=[2, 0, 1, 0])(("a", 1, "three")) == (5, "a", "1", "a")
+    assert arranged([])(()) == ()
