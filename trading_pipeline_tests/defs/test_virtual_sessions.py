@@ -1,0 +1,133 @@
+"""Whole sessions on a virtual clock: every tick of every cron line, against a timetable written down by hand."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+from dagster._utils.schedules import schedule_execution_time_iterator
+
+from trading_pipeline.adapters.calendar import ExchangeCalendar
+from trading_pipeline.defs import automation
+from trading_pipeline.defs.automation import Timed, tick, timed_duties
+from trading_pipeline.services.timetable import cron_lines
+from trading_pipeline.settings import Settings
+from trading_pipeline_tests.oracle import nyse
+
+NEW_YORK = ZoneInfo("America/New_York")
+MORNING = (
+    "universe 06:00; pre_market 07:00 09:00; position_monitoring 09:15; "
+    "watchlist 09:45 10:00 10:15 10:30 10:45 11:00 11:15 11:30 11:45 12:00 12:15 12:30 12:45 13:00"
+)
+FULL_DAY = (
+    MORNING + " 13:15 13:30 13:45 14:00 14:15 14:30 14:45 15:00 15:15 15:30 15:45 16:00; performance_report 16:20;"
+    " historical_bars 16:30"
+)
+HALF_DAY = MORNING + "; performance_report 13:20; historical_bars 13:30"
+REBALANCINGS = {"full": 78, "half": 42}
+"""Every 5 minutes: 6 h 30 min and 3 h 30 min of trading."""
+FULLY = Settings.model_validate(
+    {
+        "automation": {"history_provider": "alpaca"},
+        "execution": {"signals": "external", "external_signals": {"file": "signals.csv"}},
+    }
+)
+"""Settings under which nothing is needless."""
+SPANS = {
+    "thanksgiving": (date(2024, 11, 25), date(2024, 12, 2)),
+    "christmas, a day of mourning": (date(2024, 12, 23), date(2025, 1, 10)),
+    "spring forward": (date(2025, 3, 3), date(2025, 3, 14)),
+    "independence day": (date(2025, 6, 30), date(2025, 7, 8)),
+    "fall back": (date(2025, 10, 29), date(2025, 11, 6)),
+    "hurricane, and fall back": (date(2012, 10, 24), date(2012, 11, 8)),
+    "mourning in 2018": (date(2018, 12, 3), date(2018, 12, 7)),
+}
+
+
+def expected(session: date) -> Counter[tuple[str, str]]:
+    """What is due in a session: (duty, New York time), from the table above."""
+    is_half = nyse.is_half_day(session)
+    found = Counter[tuple[str, str]]()
+    for row in (HALF_DAY if is_half else FULL_DAY).split(";"):
+        duty, *clocks = row.split()
+        found.update((duty, clock) for clock in clocks)
+    first = datetime.combine(session, nyse.OPENS)
+    count = REBALANCINGS["half" if is_half else "full"]
+    found.update(("rebalancing", f"{first + timedelta(minutes=5 * n):%H:%M}") for n in range(1, count + 1))
+    return found
+
+
+def ticks(timed: Timed, calendar: ExchangeCalendar, first: date, last: date) -> Iterator[datetime]:
+    """Every instant at which Dagster would look at the schedule, by its own reading of the cron lines."""
+    start = datetime.combine(first, time(), NEW_YORK).timestamp()
+    end = datetime.combine(last + timedelta(days=1), time(), NEW_YORK)
+    for at in schedule_execution_time_iterator(start, cron_lines(timed.duty, calendar), str(calendar.zone)):
+        if at >= end:
+            return
+        yield at
+
+
+def day_by_day(
+    calendar: ExchangeCalendar, first: date, last: date, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Mapping[date, Counter[tuple[str, str]]], Counter[str], set[str]]:
+    """The runs of each session; how often no run was started, by reason; and all run keys."""
+    monkeypatch.setattr(automation, "calendar", lambda: calendar)
+    monkeypatch.setattr(automation, "configured", lambda: FULLY)
+    runs, skips, keys = defaultdict[date, Counter[tuple[str, str]]](Counter), Counter[str](), set[str]()
+    for timed in timed_duties(FULLY):
+        for at in ticks(timed, calendar, first, last):
+            found = tick(timed, at, at + timedelta(seconds=3))
+            if isinstance(found, dg.RunRequest):
+                assert found.run_key not in keys
+                keys.add(str(found.run_key))
+                clock = f"{at.astimezone(NEW_YORK):%H:%M}"
+                runs[date.fromisoformat(found.tags["session"])][timed.duty.name, clock] += 1
+            else:
+                skips[str(found.skip_message)] += 1
+    return runs, skips, keys
+
+
+def check_span(first: date, last: date, monkeypatch: pytest.MonkeyPatch) -> int:
+    calendar = ExchangeCalendar(first=date(2010, 1, 1))
+    runs, skips, keys = day_by_day(calendar, first, last, monkeypatch)
+
+    sessions = list(nyse.sessions(first, last))
+    assert sorted(runs) == sessions
+    for session in sessions:
+        assert runs[session] == expected(session), session
+    assert len(keys) == sum(found.total() for found in runs.values())
+    assert all("the exchange is closed" in why or "nothing is due at" in why for why in skips)
+    return len(sessions)
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_every_session_starts_exactly_what_is_due(span: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, last = SPANS[span]
+
+    assert check_span(first, last, monkeypatch) >= 5 - ("2018" in span)
+
+
+def test_the_spans_hold_the_days_that_are_unlike_others() -> None:
+    days = {day for first, last in SPANS.values() for day in (first + timedelta(n) for n in range((last - first).days))}
+
+    assert {date(2024, 11, 29), date(2024, 12, 24), date(2025, 7, 3)} <= {day for day in days if nyse.is_half_day(day)}
+    assert {day for day in days if not nyse.is_session(day)} >= nyse.UNPLANNED
+    assert {date(2025, 3, 9), date(2025, 11, 2), date(2012, 11, 4)} <= days  # the clocks are changed
+
+
+@pytest.mark.soak
+def test_three_years_of_sessions_start_exactly_what_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_span(date(2023, 1, 1), date(2025, 12, 31), monkeypatch) == 752
+
+
+def test_dagster_reads_the_cron_lines_in_new_york_on_both_sides_of_a_clock_change() -> None:
+    calendar = ExchangeCalendar()
+    (universe,) = (timed for timed in timed_duties(FULLY) if timed.duty.name == "universe")
+
+    found = list(ticks(universe, calendar, date(2025, 3, 7), date(2025, 3, 10)))
+
+    assert [at.astimezone(UTC).hour for at in found] == [11, 10]
