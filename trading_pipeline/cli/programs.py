@@ -29,6 +29,7 @@ AUTOMATION = f"{OVERRIDE_PREFIX}AUTOMATION__ENABLED"
 MEANING = {
     "code-server": "what Dagster runs: schedules, sensors, jobs and the session loop",
     "loop": "the session loop, session after session",
+    "health": "/healthz and /metrics for machines that watch",
     "webserver": "the Dagster UI",
     "daemon": "starts what schedules and sensors ask for",
 }
@@ -36,22 +37,24 @@ MEANING = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is to run. automation: whether schedules and sensors act by themselves."""
+    """What is to run. automation: whether schedules and sensors act by themselves. health_port: None for no health
+    page."""
 
     home: Path
     settings: Settings
     port: int
     automation: bool
+    health_port: int | None = None
     config: Path | None = None
     profile: Path | None = None
 
     @classmethod
-    def of(cls, options: Options, *, port: int, automation: bool) -> Plan:
+    def of(cls, options: Options, *, port: int, automation: bool, health_port: int | None = None) -> Plan:
         """The plan under the settings as they are now; raises SettingsError when they do not hold together."""
         settings = load_settings(options.config, profile=options.profile)
         return cls(
             home=resolve_home(options.home), settings=settings, port=port, automation=automation,
-            config=options.config, profile=options.profile,
+            health_port=health_port, config=options.config, profile=options.profile,
         )  # fmt: skip
 
     @property
@@ -74,6 +77,7 @@ class Plan:
         return (
             Program(name="code-server", command=self._code_server(), steady_seconds=20, patience_seconds=30),
             *self._loop(),
+            *self._health(),
             Program(name="webserver", command=self._after_code(*webserver)),
             Program(name="daemon", command=self._after_code("dagster._daemon", "run", "--workspace", str(workspace))),
         )
@@ -89,8 +93,14 @@ class Plan:
     def _loop(self) -> tuple[Program, ...]:
         if self.settings.monitor.host != "service" or not self.automation:
             return ()
-        command = (sys.executable, "-m", "trading_pipeline.cli", "session", "run")
+        command = (sys.executable, "-m", "trading_pipeline.cli.loop_service")
         return (Program(name="loop", command=command, patience_seconds=30),)
+
+    def _health(self) -> tuple[Program, ...]:
+        if self.health_port is None:
+            return ()
+        command = (sys.executable, "-m", "trading_pipeline.cli", "health", "serve", "--port", str(self.health_port))
+        return (Program(name="health", command=command),)
 
     def _code_server(self) -> tuple[str, ...]:
         target = ("--module-name", "trading_pipeline.definitions", "--working-directory", str(ROOT))

@@ -28,6 +28,10 @@ from trading_pipeline.domain.errors import DataFileError, HomeInUseError
 from trading_pipeline.domain.processes import ProcessPhase, ProcessState, UpState
 from trading_pipeline.settings import resolve_home
 
+HealthOption = Annotated[
+    int,
+    typer.Option("--health-port", help="Port of /healthz and /metrics on 127.0.0.1; 0: not served", min=0, max=65535),
+]
 PortOption = Annotated[int, typer.Option("--port", help="Port of the UI on 127.0.0.1", min=1, max=65535)]
 READY_SECONDS, STOP_SECONDS, LEFTOVER_SECONDS = 300, 120, 20
 OWN_LOG = "up.log"
@@ -36,13 +40,14 @@ OWN_LOG = "up.log"
 def up(
     context: typer.Context,
     port: PortOption = 3000,
+    health_port: HealthOption = 9464,
     detach: Annotated[bool, typer.Option("--detach", help="Go on in the background; ends with: down")] = False,
     paused: Annotated[
         bool, typer.Option("--paused", help="Schedules and sensors off: nothing starts by itself")
     ] = False,
 ) -> None:
     """Start the UI, the daemon and the session loop, keep them alive, and stop them all at Ctrl-C or `down`."""
-    plan = Plan.of(context.obj or Options(), port=port, automation=not paused)
+    plan = Plan.of(context.obj or Options(), port=port, automation=not paused, health_port=health_port or None)
     if detach:
         start_detached(plan)
     else:
@@ -72,7 +77,7 @@ def keep_up(plan: Plan, *, patience_seconds: float = LEFTOVER_SECONDS) -> None:
     """
     os.umask(0o077)
     with _only_one(plan.home):
-        require_free(plan.port, "--port")
+        _require_free_ports(plan)
         if left := end_leftovers(plan.home, patience_seconds):
             say(f"ended {len(left)} left from an `up` that was killed: {', '.join(left)}")
         plan.set_environment()
@@ -147,7 +152,7 @@ class Screen:
 def start_detached(plan: Plan) -> None:
     """Start `up` in a session of its own and return when the UI answers; what it says goes to logs/up.log."""
     _refuse_second(plan.home)
-    require_free(plan.port, "--port")
+    _require_free_ports(plan)
     log = plan.home / LOGS / OWN_LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     say(f"starting in the background; log: {log}")
@@ -169,8 +174,15 @@ def start_detached(plan: Plan) -> None:
     say(f"ready: {plan.address}  (process {child.pid}; stop: trading-pipeline down)")
 
 
+def _require_free_ports(plan: Plan) -> None:
+    require_free(plan.port, "--port")
+    if plan.health_port is not None:
+        require_free(plan.health_port, "--health-port")
+
+
 def _same_command(plan: Plan) -> list[str]:
-    given = {"--home": plan.home, "--config": plan.config, "--profile": plan.profile, "--port": plan.port}
+    given = {"--home": plan.home, "--config": plan.config, "--profile": plan.profile, "--port": plan.port,
+             "--health-port": plan.health_port or 0}  # fmt: skip
     words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
     return [sys.executable, "-m", "trading_pipeline.cli", "up", *words, *([] if plan.automation else ["--paused"])]
 
