@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from trading_pipeline.adapters.clock import FixedClock, SteadyClock
+from trading_pipeline.adapters.logs.setup import keep_logs
 from trading_pipeline.ports import Clock
 from trading_pipeline.settings import load_settings, resolve_home
 from trading_pipeline.wiring import Workspace
@@ -26,8 +27,9 @@ class WorkspaceResource(dg.ConfigurableResource[Workspace]):
 
     def open(self, run_id: str = "") -> Workspace:
         """The workspace, with the run's id on everything it writes."""
-        settings = load_settings(_path(self.config), profile=_path(self.profile))
-        return Workspace(resolve_home(_path(self.home)), settings, run_id, self.clock())
+        settings, home = load_settings(_path(self.config), profile=_path(self.profile)), resolve_home(_path(self.home))
+        keep_logs(home, settings.logs, process="dagster")
+        return Workspace(home, settings, run_id, self.clock())
 
     def clock(self) -> Clock:
         """What the time is, without opening anything."""

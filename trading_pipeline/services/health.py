@@ -20,7 +20,7 @@ FactJudge = Callable[[Look, Facts, HealthRules, RiskLimits], Finding]
 
 def judge(look: Look, rules: HealthRules, limits: RiskLimits) -> HealthReport:
     """Everything looked at, what stops trading first."""
-    return HealthReport(look.now, tuple(one(look, rules, limits) for one in JUDGES))
+    return HealthReport(look.now, tuple(one(look, rules, limits) for one in JUDGES.values()))
 
 
 def _by_record(name: str, judged: FactJudge) -> Judge:
@@ -286,21 +286,23 @@ RESEARCHED: Mapping[str, tuple[Callable[[Facts], datetime | None], str, str]] = 
     "screening": (lambda facts: facts.screened_at, "screening_age_minutes", "research_job"),
     "watchlist": (lambda facts: facts.watchlist_at, "watchlist_age_minutes", "research_job"),
 }
-JUDGES: tuple[Judge, ...] = (
-    _database,
-    _by_record("loop", _loop),
-    _by_record("broker", _broker),
-    _by_record("trading", _trading),
-    _by_record("blocks", _blocked),
-    _feed,
-    *(_by_record(name, _aged(name, *parts)) for name, parts in RESEARCHED.items()),
-    _by_record("regime", _regime),
-    _by_record("positions", _positions),
-    _by_record("risk", _risk),
-    _by_record("reconcile", _reconcile),
-    _by_record("queues", _queues),
-    _errors,
-    _disk,
-    _clock,
-    _processes,
-)
+JUDGES: dict[str, Judge] = {
+    "database": _database,
+    "loop": _by_record("loop", _loop),
+    "broker": _by_record("broker", _broker),
+    "trading": _by_record("trading", _trading),
+    "blocks": _by_record("blocks", _blocked),
+    "feed": _feed,
+    **{name: _by_record(name, _aged(name, *parts)) for name, parts in RESEARCHED.items()},
+    "regime": _by_record("regime", _regime),
+    "positions": _by_record("positions", _positions),
+    "risk": _by_record("risk", _risk),
+    "reconcile": _by_record("reconcile", _reconcile),
+    "queues": _by_record("queues", _queues),
+    "errors": _errors,
+    "disk": _disk,
+    "clock": _clock,
+    "processes": _processes,
+}
+NAMES = tuple(JUDGES)
+"""Of everything looked at."""

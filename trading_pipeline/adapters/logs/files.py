@@ -27,6 +27,11 @@ class SharedFile:
         self._descriptor: int | None = None
         self._is_torn = False
 
+    @property
+    def path(self) -> Path:
+        """Where the lines go."""
+        return self._path
+
     def write(self, line: str) -> None:
         """Append; raises OSError when the disk takes nothing more."""
         data = (b"\n" if self._is_torn else b"") + line.encode("utf-8", "backslashreplace")

@@ -52,6 +52,13 @@ def start_logs(
     logging.captureWarnings(capture=False)
 
 
+def keep_logs(home: Path, rules: LogRules, *, process: str) -> None:
+    """Start them, unless lines of this process go to that home already: for what is opened again and again."""
+    begun = (one for one in logging.getLogger().handlers if isinstance(one, FileLog))
+    if not any(one.stream.path == log_file(home) for one in begun):
+        start_logs(home, rules, process=process)
+
+
 def stop_logs() -> None:
     """Take what `start_logs` set up away again."""
     root = logging.getLogger()
