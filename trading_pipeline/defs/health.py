@@ -42,7 +42,8 @@ def _metadata(report: HealthReport) -> dict[str, dg.MetadataValue]:
 def _check(finding: Finding) -> dg.AssetCheckResult:
     known = {name: value for name, value in finding.measured.items() if value is not None}
     return dg.AssetCheckResult(
-        passed=finding.level is Level.OK, check_name=finding.name, description=f"{finding.says}. {finding.advice}".strip(),
+        passed=finding.level is Level.OK, check_name=finding.name,
+        description=f"{finding.says}. {finding.advice}".strip(),
         severity=dg.AssetCheckSeverity.ERROR if finding.level is Level.FAIL else dg.AssetCheckSeverity.WARN,
         metadata={name: dg.MetadataValue.float(float(value)) for name, value in known.items()},
     )  # fmt: skip
