@@ -69,7 +69,10 @@ class FileLatch:
         return trip
 
     def write(self, trip: Trip) -> None:
-        """Put it there, durably. Raises LatchError when that failed."""
+        """Put it there, durably. Raises LatchError when that failed.
+
+        On a full disk an empty file is left in its place: it blocks too, though it cannot say why.
+        """
         part = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,8 +81,14 @@ class FileLatch:
             self._sync_folder()
         except OSError as error:
             with contextlib.suppress(OSError):
+                self._block_without_words()
+            with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
             raise LatchError(f"the latch {self._path} could not be written: {error.strerror or error}") from error
+
+    def _block_without_words(self) -> None:
+        os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE))
+        self._sync_folder()
 
     @staticmethod
     def _write_part(part: Path, text: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,10 +17,11 @@ from typer.core import TyperGroup
 from trading_pipeline.cli.context import Options
 from trading_pipeline.cli.output import complain
 from trading_pipeline.domain.errors import LedgerError, MarketDataError, TradingError, TradingPipelineError
+from trading_pipeline.env_file import ENV_FILE_VARIABLE
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())  # the terminal is told anyhow; this is for the file of the logs
-GLOBAL_OPTIONS = ("--home", "--config", "--profile")
+GLOBAL_OPTIONS = ("--home", "--config", "--profile", "--env-file")
 INTERRUPTED = 130
 TROUBLE = (LedgerError, MarketDataError, TradingError)
 """Errors that are no slip of whoever typed the command."""
@@ -50,8 +52,10 @@ VERBS = {
     "rehearse": ("rehearse", "Trade stored sessions through a broker's own client against a door, with faults"),
     "execute": ("execute", "Turn a table of signals into orders: sells first, then the buys they free"),
     "session": ("sessions", "run, replay: sessions through the session loop, as they happen or as stored"),
-    "halt": ("control", "Let no entry leave; working entries are canceled, stops stay"),
+    "pause": ("control", "Let only exits leave; what works at the venue stays"),
     "resume": ("control", "Let entries leave again"),
+    "kill": ("control", "Stop all trading at once: latch, cancel entries, keep stops; --flatten closes positions"),
+    "breaker": ("breaker", "show, history: what holds entries back, and what did"),
 }
 """Module and help of each verb. A verb's module is imported when it is used: help and mistakes answer at once."""
 
@@ -122,8 +126,13 @@ def options(
         Path | None, typer.Option(help="YAML of all settings. Default: $TRADING_PIPELINE_CONFIG, else the shipped one")
     ] = None,
     profile: Annotated[Path | None, typer.Option(help="YAML with only the settings that differ")] = None,
+    env_file: Annotated[
+        Path | None, typer.Option(help="NAME=VALUE lines for keys, mode 600. Default: $TRADING_PIPELINE_ENV_FILE")
+    ] = None,
 ) -> None:
     """Take the global options; they may stand anywhere on the line."""
+    if env_file is not None:
+        os.environ[ENV_FILE_VARIABLE] = str(env_file.expanduser().resolve())  # for what is started from here, too
     from trading_pipeline.adapters.logs.redaction import tell_traceback
     from trading_pipeline.adapters.logs.secrets import know_secrets
 

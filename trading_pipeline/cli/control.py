@@ -1,76 +1,176 @@
-"""`halt` and `resume`: the account's trading state, set by a person and on record."""
+"""`pause`, `resume` and `kill`: a person's word on whether anything may leave, on record and in the latch."""
 
 from __future__ import annotations
 
 import getpass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.cli.context import JsonOption, workspace_of
-from trading_pipeline.cli.output import print_json, say
-from trading_pipeline.domain.control import TradingState, TradingStateRecord
-from trading_pipeline.domain.errors import InputError
-from trading_pipeline.services.trading_state import current_state, set_trading_state
+from trading_pipeline.cli.output import print_json, print_table, say
+from trading_pipeline.domain.money import plain
+from trading_pipeline.services.breaker import ControlView, pause_trading
+from trading_pipeline.services.breaker import resume as resume_trading
 
+if TYPE_CHECKING:
+    from trading_pipeline.services.kill import KillReport
+
+NOT_CONFIRMED, NOT_LATCHED = 3, 4
+"""Exit codes of kill: the venue has not confirmed everything; nothing could be latched."""
 OperatorOption = Annotated[str, typer.Option("--operator", help="Who says so. Default: the user of this machine")]
+RESUME = "trading-pipeline resume --reason TEXT --operator NAME"
 
 
-def halt(
+def pause(
     context: typer.Context,
-    reason: Annotated[str, typer.Option("--reason", help="Why, for the record")] = "halted by hand",
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the record")] = "paused by hand",
     operator: OperatorOption = "",
-    reducing: Annotated[bool, typer.Option("--reducing", help="Only stop entries; what works stays")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Let no entry leave from now on. The session loop cancels working entries; stops and exits stay."""
-    state = TradingState.REDUCING if reducing else TradingState.HALTED
-    if reducing:
-        _refuse_to_loosen(context)
-    _tell(_set(context, state, reason, operator), as_json)
+    """Let only exits leave from now on. What works at the venue stays; without a database the latch file blocks."""
+    workspace = workspace_of(context)
+    clock = SystemClock()
+    view, problem = pause_trading(
+        lambda: workspace.ledger, workspace.latch, workspace.settings.execution.account, reason=reason,
+        operator=operator or getpass.getuser(), at=clock.now(), session=workspace.calendar.session_of(clock.now()),
+    )  # fmt: skip
+    _tell(view, as_json)
+    if problem:
+        say(f"Not on record yet, the session loop will see to it: {problem}")
 
 
 def resume(
     context: typer.Context,
     reason: Annotated[str, typer.Option("--reason", help="Why it is safe again, for the record")],
     operator: Annotated[str, typer.Option("--operator", help="Who says so")],
+    override_cooldown: Annotated[
+        bool, typer.Option("--override-cooldown", help="Before the cooldown is over; the reason says why")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Let entries leave again."""
-    _tell(_set(context, TradingState.ACTIVE, reason, operator), as_json)
-
-
-def _refuse_to_loosen(context: typer.Context) -> None:
-    """Only a resume loosens a halt: raise InputError when the account is halted already."""
+    """Let entries leave again, once the cooldown is over, its cause is gone, and record and venue agree."""
     workspace = workspace_of(context)
-    account = workspace.settings.execution.account
-    with workspace.ledger.read() as tx:
-        known = current_state(tx, account)
-    if known is TradingState.HALTED:
-        raise InputError(
-            f"account {account} is HALTED, which is stricter than REDUCING: it stays so. Loosen it with "
-            "trading-pipeline resume --reason TEXT --operator NAME"
-        )
-
-
-def _set(context: typer.Context, state: TradingState, reason: str, operator: str) -> TradingStateRecord:
-    workspace = workspace_of(context)
-    return set_trading_state(
-        workspace.ledger, workspace.settings.execution.account, state, reason=reason,
-        operator=operator or getpass.getuser(), at=SystemClock().now(),
+    view = resume_trading(
+        workspace.ledger, workspace.latch, workspace.settings.execution, reason=reason, operator=operator,
+        at=SystemClock().now(), override_cooldown=override_cooldown,
     )  # fmt: skip
+    _tell(view, as_json)
 
 
-def _tell(record: TradingStateRecord, as_json: bool) -> None:
+def kill(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the record")] = "killed by hand",
+    operator: OperatorOption = "",
+    flatten: Annotated[bool, typer.Option("--flatten", help="Also close all positions")] = False,
+    venue_url: Annotated[
+        str | None, typer.Option("--venue-url", help="Of a venue process (venue serve), where the session trades there")
+    ] = None,
+    patience: Annotated[
+        float, typer.Option("--patience", min=0.1, max=600, help="Seconds to wait for the venue's confirmation")
+    ] = 10.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop all trading: latch, cancel entries at the venue itself, keep the stops.
+
+    Exit code 0: the venue has confirmed it all; 3: latched, not all confirmed; 4: nothing could be latched.
+    """
+    from trading_pipeline.services.kill import a_kill
+    from trading_pipeline.services.kill import kill as kill_all
+    from trading_pipeline.wiring.emergency import kill_means
+
+    means = kill_means(workspace_of(context), venue_url, patience_seconds=patience)
+    trip = a_kill(
+        means.account, means.session, operator=operator or getpass.getuser(), reason=reason, flatten=flatten,
+        clock=means.clock,
+    )  # fmt: skip
+    done = kill_all(means, trip)
     if as_json:
-        print_json(
-            {
-                "account": record.account, "state": record.state.value, "reason": record.reason,
-                "set_by": record.set_by, "changed_at": record.changed_at.isoformat(),
-            }
-        )  # fmt: skip
+        print_json(_as_json(done))
+    else:
+        _show(done)
+    if not done.is_latched and not done.is_on_record:
+        raise typer.Exit(NOT_LATCHED)
+    if not done.is_done:
+        raise typer.Exit(NOT_CONFIRMED)
+
+
+def _tell(view: ControlView, as_json: bool) -> None:
+    if as_json:
+        print_json(control_json(view))
         return
-    say(f"account {record.account} is {record.state.value}: {record.reason} ({record.set_by})")
-    if not record.state.allows_entries:
-        say("No entry leaves. Stops stay at the venue. Again: trading-pipeline resume --reason TEXT --operator NAME")
+    say(f"account {view.account} is {view.state.value}")
+    for cause in view.causes:
+        since = f", since {cause.since:%Y-%m-%d %H:%M:%S} UTC" if cause.since else ""
+        say(f"  {cause.kind} {cause.name}: {cause.words}{since}")
+    if view.is_latched:
+        say(f"No entry leaves. Stops stay at the venue. Again: {RESUME}")
+
+
+def control_json(view: ControlView) -> dict[str, object]:
+    """How the account stands, for machines."""
+    return {
+        "account": view.account, "state": view.state.value, "latched": view.is_latched,
+        "since": view.since.isoformat() if view.since else None,
+        "cooldown_until": view.cooldown_until.isoformat() if view.cooldown_until else None,
+        "causes": [
+            {
+                "kind": cause.kind, "name": cause.name, "words": cause.words, "measured": cause.measured,
+                "limit": cause.limit, "since": cause.since.isoformat() if cause.since else None,
+            } for cause in view.causes
+        ],
+    }  # fmt: skip
+
+
+def _show(done: KillReport) -> None:
+    left = {order.client_order_id for order in done.left}
+    rows = [
+        ("still works" if name in left else "canceled", one.symbol, one.side.value, plain(one.quantity), name)
+        for name, one in sorted(done.canceled.items())
+    ]
+    rows += [("kept", one.symbol, one.side.value, plain(one.quantity), one.client_order_id) for one in done.kept]
+    rows += [("sale sent", one.symbol, one.side.value, plain(one.quantity), one.client_order_id) for one in done.sold]
+    print_table(("what", "symbol", "side", "shares", "order"), rows, empty="nothing worked at the venue")
+    for line in _lines(done):
+        say(line)
+
+
+def _lines(done: KillReport) -> list[str]:
+    account = done.trip.account
+    latched = f"account {account} is HALTED, latched{_ms(done.latched_ms)}"
+    lines = [latched if done.is_latched else f"account {account}: THE LATCH FILE COULD NOT BE WRITTEN"]
+    if done.sent_ms is not None:
+        lines.append(f"{len(done.canceled)} order(s) asked to end{_ms(done.sent_ms)}")
+    if done.is_verified:
+        lines.append(f"the venue shows none of them working{_ms(done.verified_ms)}")
+    elif done.sent_ms is not None:
+        lines.append(f"NOT CONFIRMED: the venue still shows {len(done.left)} of them. Run the same command again")
+    lines += [f"BARE: {plain(shares)} {symbol} lie under no stop: --flatten sells them" for symbol, shares in done.bare]
+    closing = {
+        "flat": f"flat: the venue shows no position and no order{_ms(done.flat_ms)}",
+        "queued": "queued for the next open, not flat yet: the market is closed",
+        "open": f"NOT FLAT: the venue shows {len(done.positions)} position(s). Run the same command again",
+    }
+    lines += [closing[done.flat]] if done.flat else []
+    return [*lines, *done.problems, f"No entry leaves until: {RESUME}"]
+
+
+def _ms(milliseconds: float | None) -> str:
+    return "" if milliseconds is None else f" after {milliseconds:.0f} ms"
+
+
+def _as_json(done: KillReport) -> dict[str, object]:
+    def orders(found: object) -> list[dict[str, str]]:
+        return [
+            {"order": one.client_order_id, "symbol": one.symbol, "side": one.side.value, "shares": plain(one.quantity)}
+            for one in found  # type: ignore[attr-defined]
+        ]
+
+    return {
+        "account": done.trip.account, "latched": done.is_latched, "on_record": done.is_on_record,
+        "verified": done.is_verified, "flat": done.flat or None, "canceled": orders(done.canceled.values()),
+        "still_working": orders(done.left), "kept": orders(done.kept), "sold": orders(done.sold),
+        "bare": {symbol: plain(shares) for symbol, shares in done.bare}, "latched_ms": done.latched_ms,
+        "sent_ms": done.sent_ms, "verified_ms": done.verified_ms, "flat_ms": done.flat_ms, "problems": done.problems,
+    }  # fmt: skip

@@ -18,7 +18,10 @@ class LatchFile(Protocol):
         """Why it is there; None when it is not. Raises LatchError, which blocks too, when that cannot be told."""
 
     def write(self, trip: Trip) -> None:
-        """Put it there, durably, instead of what may be there. Raises LatchError when that failed."""
+        """Put it there, durably, instead of what may be there. Raises LatchError when that failed.
+
+        A file without words may stand there then: it blocks all the same.
+        """
 
     def clear(self) -> None:
         """Take it away, durably; nothing there is nothing to do. Raises LatchError when that failed."""

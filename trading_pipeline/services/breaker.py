@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
-from trading_pipeline.domain.breaker import money_causes
+from trading_pipeline.domain.breaker import Cause, Trip, money_causes
 from trading_pipeline.domain.breaker_rules import BreakerRules, Trigger
 from trading_pipeline.domain.control import (
     AuditEntry,
@@ -16,7 +16,7 @@ from trading_pipeline.domain.control import (
     TradingStateRecord,
     strictest,
 )
-from trading_pipeline.domain.errors import LedgerError, TradingError
+from trading_pipeline.domain.errors import InputError, LatchError, LedgerError, TradingError
 from trading_pipeline.domain.trading_session import RiskEvent, SessionPhase
 from trading_pipeline.ports import Ledger, LedgerTransaction
 from trading_pipeline.services.latch import Latch, Latched, look_at
@@ -61,14 +61,16 @@ class ControlView:
         return any(cause.kind != "condition" for cause in self.causes)
 
 
-def read_control(ledger: Ledger, latch: Latch | None, account: str, rules: BreakerRules | None = None) -> ControlView:
+def read_control(
+    ledger: Ledger | Callable[[], Ledger], latch: Latch | None, account: str, rules: BreakerRules | None = None
+) -> ControlView:
     """How the account stands, never more loosely than any of file, record and conditions says.
 
-    A ledger that cannot be read is a cause of its own: HALTED. Nothing is written.
+    ledger: or what opens it. One that cannot be read is a cause of its own: HALTED. Nothing is written.
     """
     latched = look_at(latch)
     try:
-        with ledger.read() as tx:
+        with (ledger() if callable(ledger) else ledger).read() as tx:
             return _view(tx, latched, account, rules or BreakerRules())
     except LedgerError as error:
         cause = StandingCause(kind="ledger", name="ledger", words=str(error))
@@ -157,6 +159,47 @@ def read_history(ledger: Ledger, account: str, *, sessions: int = 20) -> Sequenc
         events = [event for record in records for event in tx.risk_events(account, record.session)]
     found = (event for event in events if event.kind in IN_HISTORY)
     return sorted(found, key=lambda event: (event.occurred_at, event.event_id))
+
+
+def pause_trading(
+    ledger: Callable[[], Ledger], latch: Latch, account: str, *, reason: str, operator: str, at: datetime,
+    session: date,
+) -> tuple[ControlView, str]:  # fmt: skip
+    """A person lets only exits leave: the file first, then the record. A stricter state stays.
+
+    Returns how the account stands, and what kept it from being put on record: the file blocks all the same. Raises
+    InputError without a reason or a name, and when the account is halted already; LatchError when neither took it.
+    """
+    word = a_word(account, TradingState.REDUCING, reason=reason, operator=operator, at=at)
+    cause = Cause(trigger=Trigger.PAUSE, state=word.state, measured="", limit="", words=word.reason)
+    if latch.look().state is TradingState.HALTED:
+        raise _stricter(account)
+    unwritten = latch.engage(Trip(account=account, cause=cause, by=word.set_by, at=at, session=session))
+    try:
+        _put_pause(ledger(), word)
+    except LedgerError as error:
+        if unwritten:
+            raise LatchError(f"not paused: {unwritten}; {error}") from error
+        latched = look_at(latch)
+        causes = tuple(_of_file(latched, None))
+        return ControlView(account=account, state=latched.state, causes=causes, since=at), str(error)
+    return read_control(ledger(), latch, account), ""
+
+
+def _put_pause(ledger: Ledger, word: TradingStateRecord) -> None:
+    with ledger.transaction() as tx:
+        row = tx.trading_state(word.account)
+        if row is not None and row.state.severity > word.state.severity:
+            raise _stricter(word.account)
+        if row is None or row.state.allows_entries:
+            tx.set_trading_state(word)
+
+
+def _stricter(account: str) -> InputError:
+    return InputError(
+        f"account {account} is HALTED, which is stricter than REDUCING: it stays so. Loosen it with trading-pipeline "
+        "resume --reason TEXT --operator NAME"
+    )
 
 
 def resume(

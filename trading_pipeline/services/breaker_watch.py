@@ -158,9 +158,9 @@ class Breaker:
         """While HALTED no entry stays at the venue; their legs and all stops do, unless positions are closed."""
         if self.is_halted():
             self._withdraw()
-        why = self._flattening(record)
+        why, reason = self._flattening(record)
         if why:
-            self._ask_exits(why)
+            self._ask_exits(why, reason)
 
     def _withdraw(self) -> None:
         with self.desk.ledger.read() as tx:
@@ -197,20 +197,22 @@ class Breaker:
         with self.desk.ledger.read() as tx:
             return list(tx.orders_named(sorted(shown)).values())
 
-    def _flattening(self, record: SessionRecord) -> str:
-        """Why positions are to be closed; empty when nothing latched says so."""
+    def _flattening(self, record: SessionRecord) -> tuple[str, ExitReason]:
+        """Why positions are to be closed, in words and as an exit's reason; no words when nothing latched says so."""
         latched = look_at(self.desk.latch)
         if latched.trip is not None and latched.trip.cause.flattens:
-            return latched.words
+            is_kill = latched.trip.cause.trigger is Trigger.KILL
+            return latched.words, ExitReason.KILL_SWITCH if is_kill else ExitReason.CIRCUIT_BREAKER
         with self.desk.ledger.read() as tx:
             row = tx.trading_state(self.desk.account)
             if row is None or row.state.allows_entries:
-                return ""
+                return "", ExitReason.CIRCUIT_BREAKER
             set_by = tripped_by(tx, row)
             events = [*([set_by] if set_by else []), *standing_trips(tx, record.account, record.session)]
-        return next((one.message for one in events if one.data.get("flattens") == "yes"), "")
+        why = next((one.message for one in events if one.data.get("flattens") == "yes"), "")
+        return why, ExitReason.CIRCUIT_BREAKER
 
-    def _ask_exits(self, why: str) -> None:
+    def _ask_exits(self, why: str, reason: ExitReason = ExitReason.CIRCUIT_BREAKER) -> None:
         """Everything held is to be left; what this session's time does not allow is left at the next open."""
         now = self.desk.clock.now()
         with self.desk.ledger.transaction() as tx:
@@ -218,7 +220,7 @@ class Breaker:
                 say_once(
                     tx,
                     exit_request(
-                        position, self.times.session, reason=ExitReason.CIRCUIT_BREAKER, operator=BY,
+                        position, self.times.session, reason=reason, operator=BY,
                         text=self._when(now, why), now=now,
                     ),
                 )  # fmt: skip

@@ -76,6 +76,13 @@ class Latch:
             self._kept = trip
             return self._written(trip)
 
+    def file_blocks(self) -> bool:
+        """True when the file itself blocks, whatever it says: other processes see it."""
+        try:
+            return self.file.read() is not None
+        except LatchError:
+            return True
+
     def retry(self) -> None:
         """Write what is only in memory, where that works by now."""
         with self._lock:

@@ -27,12 +27,26 @@ def broker_connection(settings: Settings, home: Path, reread: Callable[[], Setti
     return _ib(settings, home) if settings.broker.name == "ib" else None
 
 
-def _alpaca(settings: Settings, home: Path, reread: Callable[[], Settings]) -> Connect:
-    from trading_pipeline.adapters.brokers.alpaca import AlpacaBroker, AlpacaKeys, AlpacaOrderNews, require_allowed
+def require_addresses(settings: Settings) -> None:
+    """Raise InputError when the configured broker's address may not be spoken to in the configured mode."""
+    from trading_pipeline.adapters.brokers.alpaca import require_allowed
 
-    rules, mode = settings.broker.alpaca, settings.execution.mode
-    for url in (rules.trading_url, rules.trading_stream_url):
-        require_allowed(url, mode)
+    if settings.broker.name == "alpaca":
+        for url in (settings.broker.alpaca.trading_url, settings.broker.alpaca.trading_stream_url):
+            require_allowed(url, settings.execution.mode)
+    host = settings.broker.ib.host
+    if settings.broker.name == "ib" and settings.execution.mode == "simulation" and host not in LOOPBACK:
+        raise InputError(
+            f"broker.ib.host is {host}, and execution.mode simulation stays on this machine: set it to 127.0.0.1, or "
+            "execution.mode to paper"
+        )
+
+
+def _alpaca(settings: Settings, home: Path, reread: Callable[[], Settings]) -> Connect:
+    from trading_pipeline.adapters.brokers.alpaca import AlpacaBroker, AlpacaKeys, AlpacaOrderNews
+
+    rules = settings.broker.alpaca
+    require_addresses(settings)
     AlpacaKeys.of(rules).pair()
 
     def connect(clock: Clock, ends: ExitStack) -> Line:
@@ -45,7 +59,7 @@ def _alpaca(settings: Settings, home: Path, reread: Callable[[], Settings]) -> C
         news = AlpacaOrderNews(rules, keys, on_news=bell.ring, on_connected=bell.ring)
         news.start()
         ends.callback(news.stop)
-        return Line(broker, lambda: news.health().connections, broker.restore, bell)
+        return Line(broker, lambda: news.health().connections, broker.restore, bell, broker.venue_now)
 
     return connect
 
@@ -54,11 +68,7 @@ def _ib(settings: Settings, home: Path) -> Connect:
     from trading_pipeline.adapters.brokers.ib import IbBroker, ToldReports
 
     rules = settings.broker.ib
-    if settings.execution.mode == "simulation" and rules.host not in LOOPBACK:
-        raise InputError(
-            f"broker.ib.host is {rules.host}, and execution.mode simulation stays on this machine: set it to "
-            "127.0.0.1, or execution.mode to paper"
-        )
+    require_addresses(settings)
 
     def connect(clock: Clock, ends: ExitStack) -> Line:
         ids, told = VenueIds(home / "ib-ids.sqlite3"), ToldReports(home / "ib-reports.sqlite3")
@@ -69,6 +79,6 @@ def _ib(settings: Settings, home: Path) -> Connect:
         broker.check_account(settings.broker.account_id, is_live=False)
         bell = Bell()
         ends.callback(broker.hear(bell.ring))
-        return Line(broker, lambda: broker.health().connections, broker.restore, bell)
+        return Line(broker, lambda: broker.health().connections, broker.restore, bell, broker.venue_now)
 
     return connect
