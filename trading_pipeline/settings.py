@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -37,6 +36,7 @@ from trading_pipeline.domain.risk import RiskLimits
 from trading_pipeline.domain.submission import SubmissionRules
 from trading_pipeline.domain.supervision import SupervisionRules
 from trading_pipeline.domain.targets import RebalanceRules
+from trading_pipeline.env_file import environment
 
 HOME_VARIABLE = "TRADING_PIPELINE_HOME"
 CONFIG_VARIABLE = "TRADING_PIPELINE_CONFIG"
@@ -266,7 +266,7 @@ def _canonical(value: Any) -> Any:
 
 def resolve_home(home: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
     """Home folder of all state: the argument, else TRADING_PIPELINE_HOME, else .trading_pipeline here."""
-    environ = os.environ if environ is None else environ
+    environ = environment(environ)
     return (home or Path(environ.get(HOME_VARIABLE) or DEFAULT_HOME)).expanduser().resolve()
 
 
@@ -278,10 +278,10 @@ def load_settings(
     path: default $TRADING_PIPELINE_CONFIG, else the shipped config/trading.yaml, else the built-in defaults.
     profile: a YAML file with only the settings that differ; default $TRADING_PIPELINE_PROFILE.
     Environment: TRADING_PIPELINE__ and the levels of the key with "__" between, for example
-    TRADING_PIPELINE__EXECUTION__RISK__MAX_OPEN_POSITIONS=3.
+    TRADING_PIPELINE__EXECUTION__RISK__MAX_OPEN_POSITIONS=3; beneath it the file of TRADING_PIPELINE_ENV_FILE.
     Raises SettingsError naming file, key and fix.
     """
-    environ = os.environ if environ is None else environ
+    environ = environment(environ)
     named, profile = path or _named(environ, CONFIG_VARIABLE), profile or _named(environ, PROFILE_VARIABLE)
     chosen = named or (SHIPPED_CONFIG if SHIPPED_CONFIG.exists() else None)
     tree = _read_yaml(chosen) if chosen else {}

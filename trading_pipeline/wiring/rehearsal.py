@@ -40,7 +40,7 @@ FAULTS_TO_BEGIN_AT = 5
 """The first calls of each kind go through, so that a loop can begin at all."""
 
 OWN_LEDGER: dict[str, object] = {"storage": {"database_url": ""}}
-FOREIGN = ("TRADING_PIPELINE__STORAGE__", "TRADING_PIPELINE__BROKER__")
+FOREIGN = ("TRADING_PIPELINE__STORAGE__", "TRADING_PIPELINE__BROKER__", "TRADING_PIPELINE_ENV_FILE")
 """Variables of the real account: a process of the rehearsal never sees them."""
 
 OnSession = Callable[[date, str], None]
