@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from trading_pipeline.domain.control import TradingState
 from trading_pipeline.domain.health import Finding, HealthReport, HealthRules, Level, ago, rated, rated_low
 from trading_pipeline.domain.processes import ProcessPhase
 from trading_pipeline.domain.risk import RiskLimits
@@ -92,14 +91,18 @@ def _broker(look: Look, facts: Facts, rules: HealthRules, _limits: RiskLimits) -
     )  # fmt: skip
 
 
-def _trading(look: Look, facts: Facts, _rules: HealthRules, _limits: RiskLimits) -> Finding:
-    state = facts.trading
-    says = f"{state.value}: {facts.state.reason} ({facts.state.set_by})" if facts.state else state.value
-    latch = look.around.latch
-    is_open = state is TradingState.ACTIVE and not latch
+def _trading(look: Look, _rules: HealthRules, _limits: RiskLimits) -> Finding:
+    """By record and latch file; the file tells even while the database does not answer."""
+    control = look.around.control
+    if control is None:
+        return Finding(name="trading", level=Level.WARN, says=NOT_KNOWN, advice="see database")
+    is_open = control.state.allows_entries
+    causes = "; ".join(f"{cause.words} ({cause.name})" for cause in control.causes)
+    resume = "when it is safe: trading-pipeline resume --reason TEXT --operator NAME"
+    advice = resume if control.is_latched else "lifts by itself once what caused it is over"
     return Finding(
-        name="trading", level=Level.OK if is_open else Level.WARN, says=f"{says}; latched: {latch}" if latch else says,
-        advice="" if is_open else "when it is safe: trading-pipeline resume --reason TEXT --operator NAME",
+        name="trading", level=Level.OK if is_open else Level.WARN,
+        says=f"{control.state.value}: {causes}" if causes else control.state.value, advice="" if is_open else advice,
         measured={"allowed": float(is_open)},
     )  # fmt: skip
 
@@ -290,7 +293,7 @@ JUDGES: dict[str, Judge] = {
     "database": _database,
     "loop": _by_record("loop", _loop),
     "broker": _by_record("broker", _broker),
-    "trading": _by_record("trading", _trading),
+    "trading": _trading,
     "blocks": _by_record("blocks", _blocked),
     "feed": _feed,
     **{name: _by_record(name, _aged(name, *parts)) for name, parts in RESEARCHED.items()},

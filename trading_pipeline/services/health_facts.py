@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from trading_pipeline.domain.control import AlertLevel, Lease, TradingState, TradingStateRecord
+from trading_pipeline.domain.control import AlertLevel, Lease
 from trading_pipeline.domain.fold import open_risk_usd
 from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.money import ZERO
@@ -15,6 +15,7 @@ from trading_pipeline.domain.orders import OrdStatus
 from trading_pipeline.domain.processes import ProcessState
 from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.ports import Ledger, LedgerTransaction
+from trading_pipeline.services.breaker import ControlView
 from trading_pipeline.services.lease import lease_name
 
 HOUR = timedelta(hours=1)
@@ -30,7 +31,6 @@ class Facts:
 
     lease: Lease | None
     record: SessionRecord | None
-    state: TradingStateRecord | None
     blocks: Sequence[str]
     positions: int
     open_risk_usd: Decimal
@@ -44,11 +44,6 @@ class Facts:
     watchlist_at: datetime | None
     alarms: int
     queues: dict[str, int]
-
-    @property
-    def trading(self) -> TradingState:
-        """What may leave."""
-        return self.state.state if self.state else TradingState.ACTIVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +62,8 @@ class Surroundings:
     """What is not on record. None: nobody can tell.
 
     bars_until: end of the newest stored bar of the session. logged_errors: lines in the log within the last hour.
-    processes: of `up`; empty when it does not run. clock_skew_seconds: the broker's clock less ours.
+    processes: of `up`; empty when it does not run. clock_skew_seconds: the broker's clock less ours. control: what may
+    leave, by record and latch file.
     """
 
     disk_free_bytes: int | None = None
@@ -77,7 +73,7 @@ class Surroundings:
     logged_errors: int | None = None
     processes: Sequence[ProcessState] = ()
     clock_skew_seconds: float | None = None
-    latch: str = ""
+    control: ControlView | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +103,7 @@ def read_facts(ledger: Ledger, account: str, session: date, now: datetime) -> Fa
         newest = sorted({session, *(one.session for one in records[-1:])})
         return Facts(
             lease=tx.lease(lease_name(account)), record=tx.session_record(account, session),
-            state=tx.trading_state(account), alarms=_alarms(tx, account, newest, now),
+            alarms=_alarms(tx, account, newest, now),
             blocks=[f"{one.symbol or account} ({one.kind.value})" for one in tx.blocks(account)],
             **_money(tx, account, records), **_orders(tx, account), **_research(tx, newest),
         )  # fmt: skip

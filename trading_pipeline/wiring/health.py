@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from trading_pipeline.domain.health import HealthReport
 from trading_pipeline.domain.market import SessionTimes, Timeframe
 from trading_pipeline.domain.processes import ProcessState
 from trading_pipeline.ports import Clock
+from trading_pipeline.services.breaker import ControlView, StandingCause, read_control
 from trading_pipeline.services.dead_man import dead_man, raise_alarm
 from trading_pipeline.services.health import judge
 from trading_pipeline.services.health_facts import HOUR, Facts, Look, Stream, Surroundings, read_facts
+from trading_pipeline.services.latch import look_at as look_at_latch
 from trading_pipeline.wiring.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -33,7 +36,8 @@ def look_at(workspace: Workspace, clock: Clock | None = None) -> Look:
     now = (clock or SystemClock()).now()
     times = workspace.calendar.times(workspace.calendar.session_of(now))
     facts, trouble = _facts(workspace, times, now)
-    return Look(now=now, times=times, facts=facts, around=_around(workspace, times, now), trouble=trouble)
+    around = replace(_around(workspace, times, now), control=_control(workspace, is_known=facts is not None))
+    return Look(now=now, times=times, facts=facts, around=around, trouble=trouble)
 
 
 def read_health(workspace: Workspace, clock: Clock | None = None) -> HealthReport:
@@ -68,6 +72,18 @@ def _facts(workspace: Workspace, times: SessionTimes, now: datetime) -> tuple[Fa
         return read_facts(workspace.ledger, workspace.settings.execution.account, times.session, now), ""
     except LedgerError as trouble:
         return None, str(trouble)
+
+
+def _control(workspace: Workspace, *, is_known: bool) -> ControlView | None:
+    """Without the record the latch file still tells, when it holds something back."""
+    execution = workspace.settings.execution
+    if is_known:
+        return read_control(workspace.ledger, workspace.latch, execution.account, execution.breaker)
+    latched = look_at_latch(workspace.latch)
+    if latched.state.allows_entries:
+        return None
+    cause = StandingCause(kind="file", name="latch file", words=latched.words)
+    return ControlView(account=execution.account, state=latched.state, causes=(cause,))
 
 
 def _around(workspace: Workspace, times: SessionTimes, now: datetime) -> Surroundings:
