@@ -14,10 +14,12 @@ from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.adapters.ledger_control import require_held
 from trading_pipeline.adapters.ledger_engine import LOCK_WAIT_SECONDS, ledger_engine, make_folder
 from trading_pipeline.adapters.ledger_errors import place_of
+from trading_pipeline.adapters.ledger_guards import APPEND_ONLY, missing_guards
 from trading_pipeline.adapters.ledger_transaction import SqlTransaction
 from trading_pipeline.adapters.ledger_wire import BEGIN_WRITING, Wires
 from trading_pipeline.adapters.migrations import bring_up_to_date
 from trading_pipeline.domain.control import Lease
+from trading_pipeline.domain.errors import NotReady
 from trading_pipeline.ports import LedgerTransaction
 
 REAL_CLOCK = SystemClock()
@@ -52,6 +54,16 @@ class SqlLedger:
     def place(self) -> str:
         """Where the record is kept, for people: the file, or the database's URL without its password."""
         return place_of(self._engine.url)
+
+    def require_append_only(self) -> str:
+        """What was seen, in words; raises NotReady when recorded rows could be changed or deleted."""
+        missing = missing_guards(self._engine)
+        if missing:
+            raise NotReady(
+                f"the ledger {self.place} lacks {len(missing)} trigger(s) that keep recorded rows from being changed "
+                f"(first: {missing[0]}): somebody removed them. Restore the newest backup: trading-pipeline db restore"
+            )
+        return f"{len(APPEND_ONLY)} tables refuse changes"
 
     def transaction(self) -> AbstractContextManager[LedgerTransaction]:
         """Read and write: commits when the block ends, rolls back when it raises."""

@@ -10,14 +10,17 @@ from typing import Annotated
 import typer
 
 from trading_pipeline.adapters.brokers.remote import RemoteMarket
+from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.cli.context import JsonOption, parse_day, workspace_of
 from trading_pipeline.cli.output import heading, print_json, print_table, progress, say
 from trading_pipeline.domain.errors import InputError, MissingBarsError, OutcomeUnknown
-from trading_pipeline.domain.trading_session import SessionPhase
+from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
+from trading_pipeline.services.configured import Acceptance
 from trading_pipeline.services.replay import Replayed
 from trading_pipeline.services.research import STEPS, is_researched, run_research
 from trading_pipeline.services.session_rows import session_rows
 from trading_pipeline.wiring import Workspace
+from trading_pipeline.wiring.hosting import wait_for_lead
 
 app = typer.Typer(help="Trading sessions.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
@@ -40,18 +43,28 @@ def run(
     accelerated: Annotated[
         bool, typer.Option("--accelerated", help="On stored bars, without waiting; makes missing research first")
     ] = False,
+    every_session: Annotated[
+        bool, typer.Option("--every-session", help="Wait for each session and run it, until a signal comes")
+    ] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept-configuration", help="Let a session that was begun go on under other settings")
+    ] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the record")] = "",
+    operator: Annotated[str, typer.Option("--operator", help="Who says so")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Run one session's loop in this process, to the close or until SIGTERM or Ctrl-C; stops stay at the venue."""
+    if every_session:
+        _run_every_session(context, session, accelerated=accelerated)
+        return
     workspace = workspace_of(context)
+    word = Acceptance(operator, reason, SystemClock().now()) if accept else None
     day = parse_day(session) if session else workspace.calendar.session_of(workspace.clock.now())
     require_one_venue(workspace, venue_url, market_url, accelerated=accelerated)
     if accelerated:
         require_bars(workspace, [day])
         with workspace.exclusive("trading"):
             research_missing(workspace, [day], dry_run=False)
-    else:
-        require_today(workspace, day)
     times = workspace.calendar.times(day)
     if not as_json and not accelerated and workspace.clock.now() < times.opens_at:
         say(f"waiting for the open of {times.session} at {times.opens_at:%H:%M} UTC")
@@ -62,14 +75,51 @@ def run(
             shown.update(task, completed=done, total=total, description=f"session {times.session} {at:%H:%M} UTC")
 
         record = workspace.host(
-            times.session, on_step, venue_url=venue_url, market_url=market_url, accelerated=accelerated
+            times.session, on_step, venue_url=venue_url, market_url=market_url, accelerated=accelerated, word=word
         )
+    _tell(day, record, as_json=as_json)
+
+
+def _tell(day: date, record: SessionRecord | None, *, as_json: bool) -> None:
+    phase, digest = (record.phase.value, record.decision_hash) if record else ("not begun", "")
     if as_json:
-        print_json({"session": day.isoformat(), "phase": record.phase.value, "decision_hash": record.decision_hash})
+        print_json({"session": day.isoformat(), "phase": phase, "decision_hash": digest})
         return
-    say(f"session {day} is {record.phase.value}")
-    if record.phase is not SessionPhase.CLOSED:
+    say(f"session {day} is {phase}")
+    if record is None or record.phase is not SessionPhase.CLOSED:
         say("Stops stay at the venue. Run the same command again: it goes on from there.")
+
+
+def _run_every_session(context: typer.Context, session: str | None, *, accelerated: bool) -> None:
+    """Session after session, each under the settings as they are when it begins."""
+    if session or accelerated:
+        raise InputError("--every-session waits for what comes: leave --session and --accelerated out")
+    while True:
+        workspace = workspace_of(context)
+        day = due_session(workspace)
+        if not wait_for_lead(workspace, day):
+            return
+        record = workspace.host(day)
+        _tell(day, record, as_json=False)
+        workspace.ledger.close()
+        if record is None or record.phase is not SessionPhase.CLOSED:
+            return
+
+
+def due_session(workspace: Workspace) -> date:
+    """The session that was begun at a broker and not finished, else today's until its close, else the next one.
+
+    What was not finished at the simulated venue is a stored session by now, and finished by a replay.
+    """
+    now, calendar = workspace.clock.now(), workspace.calendar
+    with workspace.ledger.read() as tx:
+        records = {one.session: one for one in tx.session_records(workspace.settings.execution.account)}
+    open_ones = [day for day, record in records.items() if record.phase is not SessionPhase.CLOSED]
+    if open_ones and workspace.settings.broker.name != "simulated":
+        return open_ones[-1]
+    today = calendar.session_of(now)
+    is_done = now >= calendar.times(today).closes_at and today not in open_ones
+    return calendar.next(today) if is_done else today
 
 
 @app.command()
@@ -92,21 +142,6 @@ def replay(
         print_json([_json(one) for one in done])
     else:
         _show(workspace, done, dry_run=dry_run)
-
-
-def require_today(workspace: Workspace, day: date) -> None:
-    """Raise InputError unless the session is of today in New York, or was begun: it may always be finished.
-
-    At once over, or days away, it would trade nothing and bar every earlier session from being traded.
-    """
-    times, now = workspace.calendar.times(day), workspace.clock.now()
-    with workspace.ledger.read() as tx:
-        is_begun = tx.session_record(workspace.settings.execution.account, times.session) is not None
-    if not is_begun and now.astimezone(workspace.calendar.zone).date() != day:
-        raise InputError(
-            f"session {day} runs from {times.opens_at:%Y-%m-%d %H:%M} to {times.closes_at:%H:%M} UTC, and it is "
-            f"{now:%Y-%m-%d %H:%M}: run it on its day, or a stored one on its bars: --session DATE --accelerated"
-        )
 
 
 def require_one_venue(

@@ -3,6 +3,7 @@
 TradingPipelineError                 a person can act on the message; the command line prints it and exits 1
 ├── InputError                       what came from outside cannot be used
 │   ├── SettingsError                a setting is unknown, out of bounds or contradicts another
+│   │   └── VenueAbsent              nobody answers where the settings say the venue is
 │   ├── DataFileError                a file cannot be read, or lacks a column
 │   ├── FrameContractError           a table lacks a column, or its rows break the stated order
 │   ├── NotAPriceError               NaN, infinite, zero or negative where a price is needed
@@ -47,6 +48,10 @@ class InputError(TradingPipelineError):
 
 class SettingsError(InputError):
     """A setting is unknown, out of bounds or contradicts another."""
+
+
+class VenueAbsent(SettingsError):
+    """Nobody answers where the settings say the venue is: it is not started yet, or they are wrong."""
 
 
 class DataFileError(InputError):

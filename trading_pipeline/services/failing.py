@@ -25,15 +25,16 @@ def tell_failure(
     said = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_MESSAGE]
     try:
         step, before = _failures(ledger, account, session)
-        again = f" (failure {before + 1} at this step)" if before else ""
+        again = f" (for the {before + 1}. time)" if before else ""
         message = (
             f"the session loop ended at step {step}{again}: {said}. Stops stay at the venue. Its supervisor starts it "
             f"again; by hand: trading-pipeline session run --session {session}"
         )
-        log.critical("%s", message)
+        is_refusal = isinstance(error, InputError)  # said once, however often it is tried again
+        log.log(logging.ERROR if is_refusal else logging.CRITICAL, "%s", message)
         _alert(
-            ledger, account, session, LOOP_FAILED, at, process, message,
-            level=AlertLevel.ERROR if isinstance(error, InputError) else AlertLevel.CRITICAL,
+            ledger, account, session, LOOP_FAILED, at, said if is_refusal else process, message,
+            level=AlertLevel.ERROR if is_refusal else AlertLevel.CRITICAL,
             data={"step": step, "error": type(error).__name__, "failures": str(before + 1)},
         )  # fmt: skip
     except LedgerError as gone:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 from trading_pipeline.domain.errors import MissingResultError, OrderRefused, OutcomeUnknown
@@ -13,8 +12,7 @@ from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.ports import BarFeed, LedgerTransaction
 from trading_pipeline.services.desk import Desk, Provenance, snapshots_of
 from trading_pipeline.services.entries import decide_on_snapshot
-from trading_pipeline.services.replay import TradingRoom
-from trading_pipeline.services.session_loop import Progress, SessionLoop
+from trading_pipeline.services.session_loop import SessionLoop
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +58,8 @@ def decide_now(desk: Desk, feed: BarFeed, times: SessionTimes, max_age: timedelt
     )
 
 
-def run_live_session(
-    room: TradingRoom,
-    session: date,
-    on_step: Progress | None = None,
-    stop_requested: Callable[[], bool] = lambda: False,
-) -> SessionRecord:
-    """Run the session's loop on the room's clock, to the close or until a stop is requested."""
-    loop: SessionLoop = room.loop(session, on_step)
-    loop.stop_requested = stop_requested
+def run_live_session(loop: SessionLoop) -> SessionRecord:
+    """Run a session's loop to the close or until a stop is requested."""
     announce(loop.desk)
     return loop.run()
 

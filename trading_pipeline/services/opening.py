@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, datetime
 
-from trading_pipeline.domain.errors import LedgerError, SettingsError
+from trading_pipeline.domain.errors import InputError, LedgerError, SettingsError
 from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.positions import Position
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
-from trading_pipeline.ports import LedgerTransaction
+from trading_pipeline.ports import LedgerTransaction, TradingCalendar
 from trading_pipeline.services.book import recorded_cash
 from trading_pipeline.services.desk import Desk
 
@@ -24,6 +24,25 @@ def require_time_to_leave(desk: Desk, base_bar_minutes: int) -> None:
             f"an exit needs one bar to fill in and one to secure what did not. Set it to {2 * base_bar_minutes} or "
             f"more."
         )
+
+
+def require_its_day(calendar: TradingCalendar, times: SessionTimes, now: datetime, today: date) -> None:
+    """Raise InputError unless a session that was never begun may be begun now: on its day, and before its close.
+
+    At once over, or days away, it would trade nothing and bar every earlier session from being traded. today: the
+    exchange's date.
+    """
+    if today == times.session and now < times.closes_at:
+        return
+    due = calendar.next(today) if calendar.is_session(today) and now >= calendar.times(today).closes_at else None
+    due = due or calendar.session_of(now)
+    closed = "" if calendar.is_session(today) else f"{today} is no session of the exchange. "
+    when = "it is over and was never begun" if now >= times.closes_at else "it has not come"
+    raise InputError(
+        f"{closed}Session {times.session} runs from {times.opens_at:%Y-%m-%d %H:%M} to {times.closes_at:%H:%M} UTC, "
+        f"and it is {now:%Y-%m-%d %H:%M}: {when}. Run it on its day (the next session is {due}; --every-session waits "
+        f"for it), or a stored one on its bars: trading-pipeline session run --session DATE --accelerated"
+    )
 
 
 def opening_record(
@@ -59,9 +78,10 @@ def _require_next(desk: Desk, last: SessionRecord, times: SessionTimes) -> None:
             f"--session {times.session}"
         )
     if last.phase is not SessionPhase.CLOSED:
+        verb = "replay" if desk.broker.name == "simulated" else "run"
         raise LedgerError(
             f"session {last.session} of account {desk.account} was interrupted at {last.cursor_at}. Finish it first: "
-            f"trading-pipeline session replay --session {last.session}"
+            f"trading-pipeline session {verb} --session {last.session}"
         )
 
 

@@ -62,8 +62,8 @@ class Stretch:
         return max(self.desk.clock.now(), self.clock_at + self._passed())
 
     def is_over(self, order: Order) -> bool:
-        """True for an entry that is not to keep the loop any longer."""
-        return grows_exposure(order) and self._passed() > LONGEST
+        """True for an entry that is not to keep the loop any longer, and for all once the process is to end."""
+        return grows_exposure(order) and (self._passed() > LONGEST or self.desk.stop_requested())
 
     def _passed(self) -> timedelta:
         return timedelta(seconds=self.desk.elapsed() - self.elapsed_at)

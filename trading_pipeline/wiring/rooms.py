@@ -17,6 +17,7 @@ from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.ports import Clock, Ledger
 from trading_pipeline.services.border import border
 from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.hosted import HostedBroker
 from trading_pipeline.services.lease import HeldLease
 from trading_pipeline.services.rebalancer import Rebalancer
 from trading_pipeline.services.sending import open_requests
@@ -44,6 +45,9 @@ class Room:
     any_research: bool = False
     """True when the ledger holds only the research to decide on."""
     lease: HeldLease | None = None
+    before_request: Callable[[], None] = lambda: None
+    """Called before each request to the venue: this process lives, and may go on."""
+    stop_requested: Callable[[], bool] = lambda: False
 
     def loop(self, session: date, on_step: Progress | None = None) -> SessionLoop:
         """The loop of one session."""
@@ -52,7 +56,7 @@ class Room:
         desk = self.desk(self._reached(times), feed.base_minutes())
         return SessionLoop(
             desk=desk, feed=feed, times=times, market=self.access.market, on_step=on_step, live=self.clock is not None,
-            real_clock=self.clock, session_after=self.workspace.calendar.next,
+            real_clock=self.clock, session_after=self.workspace.calendar.next, stop_requested=self.stop_requested,
             rebalancer=Rebalancer(feed, times, self.clock is not None, self._signal_watch(session)),
         )  # fmt: skip
 
@@ -91,8 +95,9 @@ class Room:
         if line.restore is not None:
             line.restore(open_requests(self.ledger, rules.account))
         is_live = self.clock is not None and self.access.market is None
-        timed = TimedBroker(line.broker, monotonic)
-        broker = border(timed if self.clock else line.broker, clock, rules.submission, is_live=is_live)
+        hosted = HostedBroker(line.broker, self.before_request)
+        timed = TimedBroker(hosted, monotonic)
+        broker = border(timed if self.clock else hosted, clock, rules.submission, is_live=is_live)
         return Desk(
             ledger=self.ledger, broker=broker, border=broker, lease=self.lease, clock=clock, rules=rules,
             provenance=self.workspace.provenance,
@@ -101,6 +106,7 @@ class Room:
             frames=self.workspace.frames, connections=line.connections,
             elapsed=monotonic if self.clock else _no_time, answers=timed.take_answers,
             latch=None if self.any_research else self.workspace.latch,
+            news=line.bell, venue_now=line.venue_now if is_live else None, stop_requested=self.stop_requested,
         )  # fmt: skip
 
 
@@ -114,6 +120,7 @@ class ScratchRooms:
 
     workspace: Workspace
     folder: Path
+    before_request: Callable[[], None] = lambda: None
     _made: int = 0
 
     def __call__(self, opening_cash_usd: Decimal) -> Room:
@@ -122,7 +129,9 @@ class ScratchRooms:
         settings = with_cash(self.workspace.settings, opening_cash_usd)
         ledger = SqlLedger.open(default_url(self.folder / str(self._made)))
         venue = OwnVenue(SimulatedVenue(None, rules_from(settings)))
-        return Room(self.workspace, ledger, venue, settings=settings, any_research=True)
+        return Room(
+            self.workspace, ledger, venue, settings=settings, any_research=True, before_request=self.before_request
+        )
 
 
 def with_cash(settings: Settings, initial_cash_usd: Decimal) -> Settings:

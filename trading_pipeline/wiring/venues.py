@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Protocol
 
 from trading_pipeline.adapters.brokers.patient import PatientBroker
@@ -47,13 +48,15 @@ def never() -> int:
 class Line:
     """Who takes orders; how often it was connected to so far; and what it must be told of orders that are open.
 
-    bell: rung when it may have news; None where nothing happens but in the loop's own steps.
+    bell: rung when it may have news; None where nothing happens but in the loop's own steps. venue_now: its own clock;
+    None where it has none but ours.
     """
 
     broker: Broker
     connections: Callable[[], int] = never
     restore: Callable[[Sequence[AnyRequest]], None] | None = None
     bell: NewsBell | None = None
+    venue_now: Callable[[], datetime] | None = None
 
 
 Connect = Callable[[Clock, ExitStack], Line]
@@ -118,7 +121,9 @@ class BrokerAccess:
     _open: ExitStack = field(default_factory=ExitStack)
 
     def line(self, clock: Clock, lease: HeldLease | None) -> Line:  # noqa: ARG002  no broker knows our tokens
-        line = self.connect(clock, self._open)
+        with ExitStack() as attempt:  # one that fails leaves nothing open: it may be made again
+            line = self.connect(clock, attempt)
+            self._open.push(attempt.pop_all())
         return line if self.market is None else replace(line, broker=PatientBroker(line.broker, PATIENCE_SECONDS))
 
     def close(self) -> None:

@@ -28,17 +28,17 @@ from trading_pipeline.adapters.market_facts import StoredMarketFacts
 from trading_pipeline.adapters.report_page import equity_svg, write_report
 from trading_pipeline.adapters.research_store import ParquetResearchStore
 from trading_pipeline.adapters.signal_files import file_signals, table_signals
-from trading_pipeline.adapters.stop_signals import stop_signals
 from trading_pipeline.domain.errors import HomeInUseError, InputError
 from trading_pipeline.domain.reports import SessionReport
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.ports import Clock, Ledger, SignalProvider
+from trading_pipeline.services.configured import Acceptance
 from trading_pipeline.services.desk import Desk, Provenance
 from trading_pipeline.services.execution_summary import ExecutionSummary
 from trading_pipeline.services.executions import run_execution
 from trading_pipeline.services.latch import Latch
 from trading_pipeline.services.lease import HeldLease, fenced, leading
-from trading_pipeline.services.live import decide_now, run_live_session
+from trading_pipeline.services.live import decide_now
 from trading_pipeline.services.monitor import MonitorState, read_monitor
 from trading_pipeline.services.replay import Replayed, copy_research, replay_session, require_over
 from trading_pipeline.services.reporting import ReportDesk, report_data
@@ -49,6 +49,7 @@ from trading_pipeline.settings import Settings, load_settings, resolve_home
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import rules_from
 from trading_pipeline.wiring.brokers import broker_connection
+from trading_pipeline.wiring.hosting import Host
 from trading_pipeline.wiring.rooms import Room, ScratchRooms
 from trading_pipeline.wiring.venues import Access, BrokerAccess, OwnVenue, VenueProcess, require_its_venue
 from trading_pipeline.wiring.version import code_version
@@ -211,7 +212,7 @@ class Workspace:
             )
         if to_trade:
             self.require_its_venue()
-        return Room(self, fenced(self.ledger, lease), self._own_venue(), lease=lease)
+        return Room(self, fenced(self.ledger, lease), self._own_venue(), lease=lease, before_request=lease.give_sign)
 
     def require_its_venue(self, venue_url: str | None = None) -> None:
         """Raises InputError when the account has traded elsewhere than where it would trade now; see `access`."""
@@ -238,10 +239,13 @@ class Workspace:
         know_secrets(settings)
         return settings
 
-    def leading(self) -> AbstractContextManager[HeldLease]:
-        """Lead the account while the block runs, by the real clock; raises LeaseHeld when another process does."""
+    def leading(self, on_hang: Callable[[], None] = lambda: None) -> AbstractContextManager[HeldLease]:
+        """Lead the account while the block runs, by the real clock; raises LeaseHeld when another process does.
+
+        on_hang: called from another thread when the block gave no sign of life until its lease was over.
+        """
         rules, holder = self.settings.execution, f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-        return leading(self.ledger, SystemClock(), rules.lease, rules.account, holder)
+        return leading(self.ledger, SystemClock(), rules.lease, rules.account, holder, on_hang=on_hang)
 
     def monitor(self) -> MonitorState:
         """Whether anybody guards the account now, by the machine's clock, and how far its session got."""
@@ -255,19 +259,19 @@ class Workspace:
         venue_url: str | None = None,
         market_url: str | None = None,
         accelerated: bool = False,
-    ) -> SessionRecord:
+        word: Acceptance | None = None,
+    ) -> SessionRecord | None:
         """Run the session's loop on this workspace's clock, fed by bars as they are stored, to the close.
 
-        SIGTERM and SIGINT end it after the step in hand; every finished step is on record, and the next host goes on
-        from there. venue_url, market_url: see `access`. accelerated: on stored bars, without waiting. Raises
-        HomeInUseError or LeaseHeld when another process trades here, InputError when the account traded elsewhere.
+        SIGTERM, SIGINT and SIGHUP end it after the order in hand; every finished step is on record, and the next host
+        goes on from there. None: a signal came before the session was begun. venue_url, market_url: see `access`.
+        accelerated: on stored bars, without waiting. word: lets a session that was begun go on under the configuration
+        set now. Raises HomeInUseError or LeaseHeld when another process trades here, InputError when the account
+        traded elsewhere, was begun under another configuration, or the session is not of today.
         """
-        clock = None if accelerated else self.clock
-        with self.exclusive("trading"), self.leading() as lease, stop_signals() as stop_requested:
-            self.require_its_venue(venue_url)
-            ledger, access = fenced(self.ledger, lease), self.access(venue_url, market_url)
-            with closing(Room(self, ledger, access, clock=clock, lease=lease)) as room:
-                return run_live_session(room, session, on_step, stop_requested)
+        return Host(
+            self, session, on_step, venue_url=venue_url, market_url=market_url, accelerated=accelerated, word=word
+        ).run()
 
     def decide(self) -> str:
         """Decide on the running session's newest watchlist, from ledger and bars alone: no venue is opened.
@@ -290,7 +294,7 @@ class Workspace:
         """
         sessions = self.calendar.sessions(first, last) or [self.calendar.times(first).session]
         with (
-            self.exclusive("trading"), self.leading() as lease, self.scratch_rooms() as scratch,
+            self.exclusive("trading"), self.leading() as lease, self.scratch_rooms(lease.give_sign) as scratch,
             closing(self._stored_room(lease, sessions)) as room,
         ):  # fmt: skip
             for session in sessions:
@@ -330,10 +334,13 @@ class Workspace:
             ) from error
 
     @contextmanager
-    def scratch_rooms(self) -> Iterator[ScratchRooms]:
-        """Rooms of their own that leave no trace: for verification and dry runs."""
+    def scratch_rooms(self, before_request: Callable[[], None] = lambda: None) -> Iterator[ScratchRooms]:
+        """Rooms of their own that leave no trace: for verification and dry runs.
+
+        before_request: called before each request to one of their venues.
+        """
         with tempfile.TemporaryDirectory(prefix="trading-pipeline-") as folder:
-            yield ScratchRooms(self, Path(folder))
+            yield ScratchRooms(self, Path(folder), before_request)
 
 
 @dataclass(frozen=True, slots=True)

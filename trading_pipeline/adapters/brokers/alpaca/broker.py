@@ -16,9 +16,11 @@ from trading_pipeline.adapters.brokers.alpaca.listing import MOST_ACTIVITIES, SK
 from trading_pipeline.adapters.brokers.alpaca.orders import Orders
 from trading_pipeline.adapters.brokers.alpaca.reports import reports_of
 from trading_pipeline.adapters.brokers.alpaca.rest import AlpacaRest
+from trading_pipeline.adapters.brokers.alpaca.wire import instant
 from trading_pipeline.adapters.brokers.venue_ids import VenueIds
 from trading_pipeline.domain.broker_rules import AlpacaRules
 from trading_pipeline.domain.corporate import CashActivity
+from trading_pipeline.domain.errors import OutcomeUnknown
 from trading_pipeline.domain.executions import in_order
 from trading_pipeline.domain.market import require_aware
 from trading_pipeline.domain.orders import AnyRequest, ExecutionReport, OrderType, TimeInForce
@@ -148,6 +150,14 @@ class AlpacaBroker:
     def never_left(self, client_order_id: str, created_at: datetime) -> bool:  # noqa: ARG002
         """Also of one that left and was turned away unread; what is in doubt is looked up, as Alpaca keeps our ids."""
         return self._orders.was_turned_away(client_order_id)
+
+    def venue_now(self) -> datetime:
+        """Alpaca's clock (aware UTC). Raises OutcomeUnknown."""
+        row = self._rest.found("/clock", "say what time it is") or {}
+        try:
+            return instant(row.get("timestamp"))
+        except (TypeError, ValueError) as error:
+            raise OutcomeUnknown(f"Alpaca's clock shows {row.get('timestamp')!r}, which is no instant") from error
 
     def close(self) -> None:
         """Give the connections back; `ids` stays open."""

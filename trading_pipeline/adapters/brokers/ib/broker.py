@@ -24,7 +24,7 @@ from trading_pipeline.adapters.brokers.ib_client import IbThread
 from trading_pipeline.adapters.brokers.venue_ids import VenueIds
 from trading_pipeline.domain.broker_rules import IbRules
 from trading_pipeline.domain.corporate import CashActivity
-from trading_pipeline.domain.errors import OutcomeUnknown, SettingsError
+from trading_pipeline.domain.errors import OutcomeUnknown, SettingsError, VenueAbsent
 from trading_pipeline.domain.market import require_aware
 from trading_pipeline.domain.orders import AnyRequest, ExecutionReport
 from trading_pipeline.ports import (
@@ -101,7 +101,7 @@ class IbBroker:
             self._call(self._link.ready())
         except OutcomeUnknown as error:
             if self.health().state is LinkState.REFUSED:
-                raise SettingsError(str(error)) from error
+                raise VenueAbsent(str(error)) from error
             raise
         accounts = self._link.accounts()
         if expected and expected not in accounts:
@@ -176,6 +176,10 @@ class IbBroker:
         since = self._ids.kept_since()
         is_kept = since is not None and since <= created_at
         return is_kept and self._ids.family(client_order_id) is None and not self._told.of(client_order_id)
+
+    def venue_now(self) -> datetime:
+        """The clock of TWS (aware UTC), known to half a second. Raises OutcomeUnknown."""
+        return self._call(self._read(self._reading.clock))
 
     def close(self) -> None:
         """Hang up and end the thread; the files stay open for who gave them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +28,7 @@ from trading_pipeline.adapters.brokers.ib.told import ToldReports
 from trading_pipeline.adapters.brokers.venue_ids import VenueIds
 from trading_pipeline.domain.errors import OutcomeUnknown, SettingsError
 from trading_pipeline.domain.executions import executions, in_order
+from trading_pipeline.domain.market import require_aware
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.orders import ExecType, ExecutionReport, OrderRequest, OrdStatus
 from trading_pipeline.ports import Clock, VenueAccount, VenueOrder, VenuePosition
@@ -34,6 +36,7 @@ from trading_pipeline.venue.checks import orders_of
 
 COMMISSION_WAIT_SECONDS = 1.0
 """Commissions come a moment after their trades; later ones are told as corrections."""
+HALF_A_SECOND = timedelta(seconds=0.5)
 SUMMARY_TAGS = "NetLiquidation,TotalCashValue,BuyingPower,SettledCash"
 _ENDS = {
     ExecType.CANCELED: OrdStatus.CANCELED,
@@ -229,6 +232,11 @@ class Reading:
             )  # fmt: skip
         except (KeyError, ArithmeticError) as error:
             raise OutcomeUnknown(f"the summary of {self.account} lacks a figure ({error!r}); ask again") from error
+
+    async def clock(self) -> datetime:
+        """TWS's time (aware UTC). It tells whole seconds, cut off: what is meant lies half a second later."""
+        told: datetime = await self._link.ask("current time", lambda ib: ib.reqCurrentTimeAsync())
+        return require_aware(told).astimezone(UTC) + HALF_A_SECOND
 
     async def _summary(self, ib: Any) -> Sequence[Any]:
         request_id = ib.client.getReqId()
