@@ -5,7 +5,8 @@ UV_VERSION := 0.13.9
 UV := .uv/bin/uv
 BIN := .venv/bin
 export TRADING_PIPELINE_HOME ?= $(CURDIR)/.trading_pipeline
-WORKERS ?= 2
+# Tests wait much of their time, for processes and sockets: three keep two cores busy.
+WORKERS ?= 3
 TESTS := trading_pipeline_tests
 OTHER_BROKERS := $(sort $(wildcard $(TESTS)/adapters/test_*_broker.py $(TESTS)/adapters/test_alpaca_*.py)) $(TESTS)/venue/alpaca
 IB := $(wildcard $(TESTS)/adapters/test_ib_*.py) $(TESTS)/venue/tws
@@ -23,8 +24,8 @@ test: install-dev  ## run the tests
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-brokers: install-dev .venv-ib-async/.installed  ## run brokers and their doors: IB with ib_insync, then with ib_async
-	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(OTHER_BROKERS) $(IB)
-	@.venv-ib-async/bin/pytest -n $(WORKERS) --dist worksteal $(IB)
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not soak" $(OTHER_BROKERS) $(IB)
+	@.venv-ib-async/bin/pytest -n $(WORKERS) --dist worksteal -m "not soak" $(IB)
 
 soak: install-dev  ## run the long tests: shuffles, crashes at every kind of point, a million steps of the machine
 	@SOAK=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal -m soak $(ARGS)

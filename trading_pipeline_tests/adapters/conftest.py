@@ -1,4 +1,4 @@
-"""Every test of the ledger runs on both of its databases."""
+"""Every test of the ledger runs on both of its databases; of the contract at a door, the basic part."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ import pytest
 from sqlalchemy import make_url
 
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
+from trading_pipeline_tests.contract_tests.whole import is_left_to_brokers
 from trading_pipeline_tests.postgres import postgres
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test-brokers` runs and the other tests leave out."""
+    for test in filter(is_left_to_brokers, items):
+        test.add_marker(pytest.mark.brokers)
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,8 @@ class TestInMemory(BrokerContract):
 
 
 class TestInProcess(WholeContract):
+    at_a_door = False
+
     def way(self, folder: Path, timeout_seconds: float) -> AbstractContextManager[Rehearsed]:
         return in_process(folder, timeout_seconds)
 

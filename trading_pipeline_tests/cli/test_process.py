@@ -90,10 +90,11 @@ def stopped(number: signal.Signals, home: Path, arguments: tuple[object, ...], w
 
 
 @pytest.mark.slow
-def test_a_demo_stopped_and_killed_on_the_way_ends_as_one_that_was_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sessions", [1, pytest.param(2, marks=pytest.mark.soak)])
+def test_a_demo_stopped_and_killed_on_the_way_ends_as_one_that_was_not(tmp_path: Path, sessions: int) -> None:
     profile = tmp_path / "loose.yaml"
     profile.write_text(yaml.safe_dump(LOOSE), encoding="utf-8")
-    demo = ("demo", "--sessions", 2, "--symbols", 8, "--profile", profile)
+    demo = ("demo", "--sessions", sessions, "--symbols", 8, "--profile", profile)
     home, calm = tmp_path / "stopped", tmp_path / "calm"
     undisturbed = start(*demo, "--home", calm)
 
