@@ -46,7 +46,7 @@ def read_env_file(path: Path) -> dict[str, str]:
         what = [*([f"line {', '.join(map(str, wrong))} not NAME=VALUE"] if wrong else []), *useless[:5]]
         raise SettingsError(
             f"the env file {path} has {len(wrong) + len(useless)} line(s) of no use here: {', '.join(what)}. Each "
-            f"reads {PREFIX}__BROKER__ALPACA__KEY_ID=VALUE: the setting's name in capitals, with __ between its levels. "
+            f"reads {PREFIX}__BROKER__ALPACA__KEY_ID=VALUE: the setting's name in capitals, __ between its levels. "
             "See the names: trading-pipeline config show"
         )
     return {str(line.key): line.value for line in lines if line.value is not None}

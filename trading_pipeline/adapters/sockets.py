@@ -39,7 +39,7 @@ def require_free(port: int, option: str) -> None:
     other = next((one for one in range(port + 1, min(port + 200, 65_536)) if is_free(one)), None)
     instead = f" {option} {other}" if other else f" {option} PORT"
     raise InputError(
-        f"port {port} on {LOOPBACK} is in use{_user_of(port)}. Nothing was started. Free it, or use another:{instead}"
+        f"port {port} on {LOOPBACK} is in use{user_of(port)}. Nothing was started. Free it, or use another:{instead}"
     )
 
 
@@ -58,7 +58,7 @@ def short_socket(home: Path, folder: Path, name: str) -> Path:
     return private / name
 
 
-def _user_of(port: int) -> str:
+def user_of(port: int) -> str:
     """Who listens, in words; empty where the system does not tell."""
     try:
         found = [one.pid for one in psutil.net_connections("tcp") if one.laddr and one.laddr.port == port and one.pid]

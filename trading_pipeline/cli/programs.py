@@ -25,6 +25,7 @@ from trading_pipeline.settings import (
 )
 
 LOCATION = "trading_pipeline"
+UI_PORT, HEALTH_PORT = 3000, 9464
 AUTOMATION = f"{OVERRIDE_PREFIX}AUTOMATION__ENABLED"
 MEANING = {
     "code-server": "what Dagster runs: schedules, sensors, jobs and the session loop",
@@ -61,6 +62,11 @@ class Plan:
     def address(self) -> str:
         """Where the UI is."""
         return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """All it listens on."""
+        return (self.port,) if self.health_port is None else (self.port, self.health_port)
 
     @property
     def socket(self) -> Path:

@@ -23,7 +23,7 @@ from trading_pipeline.adapters.sockets import LOOPBACK, require_free
 from trading_pipeline.adapters.supervisor import LOGS, Supervision
 from trading_pipeline.cli.context import Options
 from trading_pipeline.cli.output import complain, print_table, say
-from trading_pipeline.cli.programs import MEANING, Plan
+from trading_pipeline.cli.programs import HEALTH_PORT, MEANING, UI_PORT, Plan
 from trading_pipeline.domain.errors import DataFileError, HomeInUseError
 from trading_pipeline.domain.processes import ProcessPhase, ProcessState, UpState
 from trading_pipeline.settings import resolve_home
@@ -39,8 +39,8 @@ OWN_LOG = "up.log"
 
 def up(
     context: typer.Context,
-    port: PortOption = 3000,
-    health_port: HealthOption = 9464,
+    port: PortOption = UI_PORT,
+    health_port: HealthOption = HEALTH_PORT,
     detach: Annotated[bool, typer.Option("--detach", help="Go on in the background; ends with: down")] = False,
     paused: Annotated[
         bool, typer.Option("--paused", help="Schedules and sensors off: nothing starts by itself")
@@ -112,7 +112,7 @@ class Screen:
         self.say(f"account {rules.account}, {rules.mode}, in {plan.home}; schedules and sensors are {automation}")
         with suppress(OSError):
             print_table(("process", "what it does", "log"), [(n, MEANING[n], f"{LOGS}/{n}.log") for n in names])
-        self._state = UpState(pid=os.getpid(), address=plan.address, started_at=self._clock.now())
+        self._state = UpState(pid=os.getpid(), address=plan.address, ports=plan.ports, started_at=self._clock.now())
         write_up(plan.home, self._state)
 
     def tell(self, state: ProcessState) -> None:

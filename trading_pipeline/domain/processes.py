@@ -46,6 +46,7 @@ class UpState(BaseModel):
 
     pid: int
     address: str
+    ports: tuple[int, ...] = ()
     started_at: AwareDatetime
     ready_at: AwareDatetime | None = Field(None, description="when the UI first answered")
     processes: tuple[ProcessState, ...] = ()
