@@ -105,7 +105,7 @@ def read_facts(ledger: Ledger, account: str, session: date, now: datetime) -> Fa
             lease=tx.lease(lease_name(account)), record=tx.session_record(account, session),
             alarms=_alarms(tx, account, newest, now),
             blocks=[f"{one.symbol or account} ({one.kind.value})" for one in tx.blocks(account)],
-            **_money(tx, account, records), **_orders(tx, account), **_research(tx, newest),
+            **_money(tx, account, records), **_orders(tx, account), **_research(tx, newest, now),
         )  # fmt: skip
 
 
@@ -132,9 +132,9 @@ def _orders(tx: LedgerTransaction, account: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _research(tx: LedgerTransaction, sessions: Sequence[date]) -> dict[str, object]:
-    regimes = [one for session in sessions for one in tx.regimes(session)]
-    snapshots = [one for session in sessions for one in tx.snapshots(session)]
+def _research(tx: LedgerTransaction, sessions: Sequence[date], now: datetime) -> dict[str, object]:
+    regimes = [one for session in sessions for one in tx.regimes(session) if one.as_of <= now]
+    snapshots = [one for session in sessions for one in tx.snapshots(session) if one.as_of <= now]
     return {
         "screened_at": regimes[-1].as_of if regimes else None,
         "regime_score": regimes[-1].score if regimes else None,

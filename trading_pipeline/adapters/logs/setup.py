@@ -87,6 +87,7 @@ def chain(process: str, redactor: Redactor, render: Callable[..., Any]) -> loggi
         record: logging.LogRecord = line["_record"]
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         whose = {"process": process, "pid": record.process} if is_json else {}  # who looks at a terminal knows
+        line.pop("message", None)  # left on the record by another handler's formatter
         said = {"at": at, "level": record.levelname.lower(), "event": str(line.pop("event")).strip()}
         return {**said, **whose, "logger": record.name, **correlation(), **line}
 
