@@ -1,4 +1,7 @@
-"""Market data from a vendor: fetching history into a home, and recording a running session with its research."""
+"""Market data from a vendor: fetching history into a home, and recording a running session with its research.
+
+A made-up market needs nobody to fetch anything: what its research looks back on is fetched before it is recorded.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -21,8 +24,9 @@ from trading_pipeline.adapters.market_data.fetch_log import FetchLogFile
 from trading_pipeline.adapters.market_data.ib import IbMarketData
 from trading_pipeline.adapters.market_data.ib_stream import IbLiveBars
 from trading_pipeline.adapters.market_data.synthetic import SyntheticLiveBars, SyntheticMarketData
+from trading_pipeline.adapters.market_facts import write_sectors
 from trading_pipeline.adapters.stop_signals import stop_signals
-from trading_pipeline.adapters.synthetic import LONGEST_MARKET, SyntheticMarketSpec
+from trading_pipeline.adapters.synthetic import LONGEST_MARKET, VOLATILITY_INDEX, SyntheticMarketSpec, sectors
 from trading_pipeline.domain.errors import InputError, TradingPipelineError
 from trading_pipeline.domain.market import SessionTimes, Timeframe
 from trading_pipeline.ports import BarDelivery, LiveBars, MarketDataSource
@@ -30,8 +34,9 @@ from trading_pipeline.services import research
 from trading_pipeline.services.fetch import Accepted, FetchDesk, FetchReport, FetchRequest, Progress, fetch
 from trading_pipeline.services.live_bars import LiveBarRecorder, LiveCounts, Stored
 from trading_pipeline.services.live_research import LiveResearch
+from trading_pipeline.services.research_desk import DAILY
 from trading_pipeline.wiring.health import STREAM_STATUS as STATUS
-from trading_pipeline.wiring.workspace import Workspace
+from trading_pipeline.wiring.workspace import SECTORS, Workspace
 
 log = logging.getLogger(__name__)
 Provider = Literal["alpaca", "ib", "synthetic"]
@@ -40,6 +45,9 @@ MARKET = "synthetic.json"
 """File in a home that says which made-up market it holds; that market is the same from then on."""
 SESSIONS_BEFORE = 130
 """Sessions that a made-up market has behind it on the day it begins."""
+BEAT = timedelta(seconds=5)
+"""How often the recorder says at least that it lives."""
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +95,25 @@ def market_of(workspace: Workspace) -> SyntheticMarketSpec:
     workspace.home.mkdir(parents=True, exist_ok=True)
     _put(path, spec.model_dump_json())
     return spec
+
+
+def furnish(
+    workspace: Workspace, source: SyntheticMarketData, session: date, on_progress: Progress | None = None
+) -> Sequence[FetchReport]:
+    """Fetch what research of the session looks back on from the made-up market, so that an empty home can begin.
+
+    What is there is not asked for again; one that was cut short goes on. Returns what was fetched, by timeframe.
+    """
+    spec, lengths = market_of(workspace), workspace.settings.history
+    if not (workspace.home / SECTORS).exists():
+        write_sectors(workspace.home / SECTORS, sectors(spec))
+    longest = max(lengths.trigger_sessions, lengths.confirmation_sessions, lengths.regime_sessions)
+    symbols, last = tuple(sorted({*source.symbols, VOLATILITY_INDEX})), workspace.calendar.previous(session)
+    requests = [
+        FetchRequest(symbols, timeframe, max(spec.first_session, workspace.calendar.previous(last, count - 1)), last)
+        for timeframe, count in ((DAILY, lengths.daily_sessions), (Timeframe.MIN1, longest))
+    ]
+    return [fetch_bars(workspace, source, request, on_progress) for request in requests]
 
 
 def _stream(workspace: Workspace, source: Source) -> LiveBars:
@@ -139,11 +166,15 @@ def record_session(
     *,
     with_research: bool = True,
     on_status: Callable[[StreamStatus], None] | None = None,
+    on_fetch: Progress | None = None,
+    on_fetched: Callable[[FetchReport], None] | None = None,
 ) -> StreamStatus:
     """Record the running session's bars to its close, and make its watchlists; SIGTERM and SIGINT end it in order.
 
-    symbols None: the session's universe and the index funds. Raises InputError when no session is running or to come
-    today, MarketDataError when the stream cannot be opened, HomeInUseError when another process records here.
+    symbols None: the session's universe and the index funds. on_status: whenever bars were stored. on_fetch,
+    on_fetched: of the history of a made-up market, which is fetched first. Raises InputError when no session is
+    running or to come today, MarketDataError when the stream cannot be opened, HomeInUseError when another process
+    records here.
     """
     times = _session_today(workspace)
     with (
@@ -151,6 +182,10 @@ def record_session(
         stop_signals() as stop_requested,
         closing(_history(workspace, provider)) as source,
     ):
+        if isinstance(source, SyntheticMarketData):
+            for report in furnish(workspace, source, times.session, on_fetch):
+                if on_fetched:
+                    on_fetched(report)
         host = prepared(workspace, source, times, symbols, with_research=with_research)
         with closing(host.recorder):
             host.recorder.start()
@@ -161,7 +196,7 @@ def record_session(
                 if on_status:
                     on_status(status)
 
-            host.recorder.run(on_stored, stop_requested)
+            host.recorder.run(on_stored, lambda: host.beat() or stop_requested())
             return host.tell()
 
 
@@ -214,6 +249,7 @@ class StreamHost:
     snapshots: int = 0
     newest: pd.Timestamp | None = None
     problem: str = ""
+    _told_at: datetime = NEVER
 
     def on_stored(self, stored: Stored) -> None:
         """Research what is due; bars are recorded on when that fails, and the status says why it did."""
@@ -228,12 +264,18 @@ class StreamHost:
         if made:
             self.snapshots, self.newest, self.problem = self.snapshots + len(made), made[-1], ""
 
+    def beat(self) -> bool:
+        """A sign of life, now and then; always False."""
+        if self.workspace.clock.now() - self._told_at >= BEAT:
+            self.tell()
+        return False
+
     def tell(self) -> StreamStatus:
         """How it stands, also written to the home."""
-        recorder, health = self.recorder, self.recorder.stream.health()
+        recorder, health, self._told_at = self.recorder, self.recorder.stream.health(), self.workspace.clock.now()
         status = StreamStatus(
             provider=recorder.stream.name, feed=recorder.stream.feed, session=recorder.times.session,
-            symbols=len(recorder.symbols) - len(recorder.refused), at=self.workspace.clock.now(),
+            symbols=len(recorder.symbols) - len(recorder.refused), at=self._told_at,
             closed_until=recorder.closed_until, is_connected=health.is_connected, is_stale=recorder.is_stale,
             counts=recorder.counts, snapshots=self.snapshots,
             newest_snapshot=None if self.newest is None else self.newest.to_pydatetime(),
