@@ -15,6 +15,7 @@ from typing import Any
 from trading_pipeline.adapters import ledger_outbox as outbox
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_records import Kind
+from trading_pipeline.domain.breaker import SessionPeak
 from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingState, TradingStateRecord
 from trading_pipeline.domain.corporate import CashActivity, Split
 from trading_pipeline.domain.errors import LeaseLost, LedgerConflict
@@ -199,6 +200,12 @@ class MemoryTransaction(OrderRows):
 
     def trading_state(self, account: str) -> TradingStateRecord | None:
         return self._one(kinds.STATES, account)  # type: ignore[no-any-return]
+
+    def session_peak(self, account: str, session: date) -> SessionPeak | None:
+        return self._one(kinds.PEAKS, (account, session))  # type: ignore[no-any-return]
+
+    def save_session_peak(self, peak: SessionPeak) -> None:
+        self._put(kinds.PEAKS.table.name, (peak.account, peak.session), peak)
 
     def set_trading_state(self, record: TradingStateRecord) -> None:
         before = self.trading_state(record.account)

@@ -24,8 +24,8 @@ Journal = list[tuple[dict[Any, Any], Any, Any]]
 KINDS = (
     kinds.SNAPSHOTS, kinds.SETUPS, kinds.REGIMES, kinds.PLANS, kinds.DECISIONS, kinds.INTENTS, kinds.ORDERS,
     kinds.REPORTS, kinds.FILLS, kinds.POSITIONS, kinds.TRADES, kinds.DAILY, kinds.EQUITY, kinds.RISK_EVENTS,
-    kinds.SESSIONS, kinds.CASH, kinds.SPLITS, kinds.LEASES, kinds.STATES, kinds.BLOCKS, kinds.AUDIT, kinds.ALERTS,
-    kinds.RECONCILIATIONS,
+    kinds.SESSIONS, kinds.CASH, kinds.SPLITS, kinds.LEASES, kinds.STATES, kinds.PEAKS, kinds.BLOCKS, kinds.AUDIT,
+    kinds.ALERTS, kinds.RECONCILIATIONS,
 )  # fmt: skip
 TABLES = tuple(kind.table.name for kind in KINDS)
 INDEXES = (

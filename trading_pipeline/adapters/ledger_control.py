@@ -13,6 +13,7 @@ from trading_pipeline.adapters.ledger_outbox import cleared_entry, lease_entry, 
 from trading_pipeline.adapters.ledger_records import insert_or_verify
 from trading_pipeline.adapters.ledger_rows import Rows
 from trading_pipeline.adapters.ledger_wire import Wire
+from trading_pipeline.domain.breaker import SessionPeak
 from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingStateRecord
 from trading_pipeline.domain.errors import LeaseLost
 
@@ -102,6 +103,14 @@ class ControlRows(Rows):
         if before != record:
             self._put(kinds.STATES, record)
             self._outbox.add(state_entry(before, record))
+
+    def session_peak(self, account: str, session: date) -> SessionPeak | None:
+        """None: it never rose above the opening."""
+        found = self._between(kinds.PEAKS, account, session, session, order=())
+        return found[0] if found else None
+
+    def save_session_peak(self, peak: SessionPeak) -> None:
+        self._put(kinds.PEAKS, peak)
 
     def add_block(self, block: Block) -> bool:
         """True when the block is new; one that was cleared stays cleared: block again under another id."""

@@ -24,6 +24,7 @@ from trading_pipeline.adapters.ledger_statements import (
     written_out,
 )
 from trading_pipeline.adapters.ledger_wire import Wire
+from trading_pipeline.domain.breaker import SessionPeak
 from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingStateRecord
 from trading_pipeline.domain.corporate import CashActivity, Split
 from trading_pipeline.domain.errors import LedgerConflict
@@ -209,6 +210,7 @@ CASH = Kind(CashActivity, tables.CashActivityRow, (("broker", "activity_id"),))
 SPLITS = Kind(Split, tables.SplitRow, (("account", "symbol", "ex_date"),))
 LEASES = Kind(Lease, tables.LeaseRow, (("name",),))
 STATES = Kind(TradingStateRecord, tables.TradingStateRow, (("account",),))
+PEAKS = Kind(SessionPeak, tables.SessionPeakRow, (("account", "session"),))
 BLOCKS = Kind(
     Block,
     tables.BlockRow,

@@ -46,6 +46,16 @@ class Levels:
         return max(self.peak_usd, self.equity_usd) - self.equity_usd
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPeak:
+    """The highest equity (USD) an account had in a session so far, cash put in or taken out that day left out."""
+
+    account: str
+    session: date
+    equity_usd: Decimal
+    reached_at: datetime
+
+
 def money_causes(levels: Levels, limits: RiskLimits, rules: BreakerRules) -> tuple[Cause, ...]:
     """Trips by what was lost, the strictest first; near the daily limit only exits are left for the session."""
     limit = levels.opening_usd * limits.daily_loss_fraction

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import date, datetime
 from typing import Protocol
 
+from trading_pipeline.domain.breaker import SessionPeak
 from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingStateRecord
 from trading_pipeline.domain.corporate import CashActivity, Split
 from trading_pipeline.domain.orders import (
@@ -177,6 +178,10 @@ class LedgerTransaction(Protocol):
         """None: never set, which means ACTIVE."""
 
     def set_trading_state(self, record: TradingStateRecord) -> None: ...
+    def session_peak(self, account: str, session: date) -> SessionPeak | None:
+        """None: it never rose above the opening."""
+
+    def save_session_peak(self, peak: SessionPeak) -> None: ...
     def add_block(self, block: Block) -> bool: ...
     def blocks(self, account: str, *, symbol: str | None = None) -> Sequence[Block]:
         """Blocks in force, oldest first; with a symbol also those of the whole account."""

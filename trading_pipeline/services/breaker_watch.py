@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
-from trading_pipeline.domain.breaker import Cause, Trip, money_causes
+from trading_pipeline.domain.breaker import Cause, SessionPeak, Trip, money_causes
 from trading_pipeline.domain.breaker_rules import Trigger
 from trading_pipeline.domain.control import (
     Alert,
@@ -99,14 +100,24 @@ class Breaker:
 
     def _watch_money(self, record: SessionRecord) -> None:
         with self.desk.ledger.read() as tx:
-            causes = money_causes(levels_of(tx, record), self.desk.rules.risk, self.desk.rules.breaker)
+            levels = levels_of(tx, record)
+            causes = money_causes(levels, self.desk.rules.risk, self.desk.rules.breaker)
             near = [block for block in tx.blocks(self.desk.account) if block.kind is BlockKind.BREAKER]
+        if levels.equity_usd > levels.peak_usd:
+            self._put_peak(record, levels.equity_usd)
         self._end_near([block for block in near if block.block_id.startswith(Trigger.DAILY_LOSS_NEAR.value)])
         for cause in causes:
             if cause.trigger is Trigger.DAILY_LOSS_NEAR:
                 self._begin_near(cause)
             else:
                 trip(self.desk, record.session, cause)
+
+    def _put_peak(self, record: SessionRecord, equity_usd: Decimal) -> None:
+        peak = SessionPeak(
+            account=record.account, session=record.session, equity_usd=equity_usd, reached_at=self.desk.clock.now()
+        )  # fmt: skip
+        with self.desk.ledger.transaction() as tx:
+            tx.save_session_peak(peak)
 
     def _near_id(self) -> str:
         return f"{Trigger.DAILY_LOSS_NEAR.value}-{self.desk.account}-{self.times.session}"

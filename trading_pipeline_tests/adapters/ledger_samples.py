@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+from trading_pipeline.domain.breaker import SessionPeak
 from trading_pipeline.domain.control import (
     Alert,
     AlertLevel,
@@ -283,6 +284,7 @@ SPLIT = Split(account=ACCOUNT, symbol="AAPL", ex_date=SESSION, ratio=Decimal(3) 
 BLOCK = Block(
     block_id="block-1", account=ACCOUNT, symbol="AAPL", kind=BlockKind.IN_DOUBT, reason="no answer", since=NOW
 )
+SESSION_PEAK = SessionPeak(account=ACCOUNT, session=SESSION, equity_usd=Decimal("100123.45"), reached_at=NOW)
 TRADING_STATE = TradingStateRecord(
     account=ACCOUNT, state=TradingState.REDUCING, reason="5 refusals in a row", set_by="loop", changed_at=NOW
 )
@@ -352,6 +354,7 @@ def record_control(tx: LedgerTransaction) -> None:
     tx.add_split(SPLIT)
     tx.add_block(BLOCK)
     tx.set_trading_state(TRADING_STATE)
+    tx.save_session_peak(SESSION_PEAK)
     tx.take_lease("leader", "us", NOW, 10)
     tx.add_alert(ALERT)
     tx.add_reconciliation(RECONCILIATION)

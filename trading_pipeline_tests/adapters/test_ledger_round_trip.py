@@ -86,6 +86,12 @@ ROUND_TRIPS: dict[str, Check] = {
         lambda tx, r: tx.set_trading_state(r),
         lambda tx, r: tx.trading_state(r.account),
     ),
+    "session peak": (
+        samples.SESSION_PEAK,
+        0,
+        lambda tx, r: tx.save_session_peak(r),
+        lambda tx, _: tx.session_peak(ACCOUNT, SESSION),
+    ),
     "alert": (samples.ALERT, 0, lambda tx, r: tx.add_alert(r), lambda tx, r: tx.alerts(r.account)[0]),
     "audit entry": (samples.AUDIT, 0, lambda tx, r: tx.add_audit(r), lambda tx, _: tx.audit_entries()[0][1]),
     "reconciliation": (

@@ -17,6 +17,7 @@ from trading_pipeline.adapters.tables.control import (
     BlockRow,
     LeaseRow,
     ReconciliationRow,
+    SessionPeakRow,
     TradingStateRow,
 )
 from trading_pipeline.adapters.tables.research import RegimeSnapshotRow, ScanSnapshotRow, SetupRow
@@ -70,6 +71,7 @@ __all__ = [
     "RiskDecisionRow",
     "RiskEventRow",
     "ScanSnapshotRow",
+    "SessionPeakRow",
     "SessionRecordRow",
     "SetupRow",
     "SplitRow",

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from sqlalchemy import BigInteger, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from trading_pipeline.adapters.tables.base import Base, Document, Recorded
+from trading_pipeline.adapters.tables.base import Base, Computed, Document, Recorded
 from trading_pipeline.domain.control import AlertLevel, BlockKind, TradingState
 from trading_pipeline.domain.reconciliation import Break
 
@@ -35,6 +35,17 @@ class TradingStateRow(Base):
     reason: Mapped[str]
     set_by: Mapped[str]
     changed_at: Mapped[datetime]
+
+
+class SessionPeakRow(Base):
+    """The highest equity of a session so far: a process that starts in the middle of it knows it."""
+
+    __tablename__ = "session_peaks"
+
+    account: Mapped[str] = mapped_column(primary_key=True)
+    session: Mapped[date] = mapped_column(primary_key=True)
+    equity_usd: Mapped[Computed]
+    reached_at: Mapped[datetime]
 
 
 class BlockRow(Recorded, Base):
