@@ -25,7 +25,7 @@ WATCHING = dg.DefaultSensorStatus.RUNNING if IS_ON else dg.DefaultSensorStatus.S
 )  # fmt: skip
 def system_health(workspace: WorkspaceResource) -> Iterator[dg.MaterializeResult]:
     """How well everything is at this moment: database, loop, broker, feed, research, risk, queues, disk, processes."""
-    report = read_health(workspace.open())
+    report = read_health(workspace.open(), workspace.clock())
     yield dg.MaterializeResult(metadata=_metadata(report), check_results=[_check(one) for one in report.findings])
 
 
