@@ -94,27 +94,32 @@ def loop_supervisor_sensor(
         return dg.SkipReason(reason)
     with workspace.looked_into() as opened:
         session = opened.calendar.session_of(now)
-        state = loop_state(context.instance, opened, session, _last_number(context.cursor, session))
+        state = loop_state(context.instance, opened, session, last_number(context.cursor, session))
         found = supervise(now, state, opened.settings.automation.supervision)
         if not isinstance(found, Start):
             return dg.SkipReason(found.why)
         for run_id in found.lost:
-            _give_up(context.instance, run_id, found.why)
+            give_up(context.instance, run_id, found.why)
         if state.runs:
             _tell_restart(opened, session, found, now)
+    return started(context, "monitor", session, found)
+
+
+def started(context: dg.SensorEvaluationContext, name: str, session: date, found: Start) -> dg.SensorResult:
+    """The run that a supervisor asks for; its number is kept, so that none is asked for twice."""
     key = session.isoformat()
     context.log.info("session %s, start %d: %s", key, found.number, found.why)
-    request = dg.RunRequest(run_key=f"monitor-{key}-{found.number}", tags={SESSION: key, ATTEMPT: str(found.number)})
+    request = dg.RunRequest(run_key=f"{name}-{key}-{found.number}", tags={SESSION: key, ATTEMPT: str(found.number)})
     return dg.SensorResult([request], cursor=json.dumps({SESSION: key, "number": found.number}))
 
 
-def _last_number(cursor: str | None, session: date) -> int:
+def last_number(cursor: str | None, session: date) -> int:
     """The number of the last start that was asked for in the session; 0 for none."""
     known = json.loads(cursor) if cursor else {}
     return int(known["number"]) if known.get(SESSION) == session.isoformat() else 0
 
 
-def loop_state(instance: dg.DagsterInstance, workspace: Workspace, session: date, last_number: int = 0) -> LoopState:
+def loop_state(instance: dg.DagsterInstance, workspace: Workspace, session: date, number: int = 0) -> LoopState:
     """What record, lease and runs tell of the session's loop."""
     account = workspace.settings.execution.account
     with workspace.ledger.read() as tx:
@@ -123,16 +128,16 @@ def loop_state(instance: dg.DagsterInstance, workspace: Workspace, session: date
     runs = host_runs(instance, session)
     alive = runs[-1] if runs and runs[-1].ended_at is None else None
     return LoopState(
-        times=workspace.calendar.times(session), runs=runs, last_number=last_number,
+        times=workspace.calendar.times(session), runs=runs, last_number=number,
         leads_until=lease.expires_at if lease and not (is_service and alive is None) else None,
         holder=lease.holder if lease else "", is_begun=record is not None,
         is_closed=record is not None and record.phase is SessionPhase.CLOSED,
     )  # fmt: skip
 
 
-def host_runs(instance: dg.DagsterInstance, session: date) -> Sequence[HostRun]:
-    """Runs that hosted the session's loop or were made to, oldest first."""
-    found = instance.get_run_records(dg.RunsFilter(job_name=MONITORING, tags={SESSION: session.isoformat()}), limit=100)
+def host_runs(instance: dg.DagsterInstance, session: date, job_name: str = MONITORING) -> Sequence[HostRun]:
+    """Runs that hosted the session's loop (or what else the job hosts) or were made to, oldest first."""
+    found = instance.get_run_records(dg.RunsFilter(job_name=job_name, tags={SESSION: session.isoformat()}), limit=100)
     return [_host_run(number, record) for number, record in enumerate(reversed(found), start=1)]
 
 
@@ -145,7 +150,7 @@ def _host_run(number: int, record: dg.RunRecord) -> HostRun:
     )  # fmt: skip
 
 
-def _give_up(instance: dg.DagsterInstance, run_id: str, why: str) -> None:
+def give_up(instance: dg.DagsterInstance, run_id: str, why: str) -> None:
     """Say that a run is over whose process is gone, so that it holds no place in the queue."""
     run = instance.get_run_by_id(run_id)
     if run is not None and not run.is_finished:

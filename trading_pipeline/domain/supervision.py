@@ -1,4 +1,7 @@
-"""Whether a session's loop must be started again: by its lease and by what became of the runs that hosted it."""
+"""Whether a session's loop must be started again: by its lease and by what became of the runs that hosted it.
+
+Whatever else is hosted all session long (the stream of its bars) is watched by the same rules.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,8 @@ class HostRun:
 class LoopState:
     """What is known of a session's loop.
 
-    leads_until: end of the lease as last renewed, None when nobody led; is_begun, is_closed: the session's record.
+    leads_until: end of the lease as last renewed, None when nobody led; is_begun, is_closed: the session's record;
+    what: is hosted, in words.
     """
 
     times: SessionTimes
@@ -48,6 +52,7 @@ class LoopState:
     is_begun: bool = False
     is_closed: bool = False
     last_number: int = 0
+    what: str = "loop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +81,11 @@ def supervise(now: datetime, state: LoopState, rules: SupervisionRules) -> Wait 
     newest = max(state.runs, key=lambda run: run.number, default=None)
     number = max(state.last_number, newest.number if newest else 0) + 1
     if newest is None:
-        return Start(number, "no run hosts the session's loop")
+        return Start(number, f"no run hosts the session's {state.what}")
     if newest.ended_at is None:
         ready_at = newest.created_at + timedelta(seconds=rules.start_seconds)
         if now < ready_at and not _has_led(state, newest):
-            return Wait(f"run {newest.run_id[:8]} is starting; its loop has until {ready_at:%H:%M:%S} UTC to lead")
+            return Wait(f"run {newest.run_id[:8]} is starting; its {state.what} has until {ready_at:%H:%M:%S} UTC")
         lost = tuple(run.run_id for run in state.runs if run.ended_at is None)
         return Start(number, f"nobody leads though run {newest.run_id[:8]} was not seen to end", lost)
     due_at = newest.ended_at + backoff(state.runs, rules)
@@ -95,7 +100,7 @@ def _not_due(now: datetime, state: LoopState, rules: SupervisionRules) -> str:
         return f"session {times.session} is closed"
     begins_at = times.opens_at - timedelta(minutes=rules.lead_minutes)
     if now < begins_at:
-        return f"the loop of {times.session} is started at {begins_at:%H:%M} UTC"
+        return f"the {state.what} of {times.session} is started at {begins_at:%H:%M} UTC"
     if now >= times.closes_at and not state.is_begun:
         return f"session {times.session} ended at {times.closes_at:%H:%M} UTC and was never begun"
     if now >= times.closes_at + timedelta(minutes=rules.finish_minutes):
