@@ -66,6 +66,19 @@ def untraded(market: TradedMarket, home: Path) -> Workspace:
     return workspace
 
 
+def test_a_loop_begins_at_the_open_or_where_an_earlier_process_stopped(market: TradedMarket, tmp_path: Path) -> None:
+    (session,), workspace = market.sessions, untraded(market, tmp_path / "home")
+    record, times = recorded(market.workspace, session), workspace.calendar.times(session)
+    assert record is not None
+
+    for reached in (None, times.opens_at + timedelta(minutes=35)):
+        if reached is not None:
+            with workspace.ledger.transaction() as tx:
+                tx.save_session_record(replace(record, phase=SessionPhase.RUNNING, cursor_at=reached))
+        with closing(workspace.room()) as room:
+            assert room.loop(session).desk.clock.now() == (reached or times.opens_at)
+
+
 def fills_and_cash(workspace: Workspace, session: date) -> tuple[object, object]:
     with workspace.ledger.read() as tx, closing(workspace.room()) as room:
         broker = room.desk(workspace.calendar.times(session).closes_at, 5).broker
