@@ -202,6 +202,7 @@ class StorageSettings(_Frozen):
 NOT_DECISIVE: dict[str, Any] = {
     **dict.fromkeys(("storage", "broker", "live", "monitor", "logs", "health"), True),
     "automation": {*AutomationSettings.model_fields} - {"max_snapshot_age_minutes"},
+    "execution": {"lease"},
 }
 """Settings no decision depends on."""
 

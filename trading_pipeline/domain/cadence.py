@@ -25,7 +25,7 @@ class LeaseRules(BaseModel):
     renew_seconds: float = Field(2.0, ge=0.1, le=60, description="how often a leader says that it lives")
     margin_seconds: float = Field(1.0, ge=0, le=30, description="nothing is sent within this of the lease's end")
     hang_seconds: float = Field(
-        60.0, ge=0.2, le=600, description="a loop without a sign of life for so long loses its lease"
+        90.0, ge=0.2, le=600, description="a loop without a sign of life for so long loses its lease"
     )
 
     @model_validator(mode="after")
