@@ -22,7 +22,7 @@ from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.faults import Faults, FaultScript
 from trading_pipeline.venue.hub import Hub, VenueTime
 from trading_pipeline.venue.rules import VenueRules
-from trading_pipeline.wiring.venues import Line, never
+from trading_pipeline.wiring.venues import Line
 from trading_pipeline_tests.services.scripted import TIMES
 
 LOTS = 1_000_000
@@ -129,11 +129,16 @@ def line_at(
     with closing(VenueIds(folder / "ids.sqlite3")) as ids, ExitStack() as ends:
         if kind is DoorKind.IB:
             broker = ends.enter_context(_ib(addresses, folder, clock, ids, patience))
-            yield Line(broker, (lambda: broker.health().connections) if as_wired else never)
+            yield Line(broker, (lambda: broker.health().connections) if as_wired else once)
         else:
             rules = _alpaca_rules(addresses, patience)
             alpaca = ends.enter_context(closing(AlpacaBroker(rules, clock, ids, account="A")))
-            yield Line(alpaca, ends.enter_context(_alpaca_news(rules)) if as_wired else never)
+            yield Line(alpaca, ends.enter_context(_alpaca_news(rules)) if as_wired else once)
+
+
+def once() -> int:
+    """Of a connection that stands from before the day to its end."""
+    return 1
 
 
 def _alpaca_rules(addresses: Addresses, patience: Mapping[str, float]) -> AlpacaRules:
