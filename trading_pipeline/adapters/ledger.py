@@ -119,3 +119,4 @@ class _Writing:
             wire.give_up(error)
             raise
         self._wires.rest(wire)
+        self._transaction.tell()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -17,6 +18,9 @@ from trading_pipeline.domain.orders import Fill, Order, OrdStatus
 from trading_pipeline.domain.risk import RiskDecision, Verdict
 from trading_pipeline.domain.trading_session import Intent, RiskEvent
 
+log = logging.getLogger(__name__)
+LOGGED = frozenset({"fill", "lease_taken", "lease_released", "trading_state", "block_set", "block_cleared"})
+"""Audit entries that are log lines as well; what is sent and decided the services log."""
 ACTOR = "trading-pipeline"
 """Who acts when nobody is named."""
 
@@ -27,6 +31,7 @@ class Outbox:
     def __init__(self) -> None:
         self._entries: list[AuditEntry] = []
         self._alerts: list[Alert] = []
+        self._recorded: list[AuditEntry | Alert] = []
 
     def recorded(self, record: object) -> None:
         """A new row was recorded."""
@@ -50,6 +55,16 @@ class Outbox:
             )
         if alerts:
             kinds.insert_missing(wire.connection, kinds.ALERTS, alerts)
+        self._recorded += [*(entry for entry in entries if entry.kind in LOGGED), *alerts]
+
+    def log(self) -> None:
+        """Fills, leases, states, blocks and alarms that were recorded, as log lines."""
+        for one in self._recorded:
+            if isinstance(one, Alert):
+                log.log(logging.getLevelNamesMapping()[one.level.value], "%s: %s", one.kind, one.message)
+            else:
+                log.info("%s %s: %s", one.kind, one.subject, ", ".join(f"{k} {v}" for k, v in one.data.items()))
+        self._recorded = []
 
 
 def decision_entry(decision: RiskDecision, account: str) -> AuditEntry:

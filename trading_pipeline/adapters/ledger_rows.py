@@ -34,6 +34,10 @@ class Rows:
         """Write the audit entries and alerts of what was changed so far."""
         self._outbox.flush(self._wire)
 
+    def tell(self) -> None:
+        """Log what was recorded; to be called once it is committed."""
+        self._outbox.log()
+
     def _require_writable(self) -> None:
         if not self._writable:
             raise LedgerError("this block only reads the ledger: write inside `with ledger.transaction()`.")

@@ -13,11 +13,13 @@ less and takes longer: there a round is one order.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 
 from trading_pipeline.domain.control import TradingState, strictest
+from trading_pipeline.domain.correlation import working_on
 from trading_pipeline.domain.errors import NotTaken, OrderRefused, OutcomeUnknown
 from trading_pipeline.domain.orders import (
     AnyRequest,
@@ -35,6 +37,7 @@ from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.latch import look_at
 from trading_pipeline.services.local_reports import Taken, acknowledge, end_locally, put_in_doubt
 
+log = logging.getLogger(__name__)
 MOST = 10
 """Orders of a round: as many as one execution enters."""
 LAG = timedelta(seconds=1)
@@ -244,9 +247,15 @@ def _not_sent(desk: Desk, sending: Sending, why: str) -> Dispatched:
 
 
 def _cross(desk: Desk, order: Order, request: AnyRequest, taken: list[Taken]) -> Dispatched:
+    with working_on(intent=order.intent_id, order=order.client_order_id, symbol=order.symbol):
+        return _crossed(desk, order, request, taken)
+
+
+def _crossed(desk: Desk, order: Order, request: AnyRequest, taken: list[Taken]) -> Dispatched:
     try:
         venue_order_id = desk.broker.submit(request)
     except OrderRefused as refusal:
+        log.info("refused by the venue: %s", refusal)
         _record(desk, taken)
         end_locally(desk, order, ExecType.REJECTED, str(refusal), desk.clock.now())
         return REFUSED
@@ -254,10 +263,12 @@ def _cross(desk: Desk, order: Order, request: AnyRequest, taken: list[Taken]) ->
         _record(desk, taken)
         return HELD
     except OutcomeUnknown as doubt:
+        log.info("nobody knows whether the venue has it: %s", doubt)
         _record(desk, taken)
         put_in_doubt(desk, order, str(doubt), desk.clock.now())
         return IN_DOUBT
     taken.append(Taken(order, venue_order_id, desk.clock.now()))
+    log.info("%s of %s %s is at the venue", order.leg.value, order.quantity, order.symbol)
     return SENT
 
 

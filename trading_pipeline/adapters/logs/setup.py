@@ -19,8 +19,8 @@ from trading_pipeline.domain.log_rules import LogRules
 
 FOLDER, FILE = "logs", "trading-pipeline.jsonl"
 OURS = "trading_pipeline"
-SAYS_IT_ITSELF = f"{OURS}.cli"
-"""What the command line logs it has told on the terminal in its own way."""
+NOT_ON_TERMINAL = (f"{OURS}.cli", f"{OURS}.adapters.ledger_outbox")
+"""What the command line has told in its own way, and alarms, which `status` shows: a replay has those of weeks."""
 MEGABYTE = 1_000_000
 Line = MutableMapping[str, Any]
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def stop_logs() -> None:
 def _terminal(rules: LogRules, process: str, redactor: Redactor) -> Terminal:
     terminal = Terminal()
     terminal.setLevel(rules.console_level.upper())
-    terminal.addFilter(lambda record: not record.name.startswith(SAYS_IT_ITSELF))
+    terminal.addFilter(lambda record: not record.name.startswith(NOT_ON_TERMINAL))
     as_text = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, timestamp_key="at"
     )
