@@ -16,6 +16,8 @@ from trading_pipeline.domain.money import to_price
 from trading_pipeline.ports import BarStore
 
 PRICES = ("open", "high", "low", "close")
+MOST_UNCONFIRMED_JUMP = 0.5
+"""Change between two closes of a session that is not believed before a next close stands by it."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,13 @@ class SymbolBars:
     starts: np.ndarray
     prices: np.ndarray
     volumes: np.ndarray
+
+    def believed(self, row: int) -> int:
+        """`row`, or the one before while only it says that the price has jumped (MOST_UNCONFIRMED_JUMP)."""
+        if row < 1:
+            return row
+        before, last = self.prices[row - 1, 3], self.prices[row, 3]
+        return row - 1 if abs(last / before - 1.0) > MOST_UNCONFIRMED_JUMP else row
 
     def bar(self, symbol: str, row: int) -> MarketBar:
         """The row as Decimals."""
@@ -85,12 +94,15 @@ class StoredBarFeed:
         return found
 
     def quotes(self, times: SessionTimes, instant: datetime, symbols: Iterable[str]) -> dict[str, Quote]:
-        """Last close of each symbol at `instant`; a symbol not traded yet this session has none."""
+        """Last believed close of each symbol at `instant`; a symbol not traded yet this session has none.
+
+        One print ten times too high is neither a peak of equity nor a reason to move a stop.
+        """
         self._load(times, instant)
         moment, quotes = _nanoseconds(instant), {}
         for symbol in sorted(symbols):
             bars = self._bars.get(symbol)
-            row = -1 if bars is None else int(np.searchsorted(bars.ends, moment, "right")) - 1
+            row = -1 if bars is None else bars.believed(int(np.searchsorted(bars.ends, moment, "right")) - 1)
             if bars is not None and row >= 0:
                 quotes[symbol] = Quote(symbol, to_price(float(bars.prices[row, 3])), _instant(bars.ends[row]))
         return quotes
