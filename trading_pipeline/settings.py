@@ -181,6 +181,9 @@ class AutomationSettings(_Frozen):
     history_provider: Literal["alpaca", "ib"] | None = Field(
         None, description="who is asked for missing history after the universe and after the close; null: nobody"
     )
+    report_every_minutes: int | None = Field(
+        None, ge=5, le=240, description="how often the running session is reported on; null: only after its close"
+    )
     keep_runs_days: int = Field(90, ge=7, description="how long Dagster keeps runs that later ones have replaced")
     supervision: SupervisionRules = SupervisionRules()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from trading_pipeline.adapters.bar_files import read_parquet, write_atomically
 from trading_pipeline.domain.errors import MissingResultError
@@ -34,6 +35,11 @@ class ParquetResearchStore:
             )
         frame: pd.DataFrame = read_parquet(path).to_pandas()
         return frame
+
+    def row_count(self, name: str, session: date) -> int | None:
+        """Rows of the session's frame, without reading them; None when it was not made."""
+        path = self._path(name, session)
+        return int(pq.read_metadata(path).num_rows) if path.exists() else None
 
     def sessions(self, name: str) -> Sequence[date]:
         """Sessions for which the frame exists, ascending."""

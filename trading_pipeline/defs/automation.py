@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 
@@ -21,7 +21,7 @@ class Timed:
     """A duty and the job that does it.
 
     when: for people. partitioned: its runs are of the session's partition. needless: why there is nothing to do at
-    all under the settings, empty when there is.
+    all under the settings, empty when there is. of_begun: only of a session that the loop has begun.
     """
 
     duty: Duty
@@ -30,6 +30,7 @@ class Timed:
     when: str
     partitioned: bool = True
     needless: Callable[[Settings], str] = lambda _: ""
+    of_begun: bool = False
 
     @property
     def name(self) -> str:
@@ -53,18 +54,44 @@ def _no_targets(settings: Settings) -> str:
     return "watchlists are traded (execution.signals: sabr20): there are no targets to rebalance to"
 
 
+def _streamed(settings: Settings) -> str:
+    if settings.live.provider == "none":
+        return ""
+    return f"the stream makes each watchlist as its bars close (live.provider: {settings.live.provider})"
+
+
+def _made_up(settings: Settings) -> str:
+    return _streamed(settings) if settings.live.provider == "synthetic" else ""
+
+
+def no_stream(settings: Settings) -> str:
+    """Why no run records the session's bars; empty when one does."""
+    if settings.live.provider == "none":
+        return "no stream is configured (live.provider: none): bars are imported, or streamed by hand"
+    if settings.monitor.host == "service":
+        return "a service records the session (monitor.host: service): trading-pipeline data stream"
+    return ""
+
+
 def timed_duties(settings: Settings) -> tuple[Timed, ...]:
     """Everything with a time of its own, in the order of a day."""
     trigger, cycle = settings.sabr20.t1.length, timedelta(minutes=settings.execution.rebalance.cycle_minutes)
     return (
         Timed(
             duty=Duty(name="universe", rule=before_open(210), grace=_hours(8)), job="universe_job",
-            what="The session's universe.", when="3 h 30 min before the open (06:00)",
+            what="The session's universe.", when="3 h 30 min before the open (06:00)", needless=_made_up,
         ),
         Timed(
             duty=Duty(name="pre_market", rule=together(before_open(150), before_open(30)), grace=_hours(2)),
             job="research_job", what="Pre-market scan, regime and its report; the second one shows what has changed.",
-            when="2 h 30 min and 30 min before the open (07:00, 09:00)",
+            when="2 h 30 min and 30 min before the open (07:00, 09:00)", needless=_made_up,
+        ),
+        Timed(
+            duty=Duty(
+                name="market_data", rule=before_open(settings.automation.supervision.lead_minutes), grace=_hours(6)
+            ),
+            job="market_data_job", partitioned=False, when="15 min before the open (09:15)", needless=no_stream,
+            what="The session's stream, to the close: bars as they close, and a watchlist after each trigger bar.",
         ),
         Timed(
             duty=Duty(
@@ -78,13 +105,14 @@ def timed_duties(settings: Settings) -> tuple[Timed, ...]:
             duty=Duty(name="watchlist", rule=in_session(trigger), grace=trigger), job="research_job",
             what="A watchlist at each close of a trigger bar (15 min); at every second one (10:00, 10:30, ...) first "
             "the coarse screen and the regime, in the same run. Each shows what has changed since the one before.",
-            when="every 15 min, from 09:45 to the session's own close",
+            when="every 15 min, from 09:45 to the session's own close", needless=_streamed,
         ),
         Timed(
             duty=Duty(name="rebalancing", rule=in_session(cycle), grace=cycle), job="execution_job",
             what="Looks for new external signals; the loop rebalances to them.", partitioned=False,
             when="every 5 min in session", needless=_no_targets,
         ),
+        *_interim_reports(settings.automation.report_every_minutes),
         Timed(
             duty=Duty(name="performance_report", rule=after_close(20)), job="performance_report_job",
             what="The session's performance and report.", when="20 min after the session's own close (16:20, 13:20)",
@@ -93,6 +121,20 @@ def timed_duties(settings: Settings) -> tuple[Timed, ...]:
             duty=Duty(name="historical_bars", rule=after_close(30)), job="historical_bars_job", partitioned=False,
             what="Bars and corporate actions that are missing, from the configured vendor.",
             when="30 min after the session's own close (16:30, 13:30)", needless=_no_vendor,
+        ),
+    )  # fmt: skip
+
+
+def _interim_reports(every_minutes: int | None) -> tuple[Timed, ...]:
+    """What the running session came to so far; the report after the close replaces it."""
+    if every_minutes is None:
+        return ()
+    every = timedelta(minutes=every_minutes)
+    return (
+        Timed(
+            duty=Duty(name="interim_report", rule=in_session(every), grace=every), job="performance_report_job",
+            what="The running session's performance and report so far.", when=f"every {every_minutes} min in session",
+            of_begun=True,
         ),
     )  # fmt: skip
 
@@ -133,9 +175,20 @@ def _schedule(timed: Timed) -> dg.ScheduleDefinition:
         execution_timezone=str(calendar().zone), default_status=STATUS, description=f"{timed.what} {timed.when}.",
     )  # fmt: skip
     def run(context: dg.ScheduleEvaluationContext, workspace: WorkspaceResource) -> Decision:
-        return tick(timed, context.scheduled_execution_time, workspace.clock().now())
+        found = tick(timed, context.scheduled_execution_time, workspace.clock().now())
+        return _only_of_begun(workspace, found) if timed.of_begun else found
 
     return run
+
+
+def _only_of_begun(workspace: WorkspaceResource, found: Decision) -> Decision:
+    """A skip in place of a run for a session that is not on record."""
+    if isinstance(found, dg.SkipReason):
+        return found
+    session = date.fromisoformat(found.tags["session"])
+    with workspace.looked_into() as opened, opened.ledger.read() as tx:
+        is_begun = tx.session_record(opened.settings.execution.account, session) is not None
+    return found if is_begun else dg.SkipReason(f"session {session} has not been begun by the loop")
 
 
 def _nightly(name: str, job: str, at: str, what: str) -> dg.ScheduleDefinition:

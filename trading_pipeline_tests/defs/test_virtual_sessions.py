@@ -14,8 +14,9 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from trading_pipeline.adapters.calendar import ExchangeCalendar
 from trading_pipeline.defs import automation
 from trading_pipeline.defs.automation import Timed, tick, timed_duties
+from trading_pipeline.defs.instance import ROOT
 from trading_pipeline.services.timetable import cron_lines
-from trading_pipeline.settings import Settings
+from trading_pipeline.settings import Settings, load_settings
 from trading_pipeline_tests.oracle import nyse
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -36,7 +37,9 @@ FULLY = Settings.model_validate(
         "execution": {"signals": "external", "external_signals": {"file": "signals.csv"}},
     }
 )
-"""Settings under which nothing is needless."""
+"""Settings under which nothing is needless but the stream."""
+STREAMED = Settings.model_validate({"live": {"provider": "alpaca"}})
+NO_STREAM = "no stream is configured (live.provider: none): bars are imported, or streamed by hand"
 SPANS = {
     "thanksgiving": (date(2024, 11, 25), date(2024, 12, 2)),
     "christmas, a day of mourning": (date(2024, 12, 23), date(2025, 1, 10)),
@@ -63,8 +66,8 @@ def expected(session: date) -> Counter[tuple[str, str]]:
 
 def ticks(timed: Timed, calendar: ExchangeCalendar, first: date, last: date) -> Iterator[datetime]:
     """Every instant at which Dagster would look at the schedule, by its own reading of the cron lines."""
-    start = datetime.combine(first, time(), NEW_YORK).timestamp()
-    end = datetime.combine(last + timedelta(days=1), time(), NEW_YORK)
+    start = datetime.combine(first, time(), calendar.zone).timestamp()
+    end = datetime.combine(last + timedelta(days=1), time(), calendar.zone)
     for at in schedule_execution_time_iterator(start, cron_lines(timed.duty, calendar), str(calendar.zone)):
         if at >= end:
             return
@@ -72,13 +75,13 @@ def ticks(timed: Timed, calendar: ExchangeCalendar, first: date, last: date) -> 
 
 
 def day_by_day(
-    calendar: ExchangeCalendar, first: date, last: date, monkeypatch: pytest.MonkeyPatch
+    calendar: ExchangeCalendar, first: date, last: date, monkeypatch: pytest.MonkeyPatch, settings: Settings = FULLY
 ) -> tuple[Mapping[date, Counter[tuple[str, str]]], Counter[str], set[str]]:
     """The runs of each session; how often no run was started, by reason; and all run keys."""
     monkeypatch.setattr(automation, "calendar", lambda: calendar)
-    monkeypatch.setattr(automation, "configured", lambda: FULLY)
+    monkeypatch.setattr(automation, "configured", lambda: settings)
     runs, skips, keys = defaultdict[date, Counter[tuple[str, str]]](Counter), Counter[str](), set[str]()
-    for timed in timed_duties(FULLY):
+    for timed in timed_duties(settings):
         for at in ticks(timed, calendar, first, last):
             found = tick(timed, at, at + timedelta(seconds=3))
             if isinstance(found, dg.RunRequest):
@@ -100,6 +103,7 @@ def check_span(first: date, last: date, monkeypatch: pytest.MonkeyPatch) -> int:
     for session in sessions:
         assert runs[session] == expected(session), session
     assert len(keys) == sum(found.total() for found in runs.values())
+    assert skips.pop(NO_STREAM) == len(sessions)
     assert all("the exchange is closed" in why or "nothing is due at" in why for why in skips)
     return len(sessions)
 
@@ -122,6 +126,42 @@ def test_the_spans_hold_the_days_that_are_unlike_others() -> None:
 @pytest.mark.soak
 def test_three_years_of_sessions_start_exactly_what_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_span(date(2023, 1, 1), date(2025, 12, 31), monkeypatch) == 752
+
+
+def test_where_a_stream_makes_the_watchlists_it_is_started_before_the_open_and_no_schedule_makes_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, last = SPANS["thanksgiving"]
+
+    runs, skips, _ = day_by_day(ExchangeCalendar(), first, last, monkeypatch, STREAMED)
+
+    assert sorted(runs) == list(nyse.sessions(first, last))
+    for found in runs.values():
+        assert (found["market_data", "09:15"], found["pre_market", "07:00"]) == (1, 1)
+        assert not [clock for duty, clock in found if duty == "watchlist"]
+    assert skips["the stream makes each watchlist as its bars close (live.provider: alpaca)"] > 26 * 4
+
+
+AROUND_THE_CLOCK = load_settings(profile=ROOT / "config" / "profiles" / "around-the-clock.yaml", environ={})
+
+
+def test_around_the_clock_each_day_starts_its_stream_and_loop_at_midnight_and_reports_all_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    saturday, tuesday = date(2026, 1, 3), date(2026, 1, 6)
+
+    runs, skips, keys = day_by_day(
+        ExchangeCalendar("24/7"), saturday, tuesday, monkeypatch, AROUND_THE_CLOCK
+    )  # fmt: skip
+
+    assert sorted(runs)[1:] == [saturday + timedelta(days=number) for number in range(4)]
+    for session in sorted(runs)[1:-1]:  # of the first and the last, a midnight lies outside
+        duties = Counter(duty for duty, _ in runs[session].elements())
+        assert duties == {"market_data": 1, "position_monitoring": 1, "interim_report": 288, "performance_report": 1}
+    assert len(keys) == sum(found.total() for found in runs.values())
+    assert {why.partition(" (")[0] for why in skips} == {
+        "the stream makes each watchlist as its bars close", "watchlists are traded", "no vendor is configured",
+    }  # fmt: skip
 
 
 def test_dagster_reads_the_cron_lines_in_new_york_on_both_sides_of_a_clock_change() -> None:
