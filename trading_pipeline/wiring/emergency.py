@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trading_pipeline.adapters.brokers.recorded import RecordedBroker
@@ -16,7 +20,7 @@ from trading_pipeline.adapters.brokers.venue_ids import VenueIds
 from trading_pipeline.adapters.clock import ReplayClock, SystemClock
 from trading_pipeline.domain.breaker import Trip
 from trading_pipeline.domain.control import Alert, AlertLevel, TradingStateRecord
-from trading_pipeline.domain.errors import HomeInUseError, SettingsError
+from trading_pipeline.domain.errors import DataFileError, HomeInUseError, SettingsError
 from trading_pipeline.ports import Clock
 from trading_pipeline.services.kill import Hand, Means
 from trading_pipeline.venue.engine import SimulatedVenue
@@ -26,6 +30,7 @@ from trading_pipeline.wiring.brokers import require_addresses
 if TYPE_CHECKING:
     from trading_pipeline.wiring.workspace import Workspace
 
+log = logging.getLogger(__name__)
 LOOKING_ON = 500
 """Added to the client id at Interactive Brokers where the loop holds its own."""
 ONE_DAY = timedelta(days=1)
@@ -109,12 +114,28 @@ def _of_alpaca(workspace: Workspace, ends: ExitStack) -> Hand:
 
     settings = workspace.settings
     require_addresses(settings)
-    rules, clock, ids = settings.broker.alpaca, SystemClock(), VenueIds(None)
-    ends.callback(ids.close)
+    rules, clock, ids = settings.broker.alpaca, SystemClock(), _copied_ids(workspace.home / "alpaca-ids.sqlite3", ends)
     broker = AlpacaBroker(rules, clock, ids, account=settings.execution.account, keys=AlpacaKeys.of(rules))
     ends.callback(broker.close)
     broker.check_account(settings.broker.account_id)
     return Hand(broker, is_open=_is_open(workspace, clock.now()))
+
+
+def _copied_ids(path: Path, ends: ExitStack) -> VenueIds:
+    """What the loop knows of its orders' ids, without its file in hand; nothing where that cannot be read now."""
+    copy = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="trading-pipeline-"))) / path.name
+    try:
+        with (
+            closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=0.2)) as ours,
+            closing(sqlite3.connect(copy)) as theirs,
+        ):  # fmt: skip
+            ours.backup(theirs)
+        ids = VenueIds(copy)
+    except (sqlite3.Error, DataFileError) as error:
+        log.info("the file of ids is not used: %s", error)
+        ids = VenueIds(None)
+    ends.callback(ids.close)
+    return ids
 
 
 def _of_ib(workspace: Workspace, ends: ExitStack) -> Hand:
