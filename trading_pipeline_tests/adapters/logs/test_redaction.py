@@ -8,7 +8,7 @@ import json
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
@@ -58,6 +58,7 @@ def test_a_secret_is_found_in_every_form(form: str) -> None:
     assert CANARY[:9] not in said
 
 
+@settings(deadline=None)
 @given(secret=secrets, before=around, after=around)
 def test_no_text_keeps_a_secret(secret: str, before: str, after: str) -> None:
     redact = knowing(secret)
@@ -66,6 +67,7 @@ def test_no_text_keeps_a_secret(secret: str, before: str, after: str) -> None:
         assert secret not in redact(before + form + after)
 
 
+@settings(deadline=None)
 @given(secret=secrets, text=st.text(st.characters(codec="ascii"), max_size=60))
 def test_a_text_without_a_secret_stays_as_it_is(secret: str, text: str) -> None:
     squeezed = "".join(text.split())
@@ -73,6 +75,7 @@ def test_a_text_without_a_secret_stays_as_it_is(secret: str, text: str) -> None:
         assert knowing(secret)(text) == text
 
 
+@settings(deadline=None)
 @given(user=st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=8), secret=secrets)
 def test_basic_authentication_hides_it_whatever_the_user_is_called(user: str, secret: str) -> None:
     sent = base64.b64encode(f"{user}:{secret}".encode()).decode()
