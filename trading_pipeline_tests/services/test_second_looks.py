@@ -17,7 +17,7 @@ from trading_pipeline.services.dispatch import dispatch_due
 from trading_pipeline.services.entries import decide_on_snapshot
 from trading_pipeline.services.reconcile import Reconciler
 from trading_pipeline.services.waiting import SECOND_LOOKS, rounds_between
-from trading_pipeline_tests.services.guarded import Faults, desk_with, holding, position_of, sync
+from trading_pipeline_tests.services.guarded import Faults, cover, desk_with, holding, position_of, sync
 from trading_pipeline_tests.services.scripted import TIMES, Scene, Stage, a_bar, minute, quote
 
 CONNECTED, IN_THE_SAME_PROCESS = 1, 0
@@ -66,17 +66,22 @@ def in_doubt(stage: Stage) -> Scene:
 
 
 def bare(stage: Stage) -> Scene:
-    scene = untroubled(stage)
-    scene.desk(at=20).broker.cancel(scene.order(Leg.STOP).client_order_id)
-    sync(scene)
-    return scene
+    return without_legs(untroubled(stage))
 
 
 def bare_and_leaving(stage: Stage) -> Scene:
-    scene = bare(stage)
+    scene = untroubled(stage)
     held = position_of(scene)
     assert held is not None
     care.start_exit(scene.desk(at=21), TIMES, held, quote("50.00", 21)["XYZ"], ExitReason.MANUAL)
+    return without_legs(scene)
+
+
+def without_legs(scene: Scene) -> Scene:
+    """Somebody cancels the stop, and the venue its target with it."""
+    scene.desk(at=21).broker.cancel(scene.order(Leg.STOP).client_order_id)
+    sync(scene)
+    assert cover(scene).bare == 200
     return scene
 
 
