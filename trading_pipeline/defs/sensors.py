@@ -93,6 +93,8 @@ def loop_supervisor_sensor(
     if reason:
         return dg.SkipReason(reason)
     with workspace.looked_into() as opened:
+        if opened.settings.live.provider == "synthetic" and opened.bars.base_timeframe() is None:
+            return dg.SkipReason("the home holds no bars yet: the stream fetches the made-up market's past first")
         session = opened.calendar.session_of(now)
         state = loop_state(context.instance, opened, session, last_number(context.cursor, session))
         found = supervise(now, state, opened.settings.automation.supervision)
