@@ -13,6 +13,7 @@ from trading_pipeline.domain.breaker_rules import BreakerRules, Trigger
 from trading_pipeline.domain.control import TradingState
 from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.risk_limits import RiskLimits
+from trading_pipeline.domain.risk_measure import daily_loss_limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +59,8 @@ class SessionPeak:
 
 def money_causes(levels: Levels, limits: RiskLimits, rules: BreakerRules) -> tuple[Cause, ...]:
     """Trips by what was lost, the strictest first; near the daily limit only exits are left for the session."""
-    limit = levels.opening_usd * limits.daily_loss_fraction
-    near, farthest = limit * limits.daily_loss_block_share, levels.peak_usd * rules.drawdown.threshold_fraction
+    near, limit = daily_loss_limits(levels.opening_usd, limits)
+    farthest = levels.peak_usd * rules.drawdown.threshold_fraction
     found = []
     if rules.daily_loss.enabled and levels.loss_usd >= limit:
         found.append(_lost(Trigger.DAILY_LOSS, levels.loss_usd, limit, flattens=rules.daily_loss.flattens))

@@ -41,6 +41,17 @@ def fit(
     return Finding(Verdict.REDUCTION, code, wanted, limit, limit_name, message, shares)
 
 
+def daily_loss_limits(opening_usd: Decimal, limits: RiskLimits) -> tuple[Decimal, Decimal]:
+    """The loss (USD) of a day from which only exits leave, and the one at which trading stops (X-10)."""
+    limit = opening_usd * limits.daily_loss_fraction
+    return limit * limits.daily_loss_block_share, limit
+
+
+def lost_today(book: RiskBook) -> Decimal:
+    """USD lost since the prior close (below zero: gained): open P&L and costs count, cash paid in or out does not."""
+    return book.prior_close_equity_usd + book.cash_flows_today_usd - book.equity_usd
+
+
 def open_risk_of(held: Exposure) -> Decimal:
     """USD lost at the stop: never below zero, so a trailed winner lends nothing (E-8); without a stop, the notional."""
     if held.is_working and held.reserved_risk_usd > 0:

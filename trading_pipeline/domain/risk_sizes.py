@@ -9,7 +9,14 @@ from decimal import Decimal
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.risk_book import Code, Exposure, Finding, RiskBook, SymbolFacts
 from trading_pipeline.domain.risk_limits import RiskLimits
-from trading_pipeline.domain.risk_measure import denial, fit, open_risk_of, value_of
+from trading_pipeline.domain.risk_measure import (
+    daily_loss_limits,
+    denial,
+    fit,
+    lost_today,
+    open_risk_of,
+    value_of,
+)
 from trading_pipeline.domain.setups import Setup, TradePlan
 
 UNKNOWN_SECTOR = "unknown"
@@ -20,8 +27,8 @@ def daily_loss(plan: TradePlan, setup: Setup, book: RiskBook, limits: RiskLimits
 
     Source: the ledger's opening equity, fills, cash activities and last prices.
     """
-    loss = book.prior_close_equity_usd + book.cash_flows_today_usd - book.equity_usd
-    allowed = book.prior_close_equity_usd * limits.daily_loss_fraction * limits.daily_loss_block_share
+    loss = lost_today(book)
+    allowed, _ = daily_loss_limits(book.prior_close_equity_usd, limits)
     if loss < allowed:
         return None
     message = f"{loss} USD lost since the prior close: entries are blocked until the next session"

@@ -10,7 +10,7 @@ from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.risk_book import RiskBook
 from trading_pipeline.domain.risk_counts import positions_allowed
 from trading_pipeline.domain.risk_limits import RiskLimits
-from trading_pipeline.domain.risk_measure import open_risk_of, value_of
+from trading_pipeline.domain.risk_measure import daily_loss_limits, lost_today, open_risk_of, value_of
 from trading_pipeline.domain.risk_sizes import sector_of
 
 
@@ -45,9 +45,8 @@ def _amounts(book: RiskBook, limits: RiskLimits) -> Iterator[Usage]:
     power = equity * limits.buying_power_multiple
     spendable = power - equity * limits.buying_power_reserve_fraction
     yield Usage("buying_power_reserve_fraction", spendable, power - book.buying_power_usd)
-    loss = book.prior_close_equity_usd + book.cash_flows_today_usd - equity
-    blocks_at = book.prior_close_equity_usd * limits.daily_loss_fraction * limits.daily_loss_block_share
-    yield Usage("daily_loss_fraction", blocks_at, max(ZERO, loss))
+    blocks_at, _ = daily_loss_limits(book.prior_close_equity_usd, limits)
+    yield Usage("daily_loss_fraction", blocks_at, max(ZERO, lost_today(book)))
     if book.exposures:
         yield _fullest_position(book, limits)
 
