@@ -31,8 +31,8 @@ from trading_pipeline_tests.services.test_replay_acts import again, watched
 
 TIGHT = {"daily_loss_fraction": "0.002"}
 """200 USD of 100,000: 200 XYZ may fall by 1.00."""
-FALL = {5: "50.00", 20: "49.90", 60: "48.80"}
-DIP = {5: "50.00", 20: "49.90", 40: "49.20", 60: "50.10"}
+FALL: dict[int, object] = {5: "50.00", 20: "49.90", 60: "48.80"}
+DIP: dict[int, object] = {5: "50.00", 20: "49.90", 40: "49.20", 60: "50.10"}
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def latch(tmp_path: Path) -> Latch:
     return Latch(FileLatch(tmp_path, "A"), FixedClock(OPENS))
 
 
-def falling(stage: Stage, prices: dict[int, Any], **settings: Any) -> Scene:
+def falling(stage: Stage, prices: dict[int, object], **settings: Any) -> Scene:
     """200 XYZ bought at 50.00 in minute 20, and then these prices."""
     return watched(stage, path(prices), at=(15,), **{"risk": TIGHT, **settings})
 
@@ -120,7 +120,7 @@ def test_three_quarters_of_it_leave_only_exits_for_the_session_and_the_next_begi
 
 
 def test_a_drawdown_is_from_the_peak_of_the_session_also_one_reached_before_a_restart(stage: Stage) -> None:
-    prices = {5: "50.00", 20: "49.90", 40: "53.90", 50: "52.80"}
+    prices: dict[int, object] = {5: "50.00", 20: "49.90", 40: "53.90", 50: "52.80"}
     quick = {"drawdown": {"threshold_fraction": "0.002"}, "daily_loss": {"enabled": False}}
     whole = falling(stage, prices, breaker=quick)
     played(whole)
@@ -137,7 +137,7 @@ def test_a_drawdown_is_from_the_peak_of_the_session_also_one_reached_before_a_re
 
 @pytest.mark.parametrize("prices", [FALL, DIP])
 def test_losses_of_a_recorded_session_stop_its_replay_at_the_same_instant(
-    stage: Stage, latch: Latch, prices: dict[int, Any]
+    stage: Stage, latch: Latch, prices: dict[int, object]
 ) -> None:
     scene = falling(stage, prices)
     played(scene, latch)
@@ -166,8 +166,7 @@ def test_a_crash_at_any_transaction_of_a_trip_ends_where_none_would_have(
         scene = falling(stage, FALL)
         latch = Latch(FileLatch(tmp_path / str(burns_at), "A"), FixedClock(OPENS))
         fuse = Fuse()
-        desk = replace(scene.desk(latch=latch), ledger=FusedLedger(scene.ledger, fuse))
-        loop = scene.loop(desk=desk)
+        loop = scene.loop(desk=scene.desk(latch=latch, ledger=FusedLedger(scene.ledger, fuse)))
         loop.on_step = lambda at, *_: setattr(fuse, "burns_at", fuse.touched + burns_at) if at == minute(55) else None
         died = False
         try:

@@ -88,7 +88,7 @@ def test_a_kill_cancels_entries_and_keeps_the_stops_with_no_memory_of_either(wor
     assert working(world.broker, Side.BUY) == set()
     assert {order.side for order in done.kept} == {Side.SELL}
     assert [one.stop_price for one in world.venue.open_orders() if one.stop_price] == [Decimal(95)]
-    assert [(one.symbol, one.quantity) for one in done.positions] == [("AAA", 100)]
+    assert [(one.symbol, one.quantity) for one in done.positions] == [("AAA", Decimal(100))]
     assert done.bare == ()
     assert latch.look().state is TradingState.HALTED
 
@@ -111,7 +111,7 @@ def test_with_flatten_it_sells_what_the_venue_holds_and_says_flat_only_when_the_
     done = kill(means(latch, Trading(broker, as_it_is), patience=10.0), a_word(flatten=True))
 
     assert (done.flat, done.is_verified, done.positions, done.kept) == ("flat", True, (), ())
-    assert [(one.symbol, one.quantity) for one in done.sold] == [("AAA", 100)]
+    assert [(one.symbol, one.quantity) for one in done.sold] == [("AAA", Decimal(100))]
     assert not broker.positions()
     assert not latch.look().hands_off
 

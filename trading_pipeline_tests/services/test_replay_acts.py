@@ -22,8 +22,7 @@ from trading_pipeline.services.adjustments import ADJUSTMENT
 from trading_pipeline.services.care.requests import held_position, request_exit
 from trading_pipeline.services.entries import rearm
 from trading_pipeline.services.replay import Replayed, replay_session
-from trading_pipeline.services.session_acts import STATE_SEEN
-from trading_pipeline.services.trading_state import set_trading_state
+from trading_pipeline.services.trading_state import STATE_SEEN, set_trading_state
 from trading_pipeline_tests.builders import dec
 from trading_pipeline_tests.services.reconciling import request
 from trading_pipeline_tests.services.scripted import NEXT, OPENS, TIMES, Scene, Stage, flat_bars, minute, path
