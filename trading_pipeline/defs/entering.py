@@ -10,15 +10,13 @@ from trading_pipeline.services.timetable import closed_reason
 from trading_pipeline.wiring import Workspace
 
 SESSION = "session"
-ENDED = frozenset(
-    {
-        dg.DagsterRunStatus.CANCELING,
-        dg.DagsterRunStatus.CANCELED,
-        dg.DagsterRunStatus.FAILURE,
-        dg.DagsterRunStatus.SUCCESS,
-    }
-)
-"""A run that the instance knows to be over acts no more, even when a queue executes it late."""
+ENDED = {
+    dg.DagsterEventType.RUN_CANCELING: "is being cancelled",
+    dg.DagsterEventType.RUN_CANCELED: "was cancelled",
+    dg.DagsterEventType.RUN_FAILURE: "has failed",
+    dg.DagsterEventType.RUN_SUCCESS: "is done",
+}
+"""Events after which a run acts no more. Its status does not tell: a worker that starts late sets it to STARTED."""
 
 
 def entered(context: dg.AssetExecutionContext | dg.OpExecutionContext, workspace: WorkspaceResource) -> Workspace:
@@ -26,11 +24,10 @@ def entered(context: dg.AssetExecutionContext | dg.OpExecutionContext, workspace
 
     Raises dg.Failure when the run was cancelled or failed before it got here.
     """
-    run = context.instance.get_run_by_id(context.run_id)
-    if run is not None and run.status in ENDED:
+    told = [entry.dagster_event_type for entry in context.instance.all_logs(context.run_id, of_type=set(ENDED))]
+    if told:
         raise dg.Failure(
-            f"run {context.run_id} is {run.status.value} and does nothing any more. Launch a new one.",
-            allow_retries=False,
+            f"run {context.run_id} {ENDED[told[0]]} and does nothing any more. Launch a new one.", allow_retries=False
         )
     opened = workspace.open(context.run_id)
     tags = {"mode": opened.settings.execution.mode, "config_hash": opened.provenance.config_hash[:12]}

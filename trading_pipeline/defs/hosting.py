@@ -72,6 +72,9 @@ def host(context: dg.OpExecutionContext, workspace: Workspace, session: date) ->
     except (HomeInUseError, LeaseHeld) as led:
         context.log.warning("nothing done: %s", led)
         return False
+    if record is None:
+        context.log.warning("nothing done: the run was stopped before session %s was begun", session)
+        return False
     context.log.info("session %s is %s; decision log %s", session, record.phase.value, record.decision_hash or "-")
     return True
 

@@ -25,8 +25,6 @@ from trading_pipeline.wiring.health import read_stream
 from trading_pipeline.wiring.market_data import StreamStatus, record_session
 
 RECORDING = "market_data_job"
-REPORT_EVERY = timedelta(seconds=55)
-"""Each minute's bars are told of, though they come a little earlier or later in it."""
 SILENCE = timedelta(seconds=45)
 """A recorder that says nothing for so long is dead: it says every few seconds that it lives, but for its research."""
 START_SECONDS = 300
@@ -36,18 +34,18 @@ Materialization = dg.AssetMaterialization
 
 @dataclass(slots=True)
 class StreamReports:
-    """Tells Dagster of what the stream has made of the session, when it is new and at most once a minute."""
+    """Tells Dagster of what the stream has made of the session, when it is new and once for each minute stored."""
 
     log_event: Callable[[Materialization], None]
     workspace: Workspace
     _told: dict[str, object] = field(default_factory=dict)
-    _told_at: datetime | None = None
+    _told_until: datetime | None = None
 
     def tell(self, status: StreamStatus) -> None:
         """Log a materialisation of each asset that has changed since it was last told of."""
-        if self._told_at is not None and status.at - self._told_at < REPORT_EVERY:
+        if status.closed_until is None or status.closed_until == self._told_until:
             return
-        self._told_at = status.at
+        self._told_until = status.closed_until
         for name, metadata in self._made(status):
             if self._told.get(name) != metadata:
                 self._told[name] = metadata
@@ -64,8 +62,8 @@ class StreamReports:
         self.log_event(Materialization(name, partition=session, metadata=metadata, tags=origin))  # type: ignore[arg-type]
 
     def _made(self, status: StreamStatus) -> Iterator[tuple[str, dict[str, object]]]:
-        counts, until = status.counts, f"{status.closed_until:%Y-%m-%d %H:%M} UTC" if status.closed_until else "-"
-        if status.closed_until is not None and counts.new:
+        counts, until = status.counts, f"{status.closed_until:%Y-%m-%d %H:%M} UTC"
+        if counts.new:
             yield "raw_bars", {
                 "dagster/row_count": counts.new, "closed_until": until, "corrected": counts.corrected,
                 "repaired": counts.repaired, "late": counts.late, "source": status.provider, "feed": status.feed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,24 +12,8 @@ from trading_pipeline.adapters.clock import FixedClock
 from trading_pipeline.definitions import defs
 from trading_pipeline.domain.errors import HomeInUseError, TradingError
 from trading_pipeline.domain.trading_session import SessionPhase
-from trading_pipeline.services.research import run_research
-from trading_pipeline.wiring import Workspace
 from trading_pipeline_tests.defs.test_runs import resources
-from trading_pipeline_tests.traded_home import TradedHome
-
-NEVER = datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass
-class ClockThatIsStopped(FixedClock):
-    """Somebody presses Ctrl-C, or Dagster terminates the run, at an instant of the session."""
-
-    interrupted_at: datetime = NEVER
-
-    def sleep_until(self, instant: datetime) -> None:
-        if instant > self.interrupted_at:
-            raise KeyboardInterrupt
-        super().sleep_until(instant)
+from trading_pipeline_tests.traded_home import TradedHome, at_noon, before_the_open, interrupted
 
 
 @dataclass
@@ -38,23 +22,6 @@ class LateClock(FixedClock):
 
     def sleep_until(self, instant: datetime) -> None:
         super().sleep_until(instant + timedelta(milliseconds=3))
-
-
-def before_the_open(made: TradedHome) -> datetime:
-    return made.open().calendar.times(made.running).opens_at - timedelta(minutes=15)
-
-
-def at_noon(made: TradedHome) -> datetime:
-    return made.open().calendar.times(made.running).opens_at + timedelta(minutes=150)
-
-
-def interrupted(made: TradedHome, profile: Path | None = None) -> Workspace:
-    """The running session hosted from the open to noon, then interrupted."""
-    clock = ClockThatIsStopped(before_the_open(made), interrupted_at=at_noon(made))
-    opened = replace(replace(made, profile=profile or made.profile).open(), clock=clock)
-    with pytest.raises(KeyboardInterrupt):
-        opened.host(made.running)
-    return opened
 
 
 def replayed_hash(made: TradedHome, folder: Path) -> str:
@@ -117,8 +84,10 @@ def test_a_session_hosted_on_a_clock_that_is_late_is_verified_by_its_replay(
 def test_two_loops_never_trade_one_home_at_the_same_time(traded_home: TradedHome, tmp_path: Path) -> None:
     made = traded_home.copied_to(tmp_path)
 
+    opened = replace(made.open(), clock=FixedClock(before_the_open(made)))
+
     with made.open().exclusive("trading"), pytest.raises(HomeInUseError, match="another process is busy with trading"):
-        made.open().host(made.running)
+        opened.host(made.running)
 
 
 def test_the_execution_job_leaves_deciding_to_the_loop_when_the_loop_is_the_decider(
@@ -139,14 +108,9 @@ def test_the_execution_job_leaves_deciding_to_the_loop_when_the_loop_is_the_deci
         assert tx.row_counts() == before
 
 
-def test_the_execution_job_writes_intents_and_opens_no_venue(traded_home: TradedHome, tmp_path: Path) -> None:
-    made = traded_home.copied_to(tmp_path)
-    profile = tmp_path / "decider.yaml"
-    profile.write_text(
-        made.profile.read_text(encoding="utf-8").replace("execution:", "execution:\n  decider: dagster_job"), "utf-8"
-    )
-    run_research(replace(made, profile=profile).open().research, made.running)
-    opened = interrupted(made, profile)
+def test_the_execution_job_writes_intents_and_opens_no_venue(deciding_home: TradedHome, tmp_path: Path) -> None:
+    made = deciding_home.copied_to(tmp_path)
+    opened = made.open()
     (made.home / "venue.sqlite3").unlink()
     with opened.ledger.read() as tx:
         assert not tx.decisions("SIM", made.running)
@@ -154,9 +118,7 @@ def test_the_execution_job_writes_intents_and_opens_no_venue(traded_home: Traded
         orders = tx.row_counts()["execution_reports"]
 
     for _ in range(2):
-        done = defs.resolve_job_def("execution_job").execute_in_process(
-            resources=resources(made, now=now.isoformat(), profile=profile)
-        )
+        done = defs.resolve_job_def("execution_job").execute_in_process(resources=resources(made, now=now.isoformat()))
         assert done.success
 
     with opened.ledger.read() as tx:
