@@ -73,7 +73,7 @@ class Outcome:
         )
 
 
-def traded_twice(folder: Path, sessions: int, seed: int, advance: Callable[[str], None] = lambda name: None) -> Outcome:
+def traded_twice(folder: Path, sessions: int, seed: int, advance: Callable[[str], None] = lambda _: None) -> Outcome:
     """Research a market, then trade its last sessions undisturbed and in bad weather."""
     days = researched(folder / "market", sessions, lambda _: advance("researched"))
     calm = Undisturbed(twin_of(folder / "market", folder / "calm")).trade(days)

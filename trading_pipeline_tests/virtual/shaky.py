@@ -145,7 +145,7 @@ class ShakyAccess:
 
     def _watching(self, broker: Broker) -> Broker:
         """Right at the venue: what arrives there is seen, whatever becomes of the answer."""
-        return _Seen(broker, lambda name, call: call(), on_entry=self.on_entry)
+        return _Seen(broker, lambda _, call: call(), on_entry=self.on_entry)
 
     def _watched(self, broker: Broker) -> Broker:
         def around(_: str, call: Callable[[], object]) -> object:
@@ -159,7 +159,7 @@ class ShakyAccess:
 
 @dataclass
 class _Seen(Wrapped):
-    on_entry: Callable[[str], None] = lambda name: None
+    on_entry: Callable[[str], None] = lambda _: None
 
     def submit(self, request: AnyRequest) -> str:
         taken = self.broker.submit(request)

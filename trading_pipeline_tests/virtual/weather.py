@@ -1,4 +1,4 @@
-"""What goes wrong, and when: one fault of a shuffled deck every thirty simulated minutes, the same for the same seed."""
+"""What goes wrong, and when: one trouble of a shuffled deck every thirty simulated minutes, by a seed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Weather:
 
     seed: int
     is_holding: Callable[[], bool] = lambda: False
-    on_people: Callable[[Trouble, datetime], None] = lambda trouble, at: None
+    on_people: Callable[[Trouble, datetime], None] = lambda _, __: None
     begun: Counter[Trouble] = field(default_factory=Counter)
     met: Counter[Trouble] = field(default_factory=Counter)
     faults: Faults = field(default_factory=Faults)

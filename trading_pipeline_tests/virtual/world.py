@@ -44,7 +44,7 @@ PATIENCE = timedelta(minutes=20)
 """How long after a latch a person looks at it and resumes."""
 
 
-def researched(home: Path, sessions: int, on_session: Callable[[date], None] = lambda day: None) -> Sequence[date]:
+def researched(home: Path, sessions: int, on_session: Callable[[date], None] = lambda _: None) -> Sequence[date]:
     """A home with bars of a made-up market and the research of its last sessions; returns those sessions."""
     spec = SyntheticMarketSpec(
         symbols=12, sessions=HISTORY + sessions, timeframe=Timeframe.MIN5, reversals_per_symbol_year=60
@@ -110,7 +110,7 @@ class Disturbed:
         """The account that trades."""
         return self.settings.execution.account
 
-    def trade(self, days: Sequence[date], on_session: Callable[[date], None] = lambda day: None) -> list[int]:
+    def trade(self, days: Sequence[date], on_session: Callable[[date], None] = lambda _: None) -> list[int]:
         """Fills of each session."""
         for day in days:
             self._session(day)
@@ -122,7 +122,11 @@ class Disturbed:
     def judged(self, days: Sequence[date]) -> Verdict:
         """Record against venue, over all sessions."""
         workspace, venue = self._workspace(), self._own_venue()
-        eye = VenueEye(longest_gap_seconds=0.0, gaps=(), faults=dict(self.weather.met))
+        eye = VenueEye(
+            longest_gap_seconds=0.0,
+            gaps=(),
+            faults={trouble.value: count for trouble, count in self.weather.met.items()},
+        )
         done = {day: Disturbances(kills=0, restarts=self.starts[day] - 1) for day in days}
         line = venue.line(FixedClock(NOW), None)
         return judge(workspace.ledger, line.broker, eye, self.account, done, "simulated")
