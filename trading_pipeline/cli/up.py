@@ -60,9 +60,10 @@ def down(context: typer.Context) -> None:
     state = _recorded(home)
     if is_supervised(home) and state is not None:
         say(f"stopping what process {state.pid} keeps up in {home} ...")
-        with suppress(psutil.NoSuchProcess):
-            psutil.Process(state.pid).terminate()
-        _wait_until_down(home)
+        with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+            supervisor = psutil.Process(state.pid)
+            supervisor.terminate()
+            supervisor.wait(STOP_SECONDS)
     left = end_leftovers(home)
     forget_up(home)
     if left:
@@ -196,13 +197,6 @@ def _wait_until_ready(home: Path, child: subprocess.Popen[bytes]) -> bool:
             return True
         time.sleep(0.2)
     return False
-
-
-def _wait_until_down(home: Path) -> None:
-    for _ in range(STOP_SECONDS * 5):
-        if not is_supervised(home):
-            return
-        time.sleep(0.2)
 
 
 @contextmanager
