@@ -44,14 +44,15 @@ class Day:
             return end.count("entry", "Canceled") > 0 and not end.fills
         return self.happened(end)
 
-    @property
-    def is_told_alike(self) -> bool:
+    def is_told_alike(self, *, at_broker: bool) -> bool:
         """True when a crash may leave no trace in the decision log either.
 
         Who dies before missing an answer never missed it; and on an accelerated clock a restarted loop resumes before
-        the minute of a halt that is on record already, and so obeys it sooner. The end is the same.
+        the minute of a halt that is on record already, and so obeys it sooner. At a broker's door it resumes before
+        the minute in which the market behind the door filled an entry in part, and covers it at that earlier minute.
+        The end is the same.
         """
-        return not self.faults.rules and self.halt_at is None
+        return not self.faults.rules and self.halt_at is None and not (at_broker and self.name == "partial_entry")
 
 
 def _dip(ends: int = 20) -> list[MarketBar]:
