@@ -10,6 +10,7 @@ from trading_pipeline.defs.partitions import SESSIONS
 from trading_pipeline.defs.pictures import bars_svg
 from trading_pipeline.defs.resources import WorkspaceResource, sessions_of
 from trading_pipeline.services import research
+from trading_pipeline.services.awaiting import await_newest_bar
 
 OWNERS = ["team:market-data"]
 
@@ -50,8 +51,11 @@ def universe(context: dg.AssetExecutionContext, workspace: WorkspaceResource) ->
 )  # fmt: skip
 def bars(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Base bars rolled up to 15min, 1h, 4h and 1d, anchored on the session's open."""
-    desk = entered(context, workspace).research
+    opened = entered(context, workspace)
+    desk, patience = opened.research, opened.settings.automation.bar_wait_seconds
     for session in sessions_of(context):
+        if not await_newest_bar(desk, session, patience):
+            context.log.warning("session %s: the newest bar is not stored after %s s", session, patience)
         rows = research.make_bars(desk, session)
         context.add_asset_metadata(
             {"dagster/row_count": sum(rows.values()), **{f"rows_{name}": count for name, count in rows.items()}},

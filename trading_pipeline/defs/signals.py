@@ -14,6 +14,7 @@ from trading_pipeline.defs.partitions import SESSIONS
 from trading_pipeline.defs.pictures import bars_svg
 from trading_pipeline.defs.resources import WorkspaceResource, sessions_of
 from trading_pipeline.services import research
+from trading_pipeline.services.scan_changes import regime_changes, screen_changes, stored_scan, watchlist_changes
 
 OWNERS = ["team:research"]
 SHOWN = ["as_of", "rank", "symbol", "score", "grade", "state", "rr", "entry", "stop", "target"]
@@ -44,6 +45,7 @@ def coarse_screen(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
     """The whole universe screened before the open and every half hour; at most 100 symbols are handed on."""
     desk = entered(context, workspace).research
     for session in sessions_of(context):
+        before = stored_scan(desk.frames, "coarse_screen", session)
         frame = research.make_coarse_screen(desk, session)
         passed = frame.groupby("as_of")["handed_off"].sum()
         shown = {f"{at:%H:%M}Z": float(count) for at, count in passed.items()}
@@ -51,6 +53,7 @@ def coarse_screen(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
             frame_metadata(
                 frame,
                 handed_off=int(passed.sum()),
+                changes=screen_changes(before, frame),
                 per_screen=picture(bars_svg(shown), "handed on"),
                 alerts="; ".join(screening_alerts(frame, ScreeningAlertRules())) or "none",
             ),
@@ -67,11 +70,15 @@ def regime_score(context: dg.AssetExecutionContext, workspace: WorkspaceResource
     """What kind of market it is, 0–100, and how large to trade in it; a missing input counts as the worst case."""
     desk = entered(context, workspace).research
     for session in sessions_of(context):
-        frame = research.make_regime_score(desk, session)
+        before = stored_scan(desk.frames, "regime_score", session)
+        frame = research.make_regime_score(desk, session, newest_only=research.is_live(desk, session))
         shown = {f"{at:%H:%M}Z": float(score) for at, score in zip(frame["as_of"], frame["score"], strict=True)}
         context.add_asset_metadata(
             frame_metadata(
-                frame, scores=picture(bars_svg(shown, most=100), "regime"), pre_market=describe(frame.iloc[0])
+                frame,
+                scores=picture(bars_svg(shown, most=100), "regime"),
+                pre_market=describe(frame.iloc[0]),
+                changes=regime_changes(before, frame),
             ),
             partition_key=session.isoformat(),
         )
@@ -87,11 +94,15 @@ def sabr20_watchlist(context: dg.AssetExecutionContext, workspace: WorkspaceReso
     """Setups scored by SABR20 at every 15-minute close; grades A+ and A, at most 20, are the watchlist."""
     desk = entered(context, workspace).research
     for session in sessions_of(context):
-        frame = research.make_watchlist(desk, session)
+        before = stored_scan(desk.frames, "sabr20_watchlist", session)
+        frame = research.make_watchlist(desk, session, newest_only=research.is_live(desk, session))
         scored = frame[frame["scored"].astype(bool)]
         picks = scored[scored["selected"].astype(bool)][SHOWN].astype({"as_of": "str"}).round(2)
         grades = {str(k): float(v) for k, v in scored["grade"].value_counts().sort_index().items()}
-        shown = {"picks": table(picks), "grades": picture(bars_svg(grades), "grades")}
+        shown = {
+            "picks": table(picks), "grades": picture(bars_svg(grades), "grades"),
+            "changes": watchlist_changes(before, frame),
+        }  # fmt: skip
         context.add_asset_metadata(
             frame_metadata(frame, scored=len(scored), selected=len(picks), **shown),
             partition_key=session.isoformat(),

@@ -133,11 +133,19 @@ def _opens(desk: ResearchDesk, session: date) -> dict[pd.Timestamp, pd.Timestamp
     return {pd.Timestamp(day): pd.Timestamp(desk.calendar.times(day).opens_at) for day in days}
 
 
-def make_regime_score(desk: ResearchDesk, session: date) -> pd.DataFrame:
-    """Score the regime at every screening instant; store it in the ledger and as the frame `regime_score`."""
+def make_regime_score(desk: ResearchDesk, session: date, *, newest_only: bool = False) -> pd.DataFrame:
+    """Score the regime at every screening instant; store it in the ledger and as the frame `regime_score`.
+
+    newest_only: of a running session, as for a watchlist.
+    """
     scored = score_regime(desk, session, desk.screen_instants(session))
     desk.frames.write("regime_score", session, snapshots.flat_details(scored))
-    snapshots.record_regimes(desk, session, scored)
+    recordable = scored
+    if newest_only:
+        with desk.ledger.read() as tx:
+            recorded = [one.as_of for one in regimes_of(desk.provenance, tx, session)]
+        recordable = scored[scored["as_of"].isin(_newest_once(desk.screen_instants(session), recorded))]
+    snapshots.record_regimes(desk, session, recordable)
     return scored
 
 
@@ -222,12 +230,31 @@ def _handed_off(desk: ResearchDesk, session: date, instants: Sequence[pd.Timesta
     return frame.astype({"as_of": "datetime64[ns, UTC]", "symbol": "str"})
 
 
-def make_watchlist(desk: ResearchDesk, session: date) -> pd.DataFrame:
-    """Score, rank and record a snapshot for every trigger instant; store and return the frame `sabr20_watchlist`."""
-    scored = score_session(desk, session)
+def make_watchlist(desk: ResearchDesk, session: date, *, newest_only: bool = False) -> pd.DataFrame:
+    """Score, rank and record a snapshot for every trigger instant; store and return the frame `sabr20_watchlist`.
+
+    newest_only: of a running session. What is on record may have been decided on, and what was missed was never known
+    in time; so a replay finds what the running session found, whatever is corrected meanwhile.
+    """
+    scored, only = score_session(desk, session), None
     desk.frames.write("sabr20_watchlist", session, scored)
-    snapshots.record_watchlists(desk, session, scored)
+    if newest_only:
+        with desk.ledger.read() as tx:
+            recorded = [one.as_of for one in snapshots_of(desk.provenance, tx, session)]
+        only = _newest_once(desk.trigger_instants(session), recorded)
+    snapshots.record_watchlists(desk, session, scored, only=only)
     return scored
+
+
+def is_live(desk: ResearchDesk, session: date) -> bool:
+    """True from the open until the last trigger bar can have been looked at: what is recorded may be decided on."""
+    times = desk.calendar.times(session)
+    return times.opens_at <= desk.clock.now() < times.closes_at + desk.trigger.length
+
+
+def _newest_once(instants: Sequence[pd.Timestamp], recorded: Sequence[datetime]) -> list[pd.Timestamp]:
+    """The newest instant, unless it is on record."""
+    return [instant for instant in instants[-1:] if all(pd.Timestamp(one) < instant for one in recorded)]
 
 
 Step = Callable[[ResearchDesk, date], object]

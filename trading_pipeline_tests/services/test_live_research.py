@@ -17,8 +17,17 @@ from trading_pipeline.adapters.research_store import ParquetResearchStore
 from trading_pipeline.domain.errors import InputError
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.setups import ScanSnapshot
+from trading_pipeline.services.awaiting import await_newest_bar
 from trading_pipeline.services.live_research import LiveResearch
-from trading_pipeline.services.research import make_universe, run_research
+from trading_pipeline.services.research import (
+    is_live,
+    make_coarse_screen,
+    make_indicators,
+    make_regime_score,
+    make_universe,
+    make_watchlist,
+    run_research,
+)
 from trading_pipeline.services.research_desk import ResearchDesk
 from trading_pipeline.settings import Settings
 from trading_pipeline_tests.services.traded_market import TradedMarket
@@ -157,6 +166,54 @@ def test_who_begins_late_records_only_the_newest(running: RunningSession, market
     live.step(opens + timedelta(minutes=60))
 
     assert [one.as_of for one in running.snapshots()] == [opens + timedelta(minutes=60)]
+
+
+def test_a_scheduled_run_in_session_records_only_the_newest_and_never_the_same_instant_again(
+    running: RunningSession, market: TradedMarket
+) -> None:
+    desk, session = running.desk, market.sessions[-1]
+    opens = desk.calendar.times(session).opens_at
+    running.deliver(opens, opens + timedelta(minutes=60))
+    assert is_live(desk, session)
+
+    def scheduled_run() -> list[datetime]:
+        for step in (make_universe, make_indicators, make_coarse_screen):
+            step(desk, session)
+        make_regime_score(desk, session, newest_only=True)
+        make_watchlist(desk, session, newest_only=True)
+        return [one.as_of for one in running.snapshots()]
+
+    first = scheduled_run()
+    corrected = running.day[running.day["end"] <= opens + timedelta(minutes=60)].reset_index(drop=True)
+    desk.bars.write(corrected.assign(volume=corrected["volume"] + 1), Timeframe.MIN5, known_at=running.clock.now())
+    again = scheduled_run()
+
+    assert first == again == [opens + timedelta(minutes=60)]
+    with desk.ledger.read() as tx:
+        assert tx.row_counts()["scan_snapshots"] == tx.row_counts()["regime_snapshots"] == 1
+
+
+def test_a_scheduled_run_waits_for_the_bar_that_has_just_closed(running: RunningSession, market: TradedMarket) -> None:
+    desk, session = running.desk, market.sessions[-1]
+    opens = desk.calendar.times(session).opens_at
+    running.deliver(opens, opens + timedelta(minutes=10))
+    running.clock.sleep_until(opens + timedelta(minutes=15, seconds=1))
+
+    assert not await_newest_bar(desk, session, patience_seconds=20)
+    assert running.clock.now() == opens + timedelta(minutes=15, seconds=21)
+    running.deliver(opens + timedelta(minutes=10), opens + timedelta(minutes=15))
+    assert await_newest_bar(desk, session, patience_seconds=20)
+    assert running.clock.now() < opens + timedelta(minutes=16)
+
+
+def test_nobody_waits_for_a_bar_that_is_long_missing_or_not_due(running: RunningSession, market: TradedMarket) -> None:
+    desk, session = running.desk, market.sessions[-1]
+    opens = desk.calendar.times(session).opens_at
+
+    for now in (opens - timedelta(minutes=5), opens + timedelta(minutes=5), opens + timedelta(minutes=20)):
+        running.clock.sleep_until(now)
+        assert await_newest_bar(desk, session, patience_seconds=20)
+        assert running.clock.now() == now
 
 
 def test_nothing_is_recorded_for_a_bar_that_is_not_closed(running: RunningSession, market: TradedMarket) -> None:
