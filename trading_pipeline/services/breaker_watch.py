@@ -241,7 +241,7 @@ class Breaker:
         return f"{why} (the session ends: queued for the next open)" if is_late else why
 
     def _alert(self, kind: str, level: AlertLevel, message: str, what: str) -> None:
-        alert_id = f"{kind}-{self.desk.account}-{what}"
+        alert_id = f"{kind}-{self.desk.account}-{self.times.session}-{what}"
         with self.desk.ledger.read() as tx:
             told = {one.alert_id for one in tx.alerts(self.desk.account, self.times.session)}
         if alert_id in told:
