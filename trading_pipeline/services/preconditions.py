@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from trading_pipeline.domain.errors import NotReady
 from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.money import plain
 from trading_pipeline.ports import Clock
 from trading_pipeline.services.book import regime_at
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.readiness import Check, require
-from trading_pipeline.services.reconciled import why_not_reconciled
 from trading_pipeline.services.research import members
 from trading_pipeline.services.research_desk import ResearchDesk
 
@@ -89,12 +89,17 @@ class Preconditions:
         return f"{seconds:+.2f} s from the venue's (±{skew.within.total_seconds():.2f})"
 
     def reconciliation(self) -> str:
-        """Record and venue agree; until they do, no entry leaves in any case."""
-        desk = self.desk
-        with desk.ledger.read() as tx:
-            why = why_not_reconciled(tx, desk, self.times.session, desk.clock.now())
-        require(not why, f"{why}. Look closer: trading-pipeline reconcile")
-        return "record and venue agree"
+        """Record and venue were compared in this session, and agree. How long ago is asked before every dispatch."""
+        with self.desk.ledger.read() as tx:
+            passed = tx.last_reconciliation(self.desk.account)
+        if passed is None or passed.session != self.times.session:
+            raise NotReady("the record has not been compared with the venue in this session: it does not answer")
+        breaks = [one.words for one in passed.blocking("")]
+        require(
+            not breaks,
+            f"the record differs from the venue: {'; '.join(breaks)}. Look closer: trading-pipeline reconcile",
+        )
+        return f"record and venue agree ({passed.at:%H:%M:%S} UTC)"
 
     def bars(self) -> str:
         """Those of the session before are stored: indicators look back on them."""

@@ -45,7 +45,6 @@ class StartUp:
     _told: dict[str, tuple[tuple[str, bool], ...]] = field(default_factory=dict)
     _next_at: float | None = None
     _wait: timedelta = FIRST_WAIT
-    _number: int = 0
 
     def look(self, *, is_open: bool = True) -> bool:
         """Look at everything, when it is due, and tell what changed; True once entries may leave.
@@ -86,15 +85,16 @@ class StartUp:
         outcome = (*((one.name, one.ok) for one in findings), ("", bool(reason)))
         if self._told.get(kind) == outcome:
             return False
-        self._told[kind], self._number = outcome, self._number + 1
+        self._told[kind] = outcome
         for one in findings:
             log.log(logging.INFO if one.ok else logging.ERROR, "%s %s", kind, one.line())
-        tx.add_risk_event(self._event(kind, findings, reason, is_open=is_open))
+        known = tx.risk_events(self.desk.account, self.times.session)
+        number = sum(one.kind in {START_UP, SELF_TEST} for one in known)
+        tx.add_risk_event(self._event(kind, findings, reason, number, is_open=is_open))
         return True
 
-    def _event(self, kind: str, findings: Sequence[Finding], reason: str, *, is_open: bool) -> RiskEvent:
-        desk, wrong = self.desk, failed(findings)
-        turn = f"{desk.lease.token if desk.lease else 0:012d}.{self._number:06d}"
+    def _event(self, kind: str, findings: Sequence[Finding], reason: str, number: int, *, is_open: bool) -> RiskEvent:
+        desk, wrong, turn = self.desk, failed(findings), f"{number:06d}"
         said = "; ".join(one.line() for one in wrong)
         return RiskEvent(
             event_id=digest(kind, desk.account, self.times.session.isoformat(), turn),
