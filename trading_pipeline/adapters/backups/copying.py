@@ -27,7 +27,7 @@ def copy_pages(source: Path, target: Path) -> None:
     """
     try:
         with (
-            closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)) as live,
+            closing(looked_into(source)) as live,
             closing(sqlite3.connect(target)) as copy,
         ):
             live.backup(copy)
@@ -39,10 +39,15 @@ def copy_pages(source: Path, target: Path) -> None:
         ) from error
 
 
+def looked_into(file: Path) -> sqlite3.Connection:
+    """A connection that makes and changes nothing."""
+    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+
+
 def require_sound(file: Path) -> None:
     """Raise DataFileError unless SQLite finds nothing wrong with the file, down to its indexes and foreign keys."""
     try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(looked_into(file)) as connection:
             found = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
             lost = connection.execute("PRAGMA foreign_key_check").fetchmany(3)
     except sqlite3.Error as error:
@@ -78,12 +83,25 @@ def count_rows(connection: Connection) -> dict[str, int]:
 
 
 def count_file(file: Path) -> dict[str, int]:
-    """The same of a ledger in a file, which is left exactly as it is."""
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-        return {
-            table.name: connection.execute(f'SELECT count(*) FROM "{table.name}"').fetchone()[0]  # noqa: S608  ours
-            for table in tables()
-        }
+    """The same of a ledger in a file of any version, which is left exactly as it is. Raises LedgerUnavailable."""
+    try:
+        with closing(looked_into(file)) as connection:
+            connection.execute("BEGIN")
+            named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
+            names = [name for (name,) in connection.execute(named) if name != "alembic_version"]
+            counted = (f'SELECT count(*) FROM "{name}"' for name in names)  # noqa: S608  named by the file itself
+            return {name: connection.execute(one).fetchone()[0] for name, one in zip(names, counted, strict=True)}
+    except sqlite3.Error as error:
+        raise LedgerUnavailable(f"{file} cannot be read: {error}") from error
+
+
+def revision_of(file: Path) -> str:
+    """The schema version of a ledger in a file; raises DataFileError when it is no ledger."""
+    try:
+        with closing(looked_into(file)) as connection:
+            return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+    except (sqlite3.Error, TypeError) as error:
+        raise DataFileError(f"{file} is no ledger: it names no schema version") from error
 
 
 def tables() -> Sequence[Table]:

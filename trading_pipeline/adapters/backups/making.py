@@ -24,7 +24,7 @@ from trading_pipeline.adapters.backups.manifest import (
 )
 from trading_pipeline.adapters.ledger_engine import ledger_address, ledger_engine
 from trading_pipeline.adapters.ledger_errors import place_of
-from trading_pipeline.adapters.migrations import NEWEST, schema_version, upgrade
+from trading_pipeline.adapters.migrations import NEWEST, upgrade
 from trading_pipeline.domain.errors import DataFileError, InputError
 
 BESIDE = ("alpaca-ids.sqlite3", "ib-ids.sqlite3", "ib-reports.sqlite3", "venue.sqlite3")
@@ -54,7 +54,8 @@ def _fill(part: Path, home: Path, url: str, at: datetime, code_version: str) -> 
     counts = _copy_ledger(url, part / LEDGER)
     names = [LEDGER, *_copy_beside(home, part)]
     manifest = Manifest(
-        made_at=at, source=place_of(ledger_address(url)), revision=NEWEST, code_version=code_version, counts=counts,
+        made_at=at, source=place_of(ledger_address(url)), revision=copying.revision_of(part / LEDGER),
+        code_version=code_version, counts=counts,
         files={name: sha256_of(part / name) for name in names},
     )  # fmt: skip
     (part / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
@@ -66,19 +67,19 @@ def _copy_ledger(url: str, target: Path) -> dict[str, int]:
     """Returns rows per table."""
     address = ledger_address(url)
     if address.get_backend_name() == "sqlite":
-        return _copy_file(Path(str(address.database)), url, target)
+        return _copy_file(Path(str(address.database)), target)
     return _copy_database(url, target)
 
 
-def _copy_file(source: Path, url: str, target: Path) -> dict[str, int]:
+def _copy_file(source: Path, target: Path) -> dict[str, int]:
     if not source.exists():
         raise InputError(f"there is no ledger at {source} yet: nothing to back up")
-    before = _counted(url)
+    before = copying.count_file(source)
     copying.copy_pages(source, target)
-    after = _counted(url)
+    after = copying.count_file(source)
     copying.require_sound(target)
     found = copying.count_file(target)
-    wrong = [name for name, count in found.items() if not _between(before[name], count, after[name])]
+    wrong = [name for name, count in found.items() if not _between(before.get(name, 0), count, after.get(name, 0))]
     if wrong:
         raise DataFileError(f"the copy of {source} has other row counts in {', '.join(wrong)}: run the command again")
     return found
@@ -118,14 +119,6 @@ def _copy_beside(home: Path, folder: Path) -> list[str]:
         copying.copy_pages(home / name, folder / name)
         copying.require_sound(folder / name)
     return names
-
-
-def _counted(url: str) -> dict[str, int]:
-    with reading(url) as connection:
-        version = schema_version(connection)
-        if version != NEWEST:
-            copying.require_newest(connection, NEWEST)
-        return copying.count_rows(connection)
 
 
 @contextmanager
