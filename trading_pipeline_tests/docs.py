@@ -13,8 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from trading_pipeline.definitions import defs
-from trading_pipeline.defs.automation import SCHEDULES, TIMED, UPKEEP
-from trading_pipeline.defs.sensors import SENSORS
+from trading_pipeline.defs.automation import TIMED
 from trading_pipeline.domain import planning, risk
 from trading_pipeline.domain.risk import Code
 from trading_pipeline.domain.risk_checks import CHECKS
@@ -139,27 +138,26 @@ def assets() -> str:
 
 def schedules() -> str:
     """Schedules and sensors: the hours in words and in cron, and what each starts."""
-    timed = [(f"`{one.name}`", one.when, _lines(_schedule(one.name)), f"`{one.job}`", one.what) for one in TIMED]
-    nightly = [
-        (f"`{one.name}`", "every night", _lines(one), f"`{one.job_name}`", _words(one.description)) for one in UPKEEP
+    known = {one.name: one for one in defs.schedules or () if isinstance(one, dg.ScheduleDefinition)}
+    timed = [(f"`{one.name}`", one.when, _lines(known.pop(one.name)), f"`{one.job}`", one.what) for one in TIMED]
+    others = [
+        (f"`{one.name}`", "by the clock, sessions or not", _lines(one), f"`{one.job_name}`", _words(one.description))
+        for one in known.values()
     ]
     sensors = [
-        (f"`{one.name}`", f"{one.minimum_interval_seconds} s", _job_of(one), _words(one.description)) for one in SENSORS
+        (f"`{one.name}`", f"{one.minimum_interval_seconds} s", _job_of(one), _words(one.description))
+        for one in defs.sensors or ()
     ]
     written = (DOCS / "schedules.md").read_text(encoding="utf-8").partition(MADE)[0]
     return (
         written + MADE + "## Schedules\n\n"
-        + _table(("schedule", "when", "cron", "job", "what"), [*timed, *nightly])
+        + _table(("schedule", "when", "cron", "job", "what"), [*timed, *others])
         + "\n## Sensors\n\n" + _table(("sensor", "looks every", "job", "what"), sensors)
     )  # fmt: skip
 
 
 def _job_of(sensor: dg.SensorDefinition) -> str:
     return ", ".join(f"`{target.job_name}`" for target in sensor.targets)
-
-
-def _schedule(name: str) -> dg.ScheduleDefinition:
-    return next(one for one in SCHEDULES if one.name == name)
 
 
 def _lines(schedule: dg.ScheduleDefinition) -> str:
