@@ -99,7 +99,7 @@ class Plan:
     def _loop(self) -> tuple[Program, ...]:
         if self.settings.monitor.host != "service" or not self.automation:
             return ()
-        command = (sys.executable, "-m", "trading_pipeline.cli.loop_service")
+        command = (sys.executable, "-m", "trading_pipeline.cli", "session", "run", "--every-session")
         return (Program(name="loop", command=command, patience_seconds=30),)
 
     def _health(self) -> tuple[Program, ...]:

@@ -97,6 +97,7 @@ def _run_every_session(context: typer.Context, session: str | None, *, accelerat
     while True:
         workspace = workspace_of(context)
         day = due_session(workspace)
+        say(f"next: session {day}, which opens at {workspace.calendar.times(day).opens_at:%Y-%m-%d %H:%M} UTC")
         if not wait_for_lead(workspace, day):
             return
         record = workspace.host(day)

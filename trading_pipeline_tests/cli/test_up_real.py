@@ -23,7 +23,8 @@ pytestmark = pytest.mark.soak
 LAUNCH = """mutation { launchRun(executionParams: {selector: {jobName: "position_monitoring_job",
   repositoryName: "__repository__", repositoryLocationName: "trading_pipeline"}, runConfigData: ""}) { __typename } }"""
 SCHEDULES = """{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError {
-  ... on RepositoryLocation { repositories { schedules { scheduleState { status } } sensors { sensorState { status } } } } } } } } }"""
+  ... on RepositoryLocation { repositories {
+  schedules { scheduleState { status } } sensors { sensorState { status } } } } } } } } }"""
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +111,8 @@ def test_the_loop_as_a_service_ends_in_good_order(home: Path, monkeypatch: pytes
 
     os.kill(loop, signal.SIGKILL)
     test_up.wait_for(lambda: {one.name: one.restarts for one in read_processes(home)}["loop"] == 1, "a second loop")
-    test_up.wait_for(lambda: "session" in (home / "logs" / "loop.log").read_text(encoding="utf-8"), "its first words")
+    log = home / "logs" / "loop.log"
+    test_up.wait_for(lambda: "next: session" in log.read_text(encoding="utf-8"), "its first words")
     assert command(home, "down").returncode == 0
 
     assert "stopped: loop (exit status 0)" in (home / "logs" / "supervisor.log").read_text(encoding="utf-8")
