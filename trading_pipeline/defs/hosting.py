@@ -1,6 +1,6 @@
 """The session's loop as a run: hosted here, or looked after where a service hosts it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
@@ -14,7 +14,7 @@ from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.services.gates import raise_once
 from trading_pipeline.services.monitor import MonitorState, read_monitor
-from trading_pipeline.services.session_rows import session_rows
+from trading_pipeline.services.session_rows import TRADING_ASSETS, session_rows
 from trading_pipeline.wiring import Workspace
 
 REPORT_EVERY = timedelta(minutes=1)
@@ -23,24 +23,29 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
-class PositionReports:
-    """Tells Dagster of the session's positions when they have changed, at most once a minute."""
+class TradingReports:
+    """Tells Dagster of what the loop has written of the session, each asset when it has changed, at most once a minute.
+
+    Positions are told of at once, also when there are none: the session is looked after.
+    """
 
     context: dg.OpExecutionContext
     workspace: Workspace
     session: date
-    _told: object = None
+    _told: dict[str, object] = field(default_factory=dict)
     _told_at: datetime = NEVER
 
     def tell(self, at: datetime) -> None:
-        """Look, and log a materialisation of `positions` when there is news."""
+        """Look, and log a materialisation of every asset of which there is news."""
         if at - self._told_at < REPORT_EVERY:
             return
+        self._told_at, account = at, self.workspace.settings.execution.account
         with self.workspace.ledger.read() as tx:
-            rows = session_rows(tx, self.workspace.settings.execution.account, self.session, "positions")
-        if rows != self._told:
-            self.context.log_event(trading_materialization(self.workspace, self.session, "positions", rows))
-            self._told, self._told_at = rows, at
+            rows = {name: session_rows(tx, account, self.session, name) for name in TRADING_ASSETS}
+        for name, found in rows.items():
+            if found != self._told.get(name, None if name == "positions" else []):
+                self.context.log_event(trading_materialization(self.workspace, self.session, name, found))
+                self._told[name] = found
 
 
 @dg.op(description="Host today's session loop on the real clock: guard positions, decide, dispatch, record.")
@@ -66,7 +71,7 @@ def _is_too_late(context: dg.OpExecutionContext, workspace: Workspace, times: Se
 
 def host(context: dg.OpExecutionContext, workspace: Workspace, session: date) -> bool:
     """Run the loop to the close; False, at once, when another process leads."""
-    reports = PositionReports(context, workspace, session)
+    reports = TradingReports(context, workspace, session)
     try:
         record = workspace.host(session, lambda at, _done, _total: reports.tell(at))
     except (HomeInUseError, LeaseHeld) as led:
@@ -81,7 +86,7 @@ def host(context: dg.OpExecutionContext, workspace: Workspace, session: date) ->
 
 def look_after(context: dg.OpExecutionContext, workspace: Workspace, times: SessionTimes) -> None:
     """Where the loop runs as a service: see that somebody leads and report positions, until the session is closed."""
-    reports, rules = PositionReports(context, workspace, times.session), workspace.settings.automation.supervision
+    reports, rules = TradingReports(context, workspace, times.session), workspace.settings.automation.supervision
     until = times.closes_at + timedelta(minutes=rules.finish_minutes)
     quiet_since: datetime | None = None
     while (now := workspace.clock.now()) < until and not _is_closed(workspace, times.session):
