@@ -125,8 +125,9 @@ def a_profile(folder: Path, url: str = "") -> Path:
     alpaca: dict[str, Any] = {"requests_per_minute": 100_000, "data_requests_per_minute": 100_000}
     if url:
         alpaca |= {"trading_url": url, "trading_stream_url": f"{stream}/stream", "data_url": url}
-    execution = {**LOOSE["execution"], "account": "CANARY"}
-    tree = {**LOOSE, "broker": {"name": "alpaca", "alpaca": alpaca}, "execution": execution, "logs": LOUD}
+    loose: dict[str, Any] = LOOSE
+    execution = {**loose["execution"], "account": "CANARY"}
+    tree = {**loose, "broker": {"name": "alpaca", "alpaca": alpaca}, "execution": execution, "logs": LOUD}
     return _written(folder / f"profile-{bool(url)}.yaml", tree)
 
 

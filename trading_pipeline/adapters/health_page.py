@@ -6,6 +6,7 @@ disk that hangs), the page says so and is unhealthy.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from trading_pipeline.adapters.health_metrics import Reading, metrics_text
@@ -84,7 +85,7 @@ def health_app(watcher: Watcher, facts: Mapping[str, str], hosts: list[str]) -> 
         is_late = reading is None or reading.age_seconds > LATE * watcher.every_seconds + reading.took_seconds
         is_well = reading is not None and not is_late and reading.report.level is not Level.FAIL
         return Response(
-            REDACTOR(JSONResponse(_document(reading, is_late)).body.decode()), HEALTHY if is_well else UNHEALTHY,
+            REDACTOR(json.dumps(_document(reading, is_late))), HEALTHY if is_well else UNHEALTHY,
             {"Cache-Control": "no-store"}, "application/json",
         )  # fmt: skip
 

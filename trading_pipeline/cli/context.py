@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -49,10 +49,10 @@ def begin_logs(context: typer.Context, home: Path, settings: Settings) -> None:
 
 def _verbs(context: typer.Context) -> list[str]:
     """The words of the command, without the program's own name."""
-    words, at = list[str](), context
+    words, at = list[str](), cast("Any", context)  # typer's own, and then click's
     while at.parent is not None:
         words.insert(0, at.info_name or "")
-        at = at.parent  # type: ignore[assignment]  click's and typer's contexts
+        at = at.parent
     return words
 
 

@@ -23,7 +23,7 @@ WATCHING = dg.DefaultSensorStatus.RUNNING if IS_ON else dg.DefaultSensorStatus.S
     group_name="operations", kinds={"python"}, owners=OWNERS, code_version="1",
     check_specs=[dg.AssetCheckSpec(name, asset="system_health") for name in NAMES],
 )  # fmt: skip
-def system_health(workspace: WorkspaceResource) -> Iterator[dg.MaterializeResult]:
+def system_health(workspace: WorkspaceResource) -> Iterator[dg.MaterializeResult[None]]:
     """How well everything is at this moment: database, loop, broker, feed, research, risk, queues, disk, processes."""
     report = read_health(workspace.open(), workspace.clock())
     yield dg.MaterializeResult(metadata=_metadata(report), check_results=[_check(one) for one in report.findings])

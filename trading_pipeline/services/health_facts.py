@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from trading_pipeline.domain.control import AlertLevel, Lease
 from trading_pipeline.domain.fold import open_risk_usd
@@ -109,7 +110,7 @@ def read_facts(ledger: Ledger, account: str, session: date, now: datetime) -> Fa
         )  # fmt: skip
 
 
-def _money(tx: LedgerTransaction, account: str, records: Sequence[SessionRecord]) -> dict[str, object]:
+def _money(tx: LedgerTransaction, account: str, records: Sequence[SessionRecord]) -> dict[str, Any]:
     positions, last = tx.positions(account), records[-1] if records else None
     points = tx.equity_points(account, last.session, last.session) if last else ()
     passed = tx.last_reconciliation(account)
@@ -121,7 +122,7 @@ def _money(tx: LedgerTransaction, account: str, records: Sequence[SessionRecord]
     }
 
 
-def _orders(tx: LedgerTransaction, account: str) -> dict[str, object]:
+def _orders(tx: LedgerTransaction, account: str) -> dict[str, Any]:
     waiting = [order for order in tx.due_orders(account) if order.status is OrdStatus.PENDING_NEW]
     doubtful = [order for order in tx.open_orders(account) if order.status is OrdStatus.IN_DOUBT]
     counts = tx.newest_numbers()
@@ -132,7 +133,7 @@ def _orders(tx: LedgerTransaction, account: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _research(tx: LedgerTransaction, sessions: Sequence[date], now: datetime) -> dict[str, object]:
+def _research(tx: LedgerTransaction, sessions: Sequence[date], now: datetime) -> dict[str, Any]:
     regimes = [one for session in sessions for one in tx.regimes(session) if one.as_of <= now]
     snapshots = [one for session in sessions for one in tx.snapshots(session) if one.as_of <= now]
     return {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,6 @@ from trading_pipeline.adapters.clock import FixedClock
 from trading_pipeline.adapters.health_page import Watcher, health_app
 from trading_pipeline.cli.app import app, hoisted
 from trading_pipeline.domain.control import TradingState
-from trading_pipeline.domain.errors import LedgerUnavailable
 from trading_pipeline.domain.health import HealthReport, Level
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.services.dead_man import KIND
@@ -315,27 +314,18 @@ def test_a_watcher_goes_on_and_tells_a_change_of_health(well: HealthReport, capl
 
 
 def test_an_alarm_that_cannot_be_recorded_does_not_end_the_watch(tmp_path: Path) -> None:
-    workspace = opened(tmp_path)
+    workspace = Workspace(tmp_path, Settings.model_validate({"storage": {"lock_wait_seconds": 0.1}}))
     begun(workspace, timedelta(seconds=60))
-    (tmp_path / "ledger.sqlite3").chmod(0o400)
-    with workspace.ledger.read() as tx:
-        assert list(tx.alerts("SIM")) == []
 
-    class Unwritable:
-        """The workspace's ledger, of which reading works and writing does not."""
-
-        def __init__(self, ledger: Any) -> None:
-            self.read = ledger.read
-
-        @contextmanager
-        def transaction(self) -> Iterator[None]:
-            raise LedgerUnavailable("read-only")
-            yield
-
-    object.__setattr__(workspace, "ledger", Unwritable(workspace.ledger))
-    report = watch(workspace, FixedClock(IN_SESSION))
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        report = watch(workspace, FixedClock(IN_SESSION))
+        another.execute("ROLLBACK")
+    watch(workspace, FixedClock(IN_SESSION + timedelta(seconds=1)))
 
     assert report.find("loop").level is Level.FAIL
+    with workspace.ledger.read() as tx:
+        assert [alert.kind for alert in tx.alerts("SIM")] == [KIND]
 
 
 # the served process

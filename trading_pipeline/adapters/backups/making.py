@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 
@@ -135,7 +136,7 @@ def opened(url: str) -> Iterator[Engine]:
 def reading(url: str) -> Iterator[Connection]:
     """One consistent state, read only."""
     with opened(url) as engine, engine.connect() as connection:
-        options = {"ledger_reading": True}
+        options: dict[str, Any] = {"ledger_reading": True}
         if engine.dialect.name == "postgresql":
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         yield connection.execution_options(**options)

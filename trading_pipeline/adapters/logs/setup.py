@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from trading_pipeline.adapters.logs.files import FileLog, SharedFile, Terminal
+from trading_pipeline.adapters.logs.plain import plain
 from trading_pipeline.adapters.logs.redaction import REDACTOR, Redactor, tell_traceback
 from trading_pipeline.domain.correlation import correlation
 from trading_pipeline.domain.log_rules import LogRules
@@ -91,16 +92,18 @@ def chain(process: str, redactor: Redactor, render: Callable[..., Any]) -> loggi
         said = {"at": at, "level": record.levelname.lower(), "event": str(line.pop("event")).strip()}
         return {**said, **whose, "logger": record.name, **correlation(), **line}
 
-    def redacted(_logger: object, _method: str, text: str) -> str:
-        return redactor(text)
+    def shown(_logger: object, _method: str, line: Line) -> Line:
+        return {name: plain(value) if isinstance(value, str) else value for name, value in line.items()}
+
+    def redacted(_logger: object, _method: str, text: Any) -> str:
+        return redactor(str(text))
 
     first: list[Any] = [structlog.stdlib.ExtraAdder(), with_ids]
-    traced = [structlog.processors.format_exc_info] if is_json else []
+    traced: list[Any] = [structlog.processors.format_exc_info] if is_json else []
+    last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *traced, render, redacted]
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=first,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *traced, render, redacted],
-        keep_exc_info=False, keep_stack_info=False,
-    )  # fmt: skip
+        foreign_pre_chain=first, processors=last, keep_exc_info=False, keep_stack_info=False
+    )
 
 
 def _tell_thread(error: threading.ExceptHookArgs) -> None:
