@@ -74,7 +74,7 @@ class Breaker:
 
     def _tell_unreadable(self, latched: Latched) -> None:
         if latched.state is not TradingState.ACTIVE:
-            self._alert("latch_unreadable", AlertLevel.CRITICAL, latched.words, str(self.times.session))
+            self._alert("latch_unreadable", AlertLevel.CRITICAL, latched.words, "once")
 
     def is_halted(self) -> bool:
         """True while no entry may stay at the venue, by record or file."""

@@ -123,15 +123,16 @@ def _of_alpaca(workspace: Workspace, ends: ExitStack) -> Hand:
 
 def _copied_ids(path: Path, ends: ExitStack) -> VenueIds:
     """What the loop knows of its orders' ids, without its file in hand; nothing where that cannot be read now."""
-    copy = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="trading-pipeline-"))) / path.name
     try:
+        folder = ends.enter_context(tempfile.TemporaryDirectory(prefix="trading-pipeline-"))
+        copy = Path(folder) / path.name
         with (
             closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=0.2)) as ours,
             closing(sqlite3.connect(copy)) as theirs,
         ):  # fmt: skip
             ours.backup(theirs)
         ids = VenueIds(copy)
-    except (sqlite3.Error, DataFileError) as error:
+    except (OSError, sqlite3.Error, DataFileError) as error:
         log.info("the file of ids is not used: %s", error)
         ids = VenueIds(None)
     ends.callback(ids.close)
