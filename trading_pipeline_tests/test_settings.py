@@ -149,3 +149,30 @@ def test_the_home_is_the_argument_then_the_environment_then_a_folder_here(tmp_pa
     assert resolve_home(tmp_path / "arg", environ) == tmp_path / "arg"
     assert resolve_home(None, environ) == tmp_path / "env"
     assert resolve_home(None, {}) == Path.cwd() / ".trading_pipeline"
+
+
+OF_ALPACA = "TRADING_PIPELINE__BROKER__ALPACA__SECRET_KEY"
+
+
+@pytest.mark.parametrize("secret", ["12345678", "[no: yaml", "@start", "yes", "0x1F", "null", "a: b # c", "'quoted'"])
+def test_a_secret_from_the_environment_is_taken_as_it_is_written(secret: str) -> None:
+    settings = load_settings(environ={OF_ALPACA: secret, "TRADING_PIPELINE__STORAGE__DATABASE_URL": secret})
+
+    assert settings.broker.alpaca.secret_key.get_secret_value() == secret
+    assert settings.storage.database_url.get_secret_value() == secret
+
+
+def test_a_secret_that_is_refused_is_not_repeated(tmp_path: Path) -> None:
+    profile = written(tmp_path, "broker: {alpaca: {secret_key: 12345678, key_id: [canary-1]}}\n")
+
+    with pytest.raises(SettingsError, match=r"broker\.alpaca\.secret_key") as refused:
+        load_settings(profile=profile, environ={})
+
+    assert "12345678" not in str(refused.value)
+    assert "canary-1" not in str(refused.value)
+
+
+def test_what_is_logged_watched_and_backed_up_changes_no_decision() -> None:
+    other = {"logs": {"level": "debug"}, "health": {"every_seconds": 1}, "storage": {"backup_keep_days": 2}}
+
+    assert Settings.model_validate(other).digest() == Settings().digest()
