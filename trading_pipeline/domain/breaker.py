@@ -59,7 +59,7 @@ class SessionPeak:
 
 def money_causes(levels: Levels, limits: RiskLimits, rules: BreakerRules) -> tuple[Cause, ...]:
     """Trips by what was lost, the strictest first; near the daily limit only exits are left for the session."""
-    near, limit = daily_loss_limits(levels.opening_usd, limits)
+    near, limit = daily_loss_limits(levels.opening_usd, limits.daily_loss_fraction, limits.daily_loss_block_share)
     farthest = levels.peak_usd * rules.drawdown.threshold_fraction
     found = []
     if rules.daily_loss.enabled and levels.loss_usd >= limit:

@@ -41,10 +41,10 @@ def fit(
     return Finding(Verdict.REDUCTION, code, wanted, limit, limit_name, message, shares)
 
 
-def daily_loss_limits(opening_usd: Decimal, limits: RiskLimits) -> tuple[Decimal, Decimal]:
+def daily_loss_limits(opening_usd: Decimal, fraction: Decimal, block_share: Decimal) -> tuple[Decimal, Decimal]:
     """The loss (USD) of a day from which only exits leave, and the one at which trading stops (X-10)."""
-    limit = opening_usd * limits.daily_loss_fraction
-    return limit * limits.daily_loss_block_share, limit
+    limit = opening_usd * fraction
+    return limit * block_share, limit
 
 
 def lost_today(book: RiskBook) -> Decimal:

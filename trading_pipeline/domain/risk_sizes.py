@@ -28,7 +28,9 @@ def daily_loss(plan: TradePlan, setup: Setup, book: RiskBook, limits: RiskLimits
     Source: the ledger's opening equity, fills, cash activities and last prices.
     """
     loss = lost_today(book)
-    allowed, _ = daily_loss_limits(book.prior_close_equity_usd, limits)
+    allowed, _ = daily_loss_limits(
+        book.prior_close_equity_usd, limits.daily_loss_fraction, limits.daily_loss_block_share
+    )
     if loss < allowed:
         return None
     message = f"{loss} USD lost since the prior close: entries are blocked until the next session"

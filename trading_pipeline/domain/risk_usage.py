@@ -45,7 +45,9 @@ def _amounts(book: RiskBook, limits: RiskLimits) -> Iterator[Usage]:
     power = equity * limits.buying_power_multiple
     spendable = power - equity * limits.buying_power_reserve_fraction
     yield Usage("buying_power_reserve_fraction", spendable, power - book.buying_power_usd)
-    blocks_at, _ = daily_loss_limits(book.prior_close_equity_usd, limits)
+    blocks_at, _ = daily_loss_limits(
+        book.prior_close_equity_usd, limits.daily_loss_fraction, limits.daily_loss_block_share
+    )
     yield Usage("daily_loss_fraction", blocks_at, max(ZERO, lost_today(book)))
     if book.exposures:
         yield _fullest_position(book, limits)
