@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
+from trading_pipeline.domain.breaker_rules import Trigger
 from trading_pipeline.domain.health import Finding, HealthReport, HealthRules, Level, ago, rated, rated_low
 from trading_pipeline.domain.processes import ProcessPhase
 from trading_pipeline.domain.risk import RiskLimits
@@ -12,6 +14,10 @@ from trading_pipeline.domain.trading_session import SessionPhase
 from trading_pipeline.services.health_facts import Facts, Look
 
 GIGABYTE = 1_000_000_000
+ABOUT: Mapping[str, str] = {
+    Trigger.STALE_DATA: "feed", Trigger.LATENCY: "broker", Trigger.VENUE_SILENT: "broker", Trigger.CLOCK_SKEW: "clock"
+}  # fmt: skip
+"""Which finding a standing condition of the breaker belongs to."""
 NOT_KNOWN = "not known: the database does not answer"
 Judge = Callable[[Look, HealthRules, RiskLimits], Finding]
 FactJudge = Callable[[Look, Facts, HealthRules, RiskLimits], Finding]
@@ -19,7 +25,20 @@ FactJudge = Callable[[Look, Facts, HealthRules, RiskLimits], Finding]
 
 def judge(look: Look, rules: HealthRules, limits: RiskLimits) -> HealthReport:
     """Everything looked at, what stops trading first."""
-    return HealthReport(look.now, tuple(one(look, rules, limits) for one in JUDGES.values()))
+    return HealthReport(look.now, tuple(_with_conditions(look, one(look, rules, limits)) for one in JUDGES.values()))
+
+
+def _with_conditions(look: Look, finding: Finding) -> Finding:
+    """What the loop itself measures, and holds entries back for, is a warning of the thing it is about."""
+    causes = look.around.control.causes if look.around.control else ()
+    standing = [one.words for one in causes if one.kind == "condition" and ABOUT.get(one.name) == finding.name]
+    if not standing:
+        return finding
+    return replace(
+        finding, level=max(finding.level, Level.WARN, key=lambda level: level.severity),
+        says="; ".join([finding.says, *standing]),
+        advice=finding.advice or "entries wait, and leave again by themselves once it is over",
+    )  # fmt: skip
 
 
 def _by_record(name: str, judged: FactJudge) -> Judge:

@@ -75,6 +75,8 @@ def with_process(phase: ProcessPhase) -> Look:
 
 DRILL = StandingCause(kind="person", name="Kim", words="fire drill")
 HALTED = ControlView(account="A", state=TradingState.HALTED, causes=(DRILL,))
+SKEW = StandingCause(kind="condition", name="clock_skew", words="the broker's clock is 3.1 s ahead")
+SKEWED = ControlView(account="A", state=TradingState.REDUCING, causes=(SKEW,))
 BAD: dict[str, tuple[str, Level, Look]] = {
     "late heartbeat": ("loop", Level.WARN, with_facts(lease=beat(11))),
     "no heartbeat": ("loop", Level.FAIL, with_facts(lease=beat(21))),
@@ -101,6 +103,7 @@ BAD: dict[str, tuple[str, Level, Look]] = {
     "disk full": ("disk", Level.FAIL, with_around(disk_free_bytes=0)),
     "disk unknown": ("disk", Level.WARN, with_around(disk_free_bytes=None)),
     "clock ahead": ("clock", Level.FAIL, with_around(clock_skew_seconds=-2.1)),
+    "loop measured skew": ("clock", Level.WARN, with_around(control=SKEWED)),
     "process gone": ("processes", Level.FAIL, with_process(ProcessPhase.GONE)),
     "process waits": ("processes", Level.WARN, with_process(ProcessPhase.WAITING)),
 }  # fmt: skip
