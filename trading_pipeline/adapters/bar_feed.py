@@ -17,7 +17,7 @@ from trading_pipeline.ports import BarStore
 
 PRICES = ("open", "high", "low", "close")
 MOST_UNCONFIRMED_JUMP = 0.5
-"""Change between two closes of a session that is not believed before a next close stands by it."""
+"""Change between two closes of a session that is not believed before a next close stands by it. A fraction."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,18 @@ class SymbolBars:
     volumes: np.ndarray
 
     def believed(self, row: int) -> int:
-        """`row`, or the one before while only it says that the price has jumped (MOST_UNCONFIRMED_JUMP)."""
-        if row < 1:
-            return row
-        before, last = self.prices[row - 1, 3], self.prices[row, 3]
-        return row - 1 if abs(last / before - 1.0) > MOST_UNCONFIRMED_JUMP else row
+        """`row`, or the last one believed before it while nothing stands by a jump of the price to it.
+
+        A close is believed when it lies within MOST_UNCONFIRMED_JUMP of the close before it, or of the last one
+        believed: what follows one wrong print does not make that print right.
+        """
+        closes, first = self.prices[:, 3], row
+        while first > 0 and _jumps(closes[first - 1], closes[first]):
+            first -= 1
+        held = first
+        for later in range(first + 1, row + 1):
+            held = held if _jumps(closes[held], closes[later]) else later
+        return held
 
     def bar(self, symbol: str, row: int) -> MarketBar:
         """The row as Decimals."""
@@ -43,6 +50,10 @@ class SymbolBars:
             symbol=symbol, start_at=_instant(self.starts[row]), end_at=_instant(self.ends[row]),
             open=open_, high=high, low=low, close=close, volume=Decimal(int(self.volumes[row])),
         )  # fmt: skip
+
+
+def _jumps(before: float, after: float) -> bool:
+    return not abs(after - before) <= MOST_UNCONFIRMED_JUMP * before
 
 
 def _instant(nanoseconds: int) -> datetime:
