@@ -9,7 +9,7 @@ import typer
 
 from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.cli.context import JsonOption, workspace_of
-from trading_pipeline.cli.output import print_json, print_table, say
+from trading_pipeline.cli.output import print_json, print_table, say, say_line
 from trading_pipeline.domain.money import plain
 from trading_pipeline.services.breaker import ControlView, pause_trading
 from trading_pipeline.services.breaker import resume as resume_trading
@@ -103,7 +103,7 @@ def _tell(view: ControlView, as_json: bool) -> None:
     say(f"account {view.account} is {view.state.value}")
     for cause in view.causes:
         since = f", since {cause.since:%Y-%m-%d %H:%M:%S} UTC" if cause.since else ""
-        say(f"  {cause.kind} {cause.name}: {cause.words}{since}")
+        say_line(f"  {cause.kind} {cause.name}: {cause.words}{since}")
     if view.is_latched:
         say(f"No entry leaves. Stops stay at the venue. Again: {RESUME}")
 

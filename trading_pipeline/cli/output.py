@@ -1,4 +1,4 @@
-"""Printing: tables for people, JSON for machines, one line for a failure."""
+"""Printing: tables for people, JSON for machines, one line for a failure. Nothing in a text steers the terminal."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from trading_pipeline.adapters.logs.plain import plain, plain_json
 from trading_pipeline.adapters.logs.redaction import REDACTOR
 
 WIDTH_OF_A_PIPE = 150
@@ -23,29 +24,34 @@ NUMBER_LIKE = frozenset("0123456789.,+-−%$ RAM/")
 
 def complain(message: str) -> int:
     """Print a failure to stderr; returns the exit code for it."""
-    errors.print(Text("error: ", style="bold red") + Text(REDACTOR(message)), soft_wrap=True)
+    errors.print(Text("error: ", style="bold red") + Text(_line(message)), soft_wrap=True)
     return 1
 
 
 def print_json(value: object) -> None:
     """Print a value as JSON, keys in the given order."""
-    sys.stdout.write(REDACTOR(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)) + "\n")
+    sys.stdout.write(plain_json(REDACTOR(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))) + "\n")
 
 
 def say(text: str = "") -> None:
     """Print a line as it is, however long: no markup."""
-    console.print(Text(REDACTOR(text)), soft_wrap=True)
+    console.print(Text(_line(text)), soft_wrap=True)
+
+
+def say_line(text: str) -> None:
+    """Print one line, however long; a line break in it is shown, not made: for text that others wrote."""
+    say(plain(text))
 
 
 def heading(text: str) -> None:
     """Print a heading with a line of space above."""
     console.print()
-    console.print(Text(text, style="bold"))
+    console.print(Text(_line(text), style="bold"))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "none") -> None:
     """Print rows under column names; numbers to the right; one line of words when there are no rows."""
-    found = [[REDACTOR(_cell(value)) for value in row] for row in rows]
+    found = [[plain(REDACTOR(_cell(value))) for value in row] for row in rows]
     if not found:
         say(f"  {empty}")
         return
@@ -69,6 +75,10 @@ def print_records(records: Sequence[Mapping[str, object]], *, empty: str = "none
     """Print records as a table; their keys are the columns."""
     columns = list(records[0]) if records else []
     print_table(columns, ([record[name] for name in columns] for record in records), empty=empty)
+
+
+def _line(text: str) -> str:
+    return plain(REDACTOR(text), keep="\n\t")
 
 
 def _cell(value: object) -> str:

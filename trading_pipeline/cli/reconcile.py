@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from trading_pipeline.cli.context import JsonOption, workspace_of
-from trading_pipeline.cli.output import heading, print_json, print_table, say
+from trading_pipeline.cli.output import heading, print_json, print_table, say, say_line
 from trading_pipeline.domain.errors import HomeInUseError, InputError, MissingResultError, OutcomeUnknown
 from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.orders import Order, OrdStatus
@@ -139,8 +139,8 @@ def _fix(desk: Desk, session: date, request: FixRequest, *, yes: bool, quiet: bo
 def _preview(planned: Adjustment) -> None:
     request = planned.request
     heading(planned.found.words)
-    say(f"  {planned.words}")
-    say(f"  on record as an adjustment by {request.operator}: {request.reason}")
+    say_line(f"  {planned.words}")
+    say_line(f"  on record as an adjustment by {request.operator}: {request.reason}")
 
 
 def _finish(passed: Reconciliation, in_doubt: Sequence[Order], as_json: bool) -> None:
@@ -164,7 +164,7 @@ def _say_doubts(in_doubt: Sequence[Order]) -> None:
         return
     say(f"  orders in doubt, of which nobody knows whether the venue has them: {len(in_doubt)}")
     for order in in_doubt:
-        say(f"    {order.client_order_id}: {order.side.value} {plain(order.quantity)} {order.symbol}")
+        say_line(f"    {order.client_order_id}: {order.side.value} {plain(order.quantity)} {order.symbol}")
     say(
         "  A running session asks the venue again. After the alarm order_lost look at the venue's own screen; if it "
         "has no such order: trading-pipeline reconcile ORDER_ID --fix close-missing --operator NAME --reason TEXT"

@@ -10,7 +10,7 @@ import pandas as pd
 import typer
 
 from trading_pipeline.cli.context import LATEST, JsonOption, SessionOption, chosen_session, workspace_of
-from trading_pipeline.cli.output import heading, print_json, print_records, print_table, say
+from trading_pipeline.cli.output import heading, print_json, print_records, print_table, say, say_line
 from trading_pipeline.domain.errors import InputError, MissingResultError
 from trading_pipeline.domain.reports import PositionView, SessionReport
 from trading_pipeline.services.decision_log import as_json, decision_log, log_hash
@@ -148,7 +148,7 @@ def decisions(
         say(log_hash(lines))
     elif log:
         for line in lines:
-            say(line)
+            say_line(line)
     elif as_json:
         print_json([as_json_record(decision) for decision in found])
     else:
@@ -195,7 +195,7 @@ def explain(
     for section in found.sections:
         heading(section.title)
         for label, value in section.lines:
-            say(f"  {label:<24} {value}")
+            say_line(f"  {label:<24} {value}")
 
 
 def report(context: typer.Context, session: SessionOption = LATEST, as_json: JsonOption = False) -> None:

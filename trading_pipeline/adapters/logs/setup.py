@@ -99,7 +99,7 @@ def chain(process: str, redactor: Redactor, render: Callable[..., Any]) -> loggi
         return redactor(str(text))
 
     first: list[Any] = [structlog.stdlib.ExtraAdder(), with_ids]
-    traced: list[Any] = [structlog.processors.format_exc_info] if is_json else []
+    traced: list[Any] = [structlog.processors.format_exc_info] if is_json else [shown]
     last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *traced, render, redacted]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=first, processors=last, keep_exc_info=False, keep_stack_info=False
