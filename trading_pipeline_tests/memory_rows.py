@@ -10,6 +10,7 @@ from typing import Any
 
 from trading_pipeline.adapters import ledger_outbox as outbox
 from trading_pipeline.adapters import ledger_records as kinds
+from trading_pipeline.adapters.ledger_audit import StatusChange
 from trading_pipeline.adapters.ledger_orders import filled_by
 from trading_pipeline.adapters.ledger_records import ASKED, ORDER_STATE, Kind
 from trading_pipeline.domain.control import AuditEntry
@@ -57,8 +58,8 @@ class OrderRows:
             self._require_same(kind, key, known, row)
             return False
         self._put(table, key, row)
-        if told and type(row) in outbox.AUDITED:
-            self._tell(lambda: outbox.AUDITED[type(row)](row))
+        if told and type(row) in outbox.ENTRY_OF:
+            self._tell(lambda: outbox.entry_of(row))
         return True
 
     def _require_same(self, kind: Kind[Any], key: Any, known: Any, row: Any) -> None:
@@ -234,7 +235,7 @@ class OrderRows:
         if not order.is_open and self._rows["entries of"].get(place) == order.client_order_id:
             self._put("entries of", place, None)
         if order.status is not recorded.status:
-            self._tell(lambda: outbox.status_entry(recorded.status, order))
+            self._tell(lambda: outbox.entry_of(StatusChange(recorded.status, order)))
 
     def _require_asked(self, recorded: Order, order: Order) -> None:
         for name in UNCHANGING:

@@ -79,11 +79,11 @@ class LeaseRows(Rows):
         return found[0] if found else None
 
     def _replace_lease(self, held: Lease | None, taken: Lease) -> bool:
-        values = kinds.LEASES.values(taken)
         if held is None:  # of two that are first at once, one inserts
-            return kinds.insert_new(self._wire, kinds.LEASES, values)
+            return kinds.insert_new(self._wire, kinds.LEASES, taken)
         unchanged = (LEASES.c.name == held.name, LEASES.c.token == held.token)
-        return self._connection.execute(update(LEASES).where(*unchanged).values(values)).rowcount == 1
+        change = update(LEASES).where(*unchanged).values(kinds.LEASES.values(taken))
+        return self._connection.execute(change).rowcount == 1
 
     def _change_lease(self, lease: Lease, now: datetime, **times: datetime) -> bool:
         self._require_writable()

@@ -12,11 +12,10 @@ from typing import Any
 from sqlalchemy import Select, bindparam, update
 
 from trading_pipeline.adapters import ledger_records as kinds
-from trading_pipeline.adapters.ledger_outbox import status_entry
+from trading_pipeline.adapters.ledger_audit import StatusChange
 from trading_pipeline.adapters.ledger_records import verify
 from trading_pipeline.adapters.ledger_rows import Rows
 from trading_pipeline.adapters.ledger_statements import identities, in_lists, named
-from trading_pipeline.adapters.ledger_wire import Wire
 from trading_pipeline.domain.errors import LedgerError
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.orders import EXTERNAL, TERMINAL, ExecType, ExecutionReport, Fill, Leg, Order, OrdStatus
@@ -63,10 +62,6 @@ REPORTS_OF = (
 class OrderRows(Rows):
     """Orders, what was said about them, and what they filled."""
 
-    def __init__(self, wire: Wire, *, writable: bool) -> None:
-        super().__init__(wire, writable=writable)
-        self._known: dict[str, Sequence[Any]] = {}  # rows read here: nobody else writes before this transaction ends
-
     def add_order(self, order: Order) -> bool:
         """Record an order; the second time what was asked must be the same, whatever became of it since."""
         return self._add(kinds.ORDERS, order, as_asked(order))
@@ -99,7 +94,7 @@ class OrderRows(Rows):
         """Read those rows that were not read before in this transaction."""
         unknown = [name for name in client_order_ids if name not in self._known]
         for names in in_lists(unknown):
-            for row in self._wire.stored_rows(orders_of(len(names)), identified(names)):
+            for row in self._wire.answers(orders_of(len(names)), identities(len(names)), names):
                 self._known[row[IDENTITY]] = row
         missing = [name for name in unknown if name not in self._known]
         if missing:
@@ -115,7 +110,7 @@ class OrderRows(Rows):
             verify(kinds.ORDERS, there, here, self._wire.dialect)
         self._known[order.client_order_id] = given
         if given[STATUS] != recorded[STATUS]:
-            self._outbox.add(status_entry(OrdStatus(recorded[STATUS]), order))
+            self._outbox.recorded(StatusChange(OrdStatus(recorded[STATUS]), order))
         return given
 
     def claim_order(self, client_order_id: str, owner: str, fence: int) -> bool:

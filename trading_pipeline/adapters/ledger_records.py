@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, Dialect, Insert, Select, Table, and_, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -15,12 +15,13 @@ from sqlalchemy.types import JSON
 
 from trading_pipeline.adapters import tables
 from trading_pipeline.adapters.ledger_statements import (
-    Arrange,
     Parameters,
+    Prepared,
+    Statement,
     Values,
-    arranged,
     conversions,
     insert_new_of,
+    insert_of,
     written_out,
 )
 from trading_pipeline.adapters.ledger_wire import Wire
@@ -125,24 +126,24 @@ class Kind(Generic[R]):
 
     def stored(self, record: R, dialect: Dialect) -> Parameters:
         """The record's values as the database keeps them, in the order of `names`."""
-        return self._conversions(dialect)[0](record)
+        return self._sql(dialect).stored(record)
 
-    def new_row(self, record: R, further: Parameters, dialect: Dialect) -> Parameters:
-        """A new row as the database keeps it, in the order of `columns`."""
-        of_record, of_further = self._conversions(dialect)
-        return of_record(record) + of_further(further) if further else of_record(record)
+    def always(self, dialect: Dialect) -> Insertion:
+        """How rows are inserted that cannot be there already."""
+        return self._sql(dialect).always
 
-    def _conversions(self, dialect: Dialect) -> tuple[Callable[[R], Parameters], Arrange]:
-        found = self._made.get(dialect.name)
+    def unless_there(self, dialect: Dialect) -> Insertion:
+        """How rows are inserted that may be there already: those stay as they are."""
+        return self._sql(dialect).unless_there
+
+    def _sql(self, dialect: Dialect) -> InSql[R]:
+        found = self._in_sql.get(dialect.name)
         if found is None:
-            of = conversions([self.table.c[name].type for name in self.columns], dialect)
-            own = len(self.names)
-            parts = [(f"given.{name}", to) for name, to in zip(self.names, of[:own], strict=True)]
-            found = self._made[dialect.name] = written_out(parts), arranged(of[own:])
+            found = self._in_sql[dialect.name] = InSql(self, dialect)
         return found
 
     @cached_property
-    def _made(self) -> dict[str, tuple[Callable[[R], Parameters], Arrange]]:
+    def _in_sql(self) -> dict[str, InSql[R]]:
         return {}
 
     def found(self, wire: Wire, query: Select[Any], values: Values) -> list[R]:
@@ -168,6 +169,38 @@ class Kind(Generic[R]):
     def where(self, values: Values, identity: Sequence[str]) -> ColumnElement[bool]:
         """The condition that picks the row with this identity."""
         return and_(*(self.table.c[name] == values[name] for name in identity))
+
+
+class Insertion(NamedTuple):
+    """How rows of a kind are inserted: the statement, and what makes a row of a record and its further values."""
+
+    statement: Prepared
+    row: Callable[..., Parameters]
+
+
+class InSql(Generic[R]):
+    """How one kind is kept in one database; made once."""
+
+    def __init__(self, kind: Kind[R], dialect: Dialect) -> None:
+        to = conversions([kind.table.c[name].type for name in kind.columns], dialect)
+        values = [*(f"given.{name}" for name in kind.names), *(f"further[{n}]" for n in range(len(kind.further)))]
+        parts = dict(zip(kind.columns, zip(values, to, strict=True), strict=True))
+        self.stored: Callable[[R], Parameters] = written_out([parts[name] for name in kind.names])
+        self._kind, self._dialect, self._parts = kind, dialect, parts
+
+    @cached_property
+    def always(self) -> Insertion:
+        """Of rows that cannot be there already."""
+        return self._insertion(insert_of(self._kind.table, self._kind.columns))
+
+    @cached_property
+    def unless_there(self) -> Insertion:
+        """Of rows that may be there already."""
+        return self._insertion(insert_new_of(self._kind.table, self._kind.columns, self._dialect.name))
+
+    def _insertion(self, statement: Statement) -> Insertion:
+        made = Prepared(statement, self._dialect, self._kind.columns)
+        return Insertion(made, written_out([self._parts[name] for name in made.order]))
 
 
 SNAPSHOTS = Kind(
@@ -227,26 +260,29 @@ def insert_or_verify(wire: Wire, kind: Kind[R], record: R, further: Parameters =
 
     further: values of the kind's further columns.
     """
-    insert = insert_new_of(kind.table, kind.columns, wire.dialect.name, tell=False)
-    if wire.change_stored(insert, kind.columns, kind.new_row(record, further, wire.dialect)) == 1:
+    statement, row = kind.unless_there(wire.dialect)
+    if wire.append_new(statement, [row(record, further)]):
         return True
     _verify_recorded(wire, kind, record, further)
     return False
 
 
 def insert_or_verify_all(
-    wire: Wire, kind: Kind[R], records: Sequence[R], further: Callable[[R], Parameters] = lambda _: ()
+    wire: Wire, kind: Kind[R], records: Sequence[R], further: Callable[[R], Parameters] | None = None
 ) -> list[bool]:
     """The same for many records of a kind whose first field identifies them, in as few statements as it takes."""
-    rows = [kind.new_row(record, further(record), wire.dialect) for record in records]
-    new, answers = wire.append_new(kind.table, kind.columns, rows), list[bool]()
-    if len(new) == len(rows):
-        return [True] * len(rows)
-    for row, record in zip(rows, records, strict=True):
-        answers.append(row[0] in new)
-        new.discard(row[0])  # the second of two that are the same is not new
+    statement, row = kind.unless_there(wire.dialect)
+    rows = [row(one, further(one)) for one in records] if further else [row(one) for one in records]
+    added = wire.append_new(statement, rows)
+    if len(added) == len(records):
+        return [True] * len(records)
+    new, answers = {identity for (identity,) in added}, list[bool]()
+    for record in records:
+        identity = getattr(record, kind.names[0])
+        answers.append(identity in new)
+        new.discard(identity)  # the second of two that are the same is not new
         if not answers[-1]:
-            _verify_recorded(wire, kind, record, further(record))
+            _verify_recorded(wire, kind, record, further(record) if further else ())
     return answers
 
 
@@ -255,11 +291,10 @@ def _verify_recorded(wire: Wire, kind: Kind[R], record: R, further: Parameters) 
     verify(kind, find(wire.connection, kind, values), values, wire.dialect)
 
 
-def insert_new(wire: Wire, kind: Kind[Any], values: Values) -> bool:
+def insert_new(wire: Wire, kind: Kind[R], record: R) -> bool:
     """True when the row is new; False when one with its identity exists, whatever its content."""
-    names = tuple(values)
-    insert = insert_new_of(kind.table, names, wire.dialect.name, tell=False)
-    return wire.change(insert, names, tuple(values.values())) == 1
+    statement, row = kind.unless_there(wire.dialect)
+    return bool(wire.append_new(statement, [row(record)]))
 
 
 def find(connection: Connection, kind: Kind[Any], values: Values) -> Values:

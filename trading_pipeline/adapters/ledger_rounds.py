@@ -55,11 +55,11 @@ class RoundRows(OrderRows):
     def claim_orders(self, leaving: Mapping[str, datetime], owner: str, fence: int) -> frozenset[str]:
         """Compare-and-set, each for itself: those that the caller may send. Each keeps its instant as submitted_at."""
         self._require_writable()
-        claimed = set[str]()
+        claimed = list[str]()
         for names in in_lists(list(leaving)):
+            claim, given = claim_of(len(names))
             values = (owner, fence, *names, *[leaving[name] for name in names])
-            got = self._wire.answers(claim_of(len(names)), _given_to_claim(len(names)), values)
-            claimed.update([row[0] for row in got])
+            claimed += [name for (name,) in self._wire.answers(claim, given, values)]
         for name in claimed:
             self._known.pop(name, None)
         return frozenset(claimed)
@@ -89,11 +89,8 @@ class RoundRows(OrderRows):
 
     def add_reports(self, broker: str, reports: Sequence[ExecutionReport]) -> Sequence[bool]:
         self._require_writable()
-        answers = insert_or_verify_all(self._wire, kinds.REPORTS, reports, lambda _: (broker,))
-        for report, is_new in zip(reports, answers, strict=True):
-            if is_new:
-                self._outbox.recorded(report)
-        return answers
+        of_broker = (broker,)
+        return insert_or_verify_all(self._wire, kinds.REPORTS, reports, lambda _: of_broker)
 
     def last_look(self, client_order_id: str) -> LastLook | None:
         """What decides whether an order may leave now, as it stood at one instant; None: never added."""
@@ -118,27 +115,20 @@ def _blocks(rows: Iterable[Sequence[Any]]) -> list[Block]:
 
 
 @cache
-def claim_of(count: int) -> ReturningUpdate[Any]:
-    """A claim of so many orders, each for itself; it returns the ids of those that it got."""
+def claim_of(count: int) -> tuple[ReturningUpdate[Any], Sequence[str]]:
+    """A claim of so many orders, each for itself, and its parameters; it returns the ids of those that it got."""
     free = (ORDERS.c.claim_owner.is_(None), ORDERS.c.status == OrdStatus.PENDING_NEW)
     name, at = ORDERS.c.client_order_id, ORDERS.c.submitted_at.type
+    times = [f"at_{number}" for number in range(count)]
     instants = [
         (name == bindparam(one, type_=name.type), bindparam(instant, type_=at))
-        for one, instant in zip(identities(count), _instants(count), strict=True)
+        for one, instant in zip(identities(count), times, strict=True)
     ]
     claimed: Values = {
         "claim_owner": bindparam("owner"), "claim_fence": bindparam("fence"), "submitted_at": case(*instants),
     }  # fmt: skip
-    return update(ORDERS).where(named(name, count), *free).values(claimed).returning(name)
-
-
-@cache
-def _given_to_claim(count: int) -> tuple[str, ...]:
-    return ("owner", "fence", *identities(count), *_instants(count))
-
-
-def _instants(count: int) -> tuple[str, ...]:
-    return tuple(f"at_{number}" for number in range(count))
+    claim = update(ORDERS).where(named(name, count), *free).values(claimed).returning(name)
+    return claim, ("owner", "fence", *identities(count), *times)
 
 
 @cache

@@ -25,6 +25,9 @@ class Rows:
         self._wire = wire
         self._writable = writable
         self._outbox = Outbox()
+        self._plan_accounts: dict[str, str] = {}
+        self._known: dict[str, Sequence[Any]] = {}
+        """Orders as they are stored, read here: nobody else writes before this transaction ends."""
 
     @property
     def _connection(self) -> Connection:

@@ -12,7 +12,6 @@ from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_outbox import decision_entry
 from trading_pipeline.adapters.ledger_records import Kind, insert_many, verify
 from trading_pipeline.adapters.ledger_rows import Rows
-from trading_pipeline.adapters.ledger_wire import Wire
 from trading_pipeline.domain.errors import LedgerConflict
 from trading_pipeline.domain.risk import RiskDecision
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
@@ -88,10 +87,6 @@ class ScanRows(Rows):
 
 class DecisionRows(Rows):
     """Plans, what risk said to them, and the intents that came of it."""
-
-    def __init__(self, wire: Wire, *, writable: bool) -> None:
-        super().__init__(wire, writable=writable)
-        self._plan_accounts: dict[str, str] = {}
 
     def add_plan(self, plan: TradePlan) -> bool:
         is_new = self._add(kinds.PLANS, plan)

@@ -54,7 +54,8 @@ class Prepared:
         unchanged = [None] * len(fixed)
         self._converted = arranged([*conversions(types, dialect), *unchanged], order)
         self._placed = arranged([None] * len(known), order)
-        self._of_rows = dict[int, str]()
+        self.order = tuple(known[place] for place in order)
+        self._of_rows = {1: self.sql}
         self._types = [column.type for column in _columns_of(statement)]
         self._decoded: Arrange | None = None
 
@@ -67,7 +68,7 @@ class Prepared:
         return self._placed((*values, *self._fixed) if self._fixed else values)
 
     def of_rows(self, count: int) -> str:
-        """The text of an insertion of one row, for so many at once; their parameters follow each other."""
+        """The text of an insertion of one row, for so many at once; their parameters follow each other in `order`."""
         text = self._of_rows.get(count)
         if text is None:
             before, row, after = _around_the_row(self.sql)
@@ -108,14 +109,16 @@ def arranged(of: Conversions, order: Iterable[int] | None = None) -> Arrange:
     return written_out([(f"given[{place}]", of[place]) for place in places])
 
 
-def written_out(taken: Sequence[tuple[str, Conversion | None]]) -> Callable[[Any], Parameters]:
-    """A function that takes from what it is `given` these parts, each through its conversion, as one tuple.
+def written_out(taken: Sequence[tuple[str, Conversion | None]]) -> Callable[..., Parameters]:
+    """A function that takes these parts of what it is `given`, and of `further` values, each through its conversion.
 
     It is written out, as `dataclass` writes out its methods: a loop over the conversions takes three times as long.
     """
     convert = {f"convert_{place}": to for place, (_, to) in enumerate(taken) if to is not None}
     parts = [part if to is None else f"convert_{place}({part})" for place, (part, to) in enumerate(taken)]
-    made: Arrange = eval(f"lambda given: ({''.join(f'{part}, ' for part in parts)})", convert)  # noqa: S307
+    made: Callable[..., Parameters] = eval(  # noqa: S307
+        f"lambda given, further=(): ({''.join(f'{part}, ' for part in parts)})", convert
+    )
     return made
 
 
@@ -131,22 +134,16 @@ def prepared(statement: Statement, dialect: Dialect, names: Sequence[str]) -> Pr
     return found
 
 
-@cache
 def insert_of(table: Table, names: tuple[str, ...]) -> Insert:
     """An insertion of a row of these columns."""
     return table.insert().inline().values({name: bindparam(name, type_=table.c[name].type) for name in names})
 
 
-@cache
-def insert_new_of(table: Table, names: tuple[str, ...], dialect: str, *, tell: bool) -> Statement:
-    """The same for a row that may be there: it stays as it is.
-
-    tell: it returns the first column of a new one.
-    """
+def insert_new_of(table: Table, names: tuple[str, ...], dialect: str) -> Statement:
+    """The same for a row that may be there: it stays as it is. Of a new one it returns the first column."""
     insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
     values = {name: bindparam(name, type_=table.c[name].type) for name in names}
-    filled = insert.inline().values(values).on_conflict_do_nothing()
-    return filled.returning(table.c[names[0]]) if tell else filled
+    return insert.inline().values(values).on_conflict_do_nothing().returning(table.c[names[0]])
 
 
 def in_parts(rows: Sequence[R]) -> Iterable[Sequence[R]]:

@@ -39,22 +39,21 @@ class SqlTransaction(
         for kind in CAUSES_FIRST:
             places = places_of.get(kind.record)
             if places:
-                rows = [records[place] for place in places]
-                further = [as_asked] if kind is kinds.ORDERS else []
-                told = insert_or_verify_all(self._wire, kind, rows, *further)
-                for place, is_new in zip(places, told, strict=True):
+                further = as_asked if kind is kinds.ORDERS else None
+                of_kind = insert_or_verify_all(self._wire, kind, [records[place] for place in places], further)
+                for place, is_new in zip(places, of_kind, strict=True):
                     answers[place] = is_new
-        for record, is_new in zip(records, answers, strict=True):
-            self._tell(record, is_new=is_new)
+        self._tell(records, answers)
         return answers
 
-    def _tell(self, record: Decidable, *, is_new: bool) -> None:
-        if isinstance(record, TradePlan):
-            self._plan_accounts[record.plan_id] = record.account
-        elif isinstance(record, RiskDecision) and is_new:
-            self._tell_decision(record)
-        elif is_new:
-            self._outbox.recorded(record)
+    def _tell(self, records: Sequence[Decidable], answers: Sequence[bool]) -> None:
+        for record, is_new in zip(records, answers, strict=True):
+            if isinstance(record, TradePlan):
+                self._plan_accounts[record.plan_id] = record.account
+            elif isinstance(record, RiskDecision) and is_new:
+                self._tell_decision(record)
+            elif is_new:
+                self._outbox.recorded(record)
 
     def row_counts(self) -> dict[str, int]:
         """Rows per table."""

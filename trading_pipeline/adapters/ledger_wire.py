@@ -11,7 +11,7 @@ from itertools import chain
 from time import monotonic
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, Table
+from sqlalchemy import Connection, Engine, PoolProxiedConnection
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from trading_pipeline.adapters.ledger_errors import ledger_error, place_of
@@ -21,8 +21,6 @@ from trading_pipeline.adapters.ledger_statements import (
     Statement,
     Values,
     in_parts,
-    insert_new_of,
-    insert_of,
     prepared,
 )
 
@@ -63,13 +61,8 @@ class Wire:
         made = prepared(statement, self.dialect, names)
         return int(self._send(made.sql, made.parameters(values)).rowcount)
 
-    def change_stored(self, statement: Statement, names: Sequence[str], stored: Sequence[Any]) -> int:
-        """The same with values as they are stored."""
-        made = prepared(statement, self.dialect, names)
-        return int(self._send(made.sql, made.placed(stored)).rowcount)
-
     def answers(self, statement: Statement, names: Sequence[str], values: Sequence[Any]) -> Sequence[Sequence[Any]]:
-        """Send a change; the rows it returns, as they are stored."""
+        """The rows that a query finds, or a change returns, as they are stored."""
         made = prepared(statement, self.dialect, names)
         rows: Sequence[Sequence[Any]] = self._send(made.sql, made.parameters(values)).fetchall()
         return rows
@@ -86,10 +79,6 @@ class Wire:
         stored = found.fetchall()
         return made.decoded(stored, description), stored
 
-    def stored_rows(self, statement: Statement, values: Values) -> Sequence[Sequence[Any]]:
-        """The rows a query finds, as they are stored."""
-        return self.answers(statement, tuple(values), tuple(values.values()))
-
     def change_all(self, statement: Statement, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Send it once for each row of values as they are stored, together."""
         if not rows:
@@ -104,25 +93,17 @@ class Wire:
         except self._driver_error as error:
             self._explain(error)
 
-    def append(self, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert rows of these columns as they are stored, many in one statement."""
-        made = prepared(insert_of(table, names), self.dialect, names)
+    def append(self, insertion: Prepared, rows: Sequence[Parameters]) -> None:
+        """Insert rows, as they are stored and in the order of the insertion, many in one statement."""
         for part in in_parts(rows):
-            self._insert(made, part)
+            self._send(insertion.of_rows(len(part)), tuple(chain.from_iterable(part)))
 
-    def append_new(self, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> set[Any]:
-        """Insert those rows, as they are stored, that are not there; the first values of the new ones."""
-        insert = insert_new_of(table, names, self.dialect.name, tell=True)
-        made, found = prepared(insert, self.dialect, names), set[Any]()
+    def append_new(self, insertion: Prepared, rows: Sequence[Parameters]) -> list[Any]:
+        """The same with those rows that are not there; what the insertion returns of each new one."""
+        new = list[Any]()
         for part in in_parts(rows):
-            found.update([row[0] for row in self._insert(made, part).fetchall()])
-        return found
-
-    def _insert(self, made: Prepared, rows: Sequence[tuple[Any, ...]]) -> Any:
-        if len(rows) == 1:
-            return self._send(made.sql, made.placed(rows[0]))
-        parameters = tuple(chain.from_iterable([made.placed(row) for row in rows]))
-        return self._send(made.of_rows(len(rows)), parameters)
+            new += self._send(insertion.of_rows(len(part)), tuple(chain.from_iterable(part))).fetchall()
+        return new
 
     def begin(self, option: str) -> None:
         """Begin to write, which waits for the writer before, or to read (BEGIN_WRITING, BEGIN_READING)."""
