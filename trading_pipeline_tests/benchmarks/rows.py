@@ -159,7 +159,8 @@ def _cycle(found: Result, _sizes: Sizes) -> list[Row]:
 
 def _halt(found: Result, _sizes: Sizes) -> list[Row]:
     return [
-        _latency(found, "halt", 0.5, "halt: state on record and 10 working entries asked to cancel"),
+        _latency(found, "halt", 0.5, "halt: latch in file and record, and 10 working entries asked to cancel"),
+        _latency(found, "killed", 5.0, "kill: latched, 100 working entries cancelled and verified at a venue's door"),
         _latency(found, "alert", 0.05, "an alert on record"),
         _latency(found, "acknowledged", 5.0, "watchlist of 10 to the last order's acknowledgement"),
     ]
