@@ -30,6 +30,7 @@ AUTOMATION = f"{OVERRIDE_PREFIX}AUTOMATION__ENABLED"
 MEANING = {
     "code-server": "what Dagster runs: schedules, sensors, jobs and the session loop",
     "loop": "the session loop, session after session",
+    "stream": "bars and watchlists of each session as its bars close",
     "health": "/healthz and /metrics for machines that watch",
     "webserver": "the Dagster UI",
     "daemon": "starts what schedules and sensors ask for",
@@ -82,6 +83,7 @@ class Plan:
         webserver = ("dagster_webserver", "--host", LOOPBACK, "--port", str(self.port), "--workspace", str(workspace))
         return (
             Program(name="code-server", command=self._code_server(), steady_seconds=20, patience_seconds=30),
+            *self._stream(),
             *self._loop(),
             *self._health(),
             Program(name="webserver", command=self._after_code(*webserver)),
@@ -101,6 +103,13 @@ class Plan:
             return ()
         command = (sys.executable, "-m", "trading_pipeline.cli", "session", "run", "--every-session")
         return (Program(name="loop", command=command, patience_seconds=30),)
+
+    def _stream(self) -> tuple[Program, ...]:
+        provider = self.settings.live.provider
+        if self.settings.monitor.host != "service" or provider == "none" or not self.automation:
+            return ()
+        words = ("data", "stream", "--provider", provider, "--every-session")
+        return (Program(name="stream", command=(sys.executable, "-m", "trading_pipeline.cli", *words)),)
 
     def _health(self) -> tuple[Program, ...]:
         if self.health_port is None:

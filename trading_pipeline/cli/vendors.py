@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,7 +15,8 @@ from trading_pipeline.domain.errors import InputError
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.services.fetch import FetchReport, FetchRequest, last_over, symbols_of
 from trading_pipeline.wiring import Workspace
-from trading_pipeline.wiring.market_data import StreamStatus, fetch_bars, history, record_session
+from trading_pipeline.wiring.hosting import wait_for_lead
+from trading_pipeline.wiring.market_data import Provider, StreamStatus, fetch_bars, history, record_session
 
 ProviderOption = Annotated[Literal["alpaca", "ib", "synthetic"], typer.Option(help="Whose bars; synthetic: made up")]
 SHOWN = 10
@@ -68,23 +69,59 @@ def stream(
         str | None, typer.Option(help="A,B,C or @FILE. Default: the session's universe and the index funds")
     ] = None,
     no_research: Annotated[bool, typer.Option("--no-research", help="Only bars: no watchlists are made")] = False,
+    every_session: Annotated[
+        bool, typer.Option("--every-session", help="Wait for each session and record it, until a signal comes")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Record today's session as its bars close, with a watchlist after each 15-minute close, until SIGTERM or Ctrl-C.
 
     The session's loop (session run) trades on what is recorded here; both may be stopped and started at any time.
     """
-    workspace = workspace_of(context)
     chosen = symbols_of(symbols, read=_read) if symbols else None
-    with progress() as shown:
-        task = shown.add_task("opening the stream", total=None)
+    while True:
+        workspace = workspace_of(context)
+        if every_session and not _waited_for_next(workspace):
+            return
+        status = _record(workspace, provider, chosen, with_research=not no_research)
+        _tell(status, as_json=as_json)
+        if not every_session or status.closed_until != workspace.calendar.times(status.session).closes_at:
+            return
+        workspace.ledger.close()
+
+
+def _waited_for_next(workspace: Workspace) -> bool:
+    """Wait for the lead of today's session until its close, then of the next one; False when a signal came instead."""
+    now, calendar = workspace.clock.now(), workspace.calendar
+    today = calendar.session_of(now)
+    session = today if now < calendar.times(today).closes_at else calendar.next(today)
+    say(f"next: session {session}, which opens at {calendar.times(session).opens_at:%Y-%m-%d %H:%M} UTC")
+    return wait_for_lead(workspace, session)
+
+
+def _record(
+    workspace: Workspace, provider: Provider, symbols: Sequence[str] | None, *, with_research: bool
+) -> StreamStatus:
+    from trading_pipeline.defs.instance import telling
+    from trading_pipeline.defs.stream_reports import StreamReports
+
+    with progress() as shown, telling(workspace.home) as tell:
+        task, reports = shown.add_task("opening the stream", total=None), StreamReports(tell, workspace)
+
+        def on_fetch(done: int, total: int) -> None:
+            shown.update(task, description="fetching the made-up market's past", completed=done, total=total)
 
         def on_status(status: StreamStatus) -> None:
-            shown.update(task, description=_line(status))
+            shown.update(task, description=_line(status), total=None)
+            reports.tell(status)
 
-        status = record_session(workspace, provider, chosen, with_research=not no_research, on_status=on_status)
-    if status.counts.new + status.counts.corrected:
-        _tell_dagster(workspace, [status.session], source=status.provider, feed=status.feed, timeframe="live")
+        return record_session(
+            workspace, provider, symbols, with_research=with_research, on_status=on_status, on_fetch=on_fetch,
+            on_fetched=reports.fetched,
+        )  # fmt: skip
+
+
+def _tell(status: StreamStatus, *, as_json: bool) -> None:
     if as_json:
         print_json(_status(status))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -14,7 +15,8 @@ from trading_pipeline.adapters.dagster_home import ROOT, prepare_dagster_home
 from trading_pipeline.defs.partitions import FIRST_PARTITION
 from trading_pipeline.domain.errors import TradingPipelineError
 
-__all__ = ["ROOT", "local_instance", "prepare_dagster_home", "report_raw_bars"]
+__all__ = ["ROOT", "local_instance", "prepare_dagster_home", "report_raw_bars", "telling"]
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -29,6 +31,23 @@ def local_instance(home: Path) -> Iterator[dg.DagsterInstance]:
             f"Dagster's record in {folder} cannot be written: {error.orig}. Check the disk's space and permissions, "
             "and run it again; what the pipeline itself recorded is safe."
         ) from error
+
+
+@contextmanager
+def telling(home: Path) -> Iterator[Callable[[dg.AssetMaterialization], None]]:
+    """Gives what tells the home's instance of a materialisation outside any run; that it fails is only logged.
+
+    For what must go on whatever happens to Dagster's record.
+    """
+
+    def tell(made: dg.AssetMaterialization) -> None:
+        try:
+            instance.report_runless_asset_event(made)
+        except DBAPIError as error:
+            log.warning("Dagster was not told of %s of %s: %s", made.asset_key.to_user_string(), made.partition, error)
+
+    with local_instance(home) as instance:
+        yield tell
 
 
 def report_raw_bars(
