@@ -17,6 +17,8 @@ LEAST_SHARE_TRADED = 0.8
 MOST_KB_A_SESSION = 200.0
 WARM_AFTER = 0.2
 """Part of the sessions after which memory must not grow any more: caches are full by then."""
+FEWEST_FOR_A_SLOPE = 20
+"""Fewer sessions say nothing of memory: the first ones fill caches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +43,9 @@ class Outcome:
 
     @property
     def kb_a_session(self) -> float:
-        """Slope of the resident memory over the sessions, once caches are full."""
+        """Slope of the resident memory over the sessions, once caches are full; 0 for too few of them."""
         warm = self.memory_kb[int(len(self.memory_kb) * WARM_AFTER) :]
-        return float(np.polyfit(range(len(warm)), warm, 1)[0]) if len(warm) > 2 else 0.0
+        return float(np.polyfit(range(len(warm)), warm, 1)[0]) if len(warm) >= FEWEST_FOR_A_SLOPE else 0.0
 
     def wrong(self, least_met: int) -> list[str]:
         """Everything that does not hold."""
