@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -23,11 +25,14 @@ from trading_pipeline.domain.trading_session import RiskEvent, SessionPhase
 from trading_pipeline.services.breaker import ControlView, read_control, read_history, resume
 from trading_pipeline.services.kill import a_kill
 from trading_pipeline.services.latch import Latch
+from trading_pipeline.services.sending import Stretch, send_in_rounds
 from trading_pipeline.services.trading_state import trip
-from trading_pipeline_tests.fakes import Crashed, Fuse, FusedLedger
+from trading_pipeline_tests.fakes import Crashed, Fuse, FusedLedger, Wrapped
 from trading_pipeline_tests.services.scripted import NEXT, OPENS, TIMES, Scene, Stage, flat_bars, minute, path
 from trading_pipeline_tests.services.test_live_loop import ActingClock
 from trading_pipeline_tests.services.test_replay_acts import again, watched
+from trading_pipeline_tests.services.test_runaway import add_entries
+from trading_pipeline_tests.services.test_submission import undispatched
 
 TIGHT = {"daily_loss_fraction": "0.002"}
 """200 USD of 100,000: 200 XYZ may fall by 1.00."""
@@ -372,3 +377,42 @@ def test_a_portfolio_that_moves_as_one_holds_entries_back_and_closes_only_when_t
 
     assert [(what, at) for what, at in history(day(flattens=False))][:1] == [("correlation", 20)]
     assert {fill.executed_at for fill in day(flattens=True).fills() if fill.side == "SELL"} == {minute(25)}
+
+
+# how fast
+
+
+def test_no_entry_leaves_later_than_100_ms_after_the_latch_is_set(stage: Stage, latch: Latch) -> None:
+    scene = undispatched(stage)
+    add_entries(scene, 400)
+    with scene.ledger.read() as tx:
+        waiting = [order for order in tx.due_orders("A") if order.parent_id is None]
+    left, late = list[float](), list[float]()
+
+    def leaving(name: str, call: Callable[[], object]) -> object:
+        left.append(time.perf_counter())
+        if len(left) % 20 == 0:
+            latched.set()
+        return f"V-{len(left)}"
+
+    desk = scene.desk(at=15, latch=latch, broker=Wrapped(scene.desk(at=15).broker, leaving))
+    latched = threading.Event()
+
+    def stop() -> None:
+        latched.wait(60)
+        cause = Cause(trigger=Trigger.KILL, state=TradingState.HALTED, measured="", limit="", words="drill")
+        set_at.append(time.perf_counter())
+        latch.overwrite(Trip(account="A", cause=cause, by="Kim", at=minute(15), session=TIMES.session))
+
+    for number in range(0, 400, 100):
+        set_at, switch = list[float](), threading.Thread(target=stop)
+        latched.clear()
+        switch.start()
+        outcome = send_in_rounds(desk, waiting[number : number + 100], Stretch.of(desk))
+        switch.join()
+        late.append(max((left[-1] - set_at[0]) * 1000, 0))
+        assert outcome.sent < 100
+        assert outcome.canceled >= 1
+        latch.release()
+
+    assert max(late) <= 100
