@@ -198,7 +198,7 @@ class StorageSettings(_Frozen):
     )
     lock_wait_seconds: float = Field(10.0, ge=0.1, le=120, description="how long a writer waits for another one")
     backup_folder: Path | None = Field(None, description="where `db backup` writes; null: backups/ of the home")
-    backup_keep_hours: int = Field(48, ge=1, le=8784, description="every backup is kept that long")
+    backup_keep_hours: int = Field(24, ge=1, le=8784, description="every backup is kept that long")
     backup_keep_days: int = Field(30, ge=1, le=3660, description="and the newest of each day that long")
 
 

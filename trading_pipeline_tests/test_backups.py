@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -291,6 +292,26 @@ def test_the_commands_say_what_they_did_and_what_to_do_next(home: Path) -> None:
     assert len(json.loads(listed.output)) == 1
     assert "trading-pipeline resume" in restored.output
     assert f"version {NEWEST}" in upgraded.output
+
+
+@pytest.mark.soak
+def test_a_year_s_record_is_back_in_minutes_on_either_database(tmp_path: Path) -> None:
+    """15 minutes are allowed. A year leaves some 200,000 rows."""
+    workspace = opened(tmp_path / "home")
+    for first in range(0, 200_000, 5000):
+        with workspace.ledger.transaction() as tx:
+            for number in range(first, first + 5000):
+                data = {"symbol": "XYZ", "before": "New", "after": "Filled", "quantity": "100", "avg_px": "50.12"}
+                tx.add_audit(AuditEntry(
+                    occurred_at=AT, kind="order_status", account=ACCOUNT, subject=str(number), actor="x", data=data
+                ))  # fmt: skip
+    made = backup(workspace).backup
+
+    began = time.monotonic()
+    restore(opened(tmp_path / "home"), made.name)
+    restore(opened(tmp_path / "other", database_url=postgres().database()), str(made.folder))
+
+    assert time.monotonic() - began < 15 * 60
 
 
 @pytest.mark.soak
