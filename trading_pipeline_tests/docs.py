@@ -128,7 +128,8 @@ def assets() -> str:
         if not job.name.startswith("__")
     ]
     return (
-        "# Assets, jobs and schedules\n\n" + MADE + "All assets are partitioned by trading session. External ones are"
+        "# Assets, jobs and schedules\n\n" + MADE + "Assets are partitioned by trading session, summaries by week"
+        " and month. External ones are"
         " reported by what writes them; Dagster cannot materialise them.\n\n"
         + _table(("asset", "group", "", "made from", "what it is"), rows)
         + "\nJobs:\n\n" + _table(("job", "what it does"), jobs)

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 import dagster as dg
 
 from trading_pipeline.defs.partitions import calendar, configured
+from trading_pipeline.defs.periods import first_of_month, first_of_week, is_last_of_month, is_last_of_week
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.services import timetable
 from trading_pipeline.services.timetable import Due, Duty, after_close, before_open, in_session, together
@@ -20,8 +21,9 @@ STATUS = dg.DefaultScheduleStatus.RUNNING if configured().automation.enabled els
 class Timed:
     """A duty and the job that does it.
 
-    when: for people. partitioned: its runs are of the session's partition. needless: why there is nothing to do at
-    all under the settings, empty when there is. of_begun: only of a session that the loop has begun.
+    when: for people. partitioned: its runs are of the session's partition, or of the one that `key` gives. needless:
+    why there is nothing to do at all under the settings, empty when there is. of_begun: only of a session that the
+    loop has begun.
     """
 
     duty: Duty
@@ -29,6 +31,7 @@ class Timed:
     what: str
     when: str
     partitioned: bool = True
+    key: Callable[[date], date] = lambda session: session
     needless: Callable[[Settings], str] = lambda _: ""
     of_begun: bool = False
 
@@ -118,6 +121,16 @@ def timed_duties(settings: Settings) -> tuple[Timed, ...]:
             what="The session's performance and report.", when="20 min after the session's own close (16:20, 13:20)",
         ),
         Timed(
+            duty=Duty(name="weekly_report", rule=after_close(40), on=is_last_of_week), job="weekly_report_job",
+            what="What the week's sessions earned.", key=first_of_week,
+            when="40 min after the close of the week's last one (16:40, 13:40)",
+        ),
+        Timed(
+            duty=Duty(name="monthly_report", rule=after_close(45), on=is_last_of_month), job="monthly_report_job",
+            what="What the month's sessions earned.", key=first_of_month,
+            when="45 min after the close of the month's last one (16:45, 13:45)",
+        ),
+        Timed(
             duty=Duty(name="historical_bars", rule=after_close(30)), job="historical_bars_job", partitioned=False,
             what="Bars and corporate actions that are missing, from the configured vendor.",
             when="30 min after the session's own close (16:30, 13:30)", needless=_no_vendor,
@@ -162,7 +175,7 @@ def request(timed: Timed, due: Due) -> dg.RunRequest:
     is_once = len(timetable.instants_of(timed.duty, calendar(), due.session)) == 1
     return dg.RunRequest(
         run_key=f"{timed.duty.name}-{key}" if is_once else f"{timed.duty.name}-{key}-{due.at:%H%M}Z",
-        partition_key=key if timed.partitioned else None,
+        partition_key=timed.key(due.session).isoformat() if timed.partitioned else None,
         tags={"session": key},
     )
 

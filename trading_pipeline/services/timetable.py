@@ -32,11 +32,15 @@ class SessionCalendar(TradingCalendar, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duty:
-    """Something due at certain instants of every session. grace: how late it may still begin; None: at any time."""
+    """Something due at certain instants of every session, or of some.
+
+    grace: how late it may still begin; None: at any time. on: the sessions that it is due in.
+    """
 
     name: str
     rule: Rule
     grace: timedelta | None = None
+    on: Callable[[SessionCalendar, date], bool] = lambda _calendar, _session: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,10 @@ def together(*rules: Rule) -> Rule:
 
 def instants_of(duty: Duty, calendar: SessionCalendar, session: date) -> list[datetime]:
     """When the duty is due in a session: never before the session's date has begun in the exchange's zone."""
+    return _instants(duty, calendar, session) if duty.on(calendar, session) else []
+
+
+def _instants(duty: Duty, calendar: SessionCalendar, session: date) -> list[datetime]:
     begins_at = datetime.combine(session, time(), calendar.zone)
     return sorted({max(instant, begins_at) for instant in duty.rule(calendar.times(session))})
 
@@ -138,7 +146,7 @@ def cron_lines(duty: Duty, calendar: SessionCalendar) -> list[str]:
     for session in calendar.sessions(date.min, date.max):
         times = calendar.times(session)
         kinds[_wall(times.opens_at, calendar), _wall(times.closes_at, calendar)] = session
-    walls = {_wall(at, calendar) for session in kinds.values() for at in instants_of(duty, calendar, session)}
+    walls = {_wall(at, calendar) for session in kinds.values() for at in _instants(duty, calendar, session)}
     hours = {minute: tuple(sorted(wall.hour for wall in walls if wall.minute == minute)) for minute in range(60)}
     together_ = sorted((found, minute) for minute, found in hours.items() if found)
     lines = [

@@ -11,6 +11,7 @@ import pytest
 from trading_pipeline.cli.launch import run_range, run_replay
 from trading_pipeline.definitions import defs
 from trading_pipeline.defs.instance import local_instance
+from trading_pipeline.defs.periods import first_of_month, first_of_week
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.domain.errors import TradingPipelineError
 from trading_pipeline.services.checks import CHECKS
@@ -98,6 +99,25 @@ def test_running_everything_again_adds_no_row_and_verifies_the_record(traded_hom
     with workspace.ledger.read() as tx:
         assert rows_but_leadership(tx) == before
         assert tx.session_records("SIM") == records
+
+
+def test_the_week_and_the_month_are_reported_from_the_record_however_often(
+    traded_home: TradedHome, tmp_path: Path
+) -> None:
+    copy = traded_home.copied_to(tmp_path)
+    first, last = copy.traded
+    keys = {"weekly": first_of_week(last).isoformat(), "monthly": first_of_month(last).isoformat()}
+
+    def report() -> list[bytes]:
+        for name, key in keys.items():
+            job = defs.resolve_job_def(f"{name}_report_job")
+            assert job.execute_in_process(partition_key=key, resources=resources(copy)).success
+        return [(copy.home / "reports" / f"SIM-{name}-{key}.html").read_bytes() for name, key in keys.items()]
+
+    once, again = report(), report()
+
+    assert once == again
+    assert all(day.isoformat().encode() in once[1] for day in (first, last))
 
 
 def test_one_session_can_be_materialised_with_its_checks_as_the_ui_does(

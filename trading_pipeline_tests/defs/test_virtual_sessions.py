@@ -58,6 +58,11 @@ def expected(session: date) -> Counter[tuple[str, str]]:
     for row in (HALF_DAY if is_half else FULL_DAY).split(";"):
         duty, *clocks = row.split()
         found.update((duty, clock) for clock in clocks)
+    after = next(nyse.sessions(session + timedelta(days=1), session + timedelta(days=10)))
+    if after.isocalendar().week != session.isocalendar().week:
+        found["weekly_report", "13:40" if is_half else "16:40"] += 1
+    if after.month != session.month:
+        found["monthly_report", "13:45" if is_half else "16:45"] += 1
     first = datetime.combine(session, nyse.OPENS)
     count = REBALANCINGS["half" if is_half else "full"]
     found.update(("rebalancing", f"{first + timedelta(minutes=5 * n):%H:%M}") for n in range(1, count + 1))
@@ -157,6 +162,7 @@ def test_around_the_clock_each_day_starts_its_stream_and_loop_at_midnight_and_re
     assert sorted(runs)[1:] == [saturday + timedelta(days=number) for number in range(4)]
     for session in sorted(runs)[1:-1]:  # of the first and the last, a midnight lies outside
         duties = Counter(duty for duty, _ in runs[session].elements())
+        duties -= Counter({"weekly_report": 1, "monthly_report": 1})  # on the last days of week and month
         assert duties == {"market_data": 1, "position_monitoring": 1, "interim_report": 288, "performance_report": 1}
     assert len(keys) == sum(found.total() for found in runs.values())
     assert {why.partition(" (")[0] for why in skips} == {
