@@ -95,7 +95,7 @@ def _every(name: str, job: str, cron: str, what: str) -> dg.ScheduleDefinition:
 
 JOBS = (backup_job, health_job)
 SCHEDULES = (
-    _every("backup_schedule", "backup_job", "5,35 * * * *", "A backup of the record every half hour: at most an hour is ever lost."),
+    _every("backup_schedule", "backup_job", "5,35 * * * *", "A backup of the record every half hour."),
     _every("health_schedule", "health_job", "*/30 * * * *", "The health of everything, every half hour."),
 )
 SENSORS = (dead_man_sensor,)
