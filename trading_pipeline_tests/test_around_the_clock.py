@@ -241,10 +241,12 @@ def test_the_loop_that_was_killed_came_back_by_itself_and_nothing_else_failed(up
 def test_down_leaves_no_process(up: Watched) -> None:
     family = psutil.Process(up.process.pid).children(recursive=True)
 
-    stopped = subprocess.run(command(up.home, "down"), cwd=ROOT, capture_output=True, text=True, timeout=180)
+    with subprocess.Popen(command(up.home, "down"), cwd=ROOT, stdout=subprocess.PIPE, text=True) as stopping:
+        code = up.process.wait(timeout=180)
+        said, _ = stopping.communicate(timeout=60)
 
-    assert stopped.returncode == 0, stopped.stderr
-    assert up.process.wait(timeout=60) == 0
+    assert (code, stopping.returncode) == (0, 0), said
+    assert "all stopped." in said
     assert ended(family)
     assert leftovers(up.home) == []
     assert all(map(is_free, up.ports))
