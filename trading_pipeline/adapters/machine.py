@@ -112,9 +112,9 @@ def is_synchronized() -> bool | None:
     return {"yes": True, "no": False}.get(said.strip())
 
 
-def host_zone() -> str:
+def host_zone(now: datetime) -> str:
     """As the system names it."""
-    return os.environ.get("TZ") or str(datetime.now(UTC).astimezone().tzname())
+    return os.environ.get("TZ") or str(now.astimezone().tzname())
 
 
 def new_york_hours() -> tuple[float, float] | None:

@@ -155,7 +155,7 @@ def _clock(
     if ask_broker:
         ahead, problem = _venue_clock(Workspace(home, settings, config=config, profile=profile), clock)
     return ClockFacts(
-        now=clock.now(), host_zone=seen.host_zone(), changed_at=seen.code_changed_at(CODE),
+        now=clock.now(), host_zone=seen.host_zone(clock.now()), changed_at=seen.code_changed_at(CODE),
         synchronized=seen.is_synchronized(), venue_ahead_seconds=ahead, venue_problem=problem,
         new_york_hours=seen.new_york_hours(),
     )  # fmt: skip

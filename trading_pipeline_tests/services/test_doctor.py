@@ -14,7 +14,7 @@ from trading_pipeline.domain.machine import ClockFacts, Database, Machine, Place
 from trading_pipeline.services.doctor import CHECKS, diagnose
 
 NOW = datetime(2025, 6, 10, 12, tzinfo=UTC)
-HOME = Place(path=Path("/home/ann/trading"), mode=0o700)
+HOME = Place(path=Path("/srv/ann/trading"), mode=0o700)
 DATABASE = Database(place="ledger.sqlite3", newest="0004", version="0004")
 CLOCK = ClockFacts(now=NOW, host_zone="Asia/Tokyo", synchronized=True, new_york_hours=(-5.0, -4.0))
 UI = Port(number=3000, what="UI", option="--port")
@@ -32,11 +32,11 @@ FAULTS: list[tuple[str, Level, dict[str, Any], str]] = [
     ("keys", Level.FAIL, {"broker": "alpaca", "missing_keys": ("A_KEY",)}, "--env-file"),
     ("env file", Level.FAIL, {"env_file": Place(path=Path("/x"), problem="others may read")}, "message"),
     ("env file", Level.FAIL, {"env_file": Place(path=Path("/r/x")), "env_file_repository": "/r"}, "mv /r/x"),
-    ("home", Level.FAIL, {"home": replace(HOME, mode=0o770)}, "chmod 700 /home/ann/trading"),
-    ("home", Level.WARN, {"home": replace(HOME, mode=0o755)}, "chmod 700 /home/ann/trading"),
+    ("home", Level.FAIL, {"home": replace(HOME, mode=0o770)}, "chmod 700 /srv/ann/trading"),
+    ("home", Level.WARN, {"home": replace(HOME, mode=0o755)}, "chmod 700 /srv/ann/trading"),
     ("home", Level.FAIL, {"home": replace(HOME, is_ours=False)}, "sudo chown"),
     ("home", Level.FAIL, {"home": replace(HOME, network="nfs4")}, "PostgreSQL"),
-    ("home", Level.FAIL, {"home": replace(HOME, problem="/home may not be written")}, "--home"),
+    ("home", Level.FAIL, {"home": replace(HOME, problem="/srv may not be written")}, "--home"),
     ("umask", Level.FAIL, {"umask": 0o000}, "umask 077"),
     ("umask", Level.WARN, {"umask": 0o022}, "umask 077"),
     ("disk", Level.WARN, {"free_bytes": 4 * 10**9}, "at least 5 GB"),
