@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from urllib.parse import quote, quote_plus
 
+from trading_pipeline.adapters.logs.plain import plain
+
 REDACTED = "[redacted]"
 SHORTEST = 4
 """A shorter secret is no secret, and taking it out by value would leave no text whole."""
@@ -87,4 +89,4 @@ REDACTOR = Redactor()
 
 def tell_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """A sys.excepthook: the usual traceback on stderr, without secrets."""
-    sys.stderr.write(REDACTOR("".join(traceback.format_exception(kind, error, trace))))
+    sys.stderr.write(plain(REDACTOR("".join(traceback.format_exception(kind, error, trace))), keep="\n"))

@@ -7,13 +7,14 @@ import sys
 import threading
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
 from trading_pipeline.adapters.logs.files import FileLog, SharedFile, Terminal
-from trading_pipeline.adapters.logs.plain import plain
+from trading_pipeline.adapters.logs.plain import plain, plain_json
 from trading_pipeline.adapters.logs.redaction import REDACTOR, Redactor, tell_traceback
 from trading_pipeline.domain.correlation import correlation
 from trading_pipeline.domain.log_rules import LogRules
@@ -73,7 +74,7 @@ def _terminal(rules: LogRules, process: str, redactor: Redactor) -> Terminal:
     terminal.setLevel(rules.console_level.upper())
     terminal.addFilter(lambda record: not record.name.startswith(NOT_ON_TERMINAL))
     as_text = structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, timestamp_key="at"
+        colors=sys.stderr.isatty(), exception_formatter=_traceback, timestamp_key="at"
     )
     as_json = structlog.processors.JSONRenderer(ensure_ascii=False)
     terminal.setFormatter(chain(process, redactor, as_json if rules.console == "json" else as_text))
@@ -96,7 +97,7 @@ def chain(process: str, redactor: Redactor, render: Callable[..., Any]) -> loggi
         return {name: plain(value) if isinstance(value, str) else value for name, value in line.items()}
 
     def redacted(_logger: object, _method: str, text: Any) -> str:
-        return redactor(str(text))
+        return redactor(plain_json(str(text)) if is_json else str(text))
 
     first: list[Any] = [structlog.stdlib.ExtraAdder(), with_ids]
     traced: list[Any] = [structlog.processors.format_exc_info] if is_json else [shown]
@@ -104,6 +105,13 @@ def chain(process: str, redactor: Redactor, render: Callable[..., Any]) -> loggi
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=first, processors=last, keep_exc_info=False, keep_stack_info=False
     )
+
+
+def _traceback(out: TextIO, error: Any) -> None:
+    """As Python writes it; nothing in an error's text steers the terminal."""
+    written = StringIO()
+    structlog.dev.plain_traceback(written, error)
+    out.write(plain(written.getvalue(), keep="\n"))
 
 
 def _tell_thread(error: threading.ExceptHookArgs) -> None:

@@ -102,6 +102,19 @@ def test_the_canary_is_seen_when_nothing_is_redacted(home: Path) -> None:
     assert CANARY in log_file(home).read_text(encoding="utf-8")
 
 
+def test_no_line_steers_a_terminal_or_passes_for_another(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    forged = "XYZ\n2025-06-10 [info] all is well\x1b[2J\u202e"
+    try:
+        int(forged)
+    except ValueError:
+        log.exception("asked for %s", forged, extra={"symbol": forged})
+
+    shown, written = capsys.readouterr().err, log_file(home).read_text(encoding="utf-8")
+    assert not {"\x1b", "\u202e"} & {*shown, *written}
+    assert "\n2025-06-10 [info]" not in shown
+    assert lines(home)[0]["event"] == f"asked for {forged}"
+
+
 def test_a_thread_that_dies_is_told(home: Path) -> None:
     thread = threading.Thread(target=lambda: int("x"), name="feeder")
     thread.start()
