@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from trading_pipeline.cli.app import app
 from trading_pipeline.env_file import ENV_FILE_VARIABLE
-from trading_pipeline_tests.test_docs import COMMAND, DOCS
+from trading_pipeline_tests.docs import DOCS
+from trading_pipeline_tests.test_docs import COMMAND
 from trading_pipeline_tests.traded_home import TradedHome
 
 RUN_ELSEWHERE = {
