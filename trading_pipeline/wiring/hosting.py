@@ -10,7 +10,6 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -51,6 +50,7 @@ LOOK = timedelta(seconds=1)
 CUT_OFF = (
     b"stopped: the step in hand hung and was cut off. The next host finds and finishes it. Stops stay at the venue.\n"
 )
+STDERR = 2
 HUNG = 75
 """Exit code of a process whose loop hung (EX_TEMPFAIL: start it again)."""
 
@@ -207,17 +207,21 @@ class Host:
 
     def _end_hung(self) -> None:
         """Called when the loop hung until its lease was over: another process may lead, and this one is of no use."""
-        os.write(sys.stderr.fileno(), b"the session loop hung and is ended; where it hung:\n")
-        faulthandler.dump_traceback(all_threads=True)
-        hung = StopRequested(f"no sign of life for {self.workspace.settings.execution.lease.hang_seconds:g} s: it hung")
-        _within(1.0, lambda: self._tell_failure(hung))
-        os._exit(HUNG)
+        try:
+            os.write(STDERR, b"the session loop hung and is ended; where it hung:\n")
+            faulthandler.dump_traceback(STDERR, all_threads=True)
+            quiet = self.workspace.settings.execution.lease.hang_seconds
+            _within(1.0, lambda: self._tell_failure(StopRequested(f"no sign of life for {quiet:g} s: it hung")))
+        finally:
+            os._exit(HUNG)
 
     def _cut_off(self) -> None:
         """Called when a signal came and the process has not ended in time."""
-        _within(1.0, self._release)
-        os.write(sys.stderr.fileno(), CUT_OFF)
-        os._exit(0)
+        try:
+            _within(1.0, self._release)
+            os.write(STDERR, CUT_OFF)
+        finally:
+            os._exit(0)
 
     def _release(self) -> None:
         if self._lease is not None:
