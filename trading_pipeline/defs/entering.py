@@ -24,10 +24,11 @@ def entered(context: dg.AssetExecutionContext | dg.OpExecutionContext, workspace
 
     Raises dg.Failure when the run was cancelled or failed before it got here.
     """
-    told = [entry.dagster_event_type for entry in context.instance.all_logs(context.run_id, of_type=set(ENDED))]
+    known = context.instance.all_logs(context.run_id, of_type=set(ENDED))
+    told = [ENDED[entry.dagster_event_type] for entry in known if entry.dagster_event_type is not None]
     if told:
         raise dg.Failure(
-            f"run {context.run_id} {ENDED[told[0]]} and does nothing any more. Launch a new one.", allow_retries=False
+            f"run {context.run_id} {told[0]} and does nothing any more. Launch a new one.", allow_retries=False
         )
     opened = workspace.open(context.run_id)
     tags = {"mode": opened.settings.execution.mode, "config_hash": opened.provenance.config_hash[:12]}

@@ -98,12 +98,14 @@ weekly_report = _report("weekly", WEEKS, "week")
 monthly_report = _report("monthly", MONTHS, "month")
 
 
-def _job(asset: str, partitions: dg.TimeWindowPartitionsDefinition, what: str) -> object:
-    return dg.define_asset_job(
-        f"{asset}_job", selection=dg.AssetSelection.assets(asset), partitions_def=partitions,
-        description=f"The result of a {what}'s sessions; backfill any range.", executor_def=dg.in_process_executor,
-    )  # fmt: skip
-
-
 ASSETS = (weekly_report, monthly_report)
-JOBS = (_job("weekly_report", WEEKS, "week"), _job("monthly_report", MONTHS, "month"))
+JOBS = (
+    dg.define_asset_job(
+        "weekly_report_job", selection=dg.AssetSelection.assets("weekly_report"), partitions_def=WEEKS,
+        description="The result of a week's sessions; backfill any range.", executor_def=dg.in_process_executor,
+    ),
+    dg.define_asset_job(
+        "monthly_report_job", selection=dg.AssetSelection.assets("monthly_report"), partitions_def=MONTHS,
+        description="The result of a month's sessions; backfill any range.", executor_def=dg.in_process_executor,
+    ),
+)  # fmt: skip

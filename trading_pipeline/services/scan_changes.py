@@ -24,7 +24,8 @@ def stored_scan(frames: ResearchStore, name: str, session: date) -> pd.DataFrame
 
 def newest(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of the newest `as_of`."""
-    return frame[frame["as_of"] == frame["as_of"].max()]
+    rows: pd.DataFrame = frame[frame["as_of"] == frame["as_of"].max()]
+    return rows
 
 
 def screen_changes(before: pd.DataFrame | None, frame: pd.DataFrame) -> str:

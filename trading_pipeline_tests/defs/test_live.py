@@ -63,6 +63,7 @@ def test_a_loop_that_was_stopped_at_noon_goes_on_from_there_and_doubles_nothing(
     record = replace(opened, clock=FixedClock(at_noon(made))).host(made.running)
 
     assert half_way is not None
+    assert record is not None
     assert half_way.phase is SessionPhase.RUNNING
     assert record.decision_hash == replayed_hash(traded_home, tmp_path / "replay")
 
@@ -76,6 +77,7 @@ def test_a_session_hosted_on_a_clock_that_is_late_is_verified_by_its_replay(
     (again,) = made.open().replay(made.running, made.running)
 
     assert again.verified
+    assert hosted is not None
     assert again.record.decision_hash == hosted.decision_hash
     with made.open().ledger.read() as tx:
         assert tx.fills("SIM", session=made.running)

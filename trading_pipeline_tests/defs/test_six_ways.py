@@ -6,10 +6,11 @@ a queue was seen to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -21,9 +22,16 @@ from dagster._core.execution.api import create_execution_plan, execute_plan, exe
 from trading_pipeline.cli.launch import run_range
 from trading_pipeline.definitions import defs
 from trading_pipeline.defs.instance import local_instance
+from trading_pipeline.defs.periods import first_of_week
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.defs.sensors import new_watchlist_sensor
-from trading_pipeline_tests.traded_home import TradedHome, at_first_picks
+from trading_pipeline_tests.traded_home import (
+    TradedHome,
+    at_first_picks,
+    at_noon,
+    before_the_open,
+    interrupted,
+)
 
 ACTS = ("intents", "orders", "execution_reports", "fills", "trades", "trade_plans", "risk_decisions")
 Row = tuple[Any, ...]
@@ -43,12 +51,18 @@ class Bench:
         return defs.resolve_job_def(self.job)
 
     def new_run(
-        self, *, now: datetime | None = None, status: dg.DagsterRunStatus | None = None, **tags: str
+        self,
+        *,
+        now: datetime | None = None,
+        status: dg.DagsterRunStatus | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> dg.DagsterRun:
         where = {"home": str(self.made.home), "profile": str(self.made.profile)}
         config = {"resources": {"workspace": {"config": {**where, "now": (now or self.now).isoformat()}}}}
         plan = create_execution_plan(self.definition, config)
-        return self.instance.create_run_for_job(self.definition, plan, run_config=config, tags=tags, status=status)
+        return self.instance.create_run_for_job(
+            self.definition, plan, run_config=config, tags=tags or {}, status=status
+        )
 
     def work(self, run: dg.DagsterRun) -> dg.DagsterRunStatus:
         """Execute it as a run worker would."""
@@ -135,7 +149,7 @@ def test_a_run_that_waited_until_its_watchlist_was_old_does_nothing(opened: Benc
 
 
 def test_a_run_made_for_another_session_does_nothing(opened: Bench, untouched: dict[str, int]) -> None:
-    run = opened.new_run(session=opened.made.traded[0].isoformat())
+    run = opened.new_run(tags={"session": opened.made.traded[0].isoformat()})
 
     assert opened.work(run) is dg.DagsterRunStatus.SUCCESS
     assert "nothing done: the run was made for session" in opened.said(run)
@@ -198,7 +212,7 @@ def test_retried(decided: Bench) -> None:
     decided.instance.report_run_failed(first)
     lineage = {"dagster/parent_run_id": first.run_id, "dagster/root_run_id": first.run_id, "dagster/retry_number": "1"}
 
-    assert decided.work(decided.new_run(**lineage)) is dg.DagsterRunStatus.SUCCESS
+    assert decided.work(decided.new_run(tags=lineage)) is dg.DagsterRunStatus.SUCCESS
     assert decided.acts() == before
 
 
@@ -224,3 +238,71 @@ def test_a_backfill_of_research_starts_no_decision(decided: Bench) -> None:
     assert isinstance(found, dg.SkipReason)
     assert decided.acts() == before
     assert decided.definition.partitions_def is None  # so it cannot itself be backfilled
+
+
+# the session's loop, and every other job
+
+
+@pytest.mark.soak
+def test_a_session_hosted_in_every_way_has_the_orders_of_one_hosted_once(
+    traded_home: TradedHome, tmp_path: Path
+) -> None:
+    (tmp_path / "once").mkdir()
+    once, many = traded_home.copied_to(tmp_path / "once"), traded_home.copied_to(tmp_path)
+    opening, noon = before_the_open(many), at_noon(many)
+    with dg.DagsterInstance.ephemeral() as instance:
+        alone = Bench(once, instance, "position_monitoring_job", opening)
+        assert alone.work(alone.new_run()) is dg.DagsterRunStatus.SUCCESS
+
+    with local_instance(many.home) as instance:
+        bench = Bench(many, instance, "position_monitoring_job", opening)
+        untouched, cancelled = bench.acts(), bench.new_run()
+        instance.report_run_canceled(cancelled)
+        assert "was cancelled" in "".join(bench.work_regardless(cancelled))
+        assert bench.acts() == untouched
+        interrupted(many)  # a crash at noon
+        hosted = [host_beside(replace(bench, now=noon)) for _ in (1, 2)]
+        with ThreadPoolExecutor(2) as pool:
+            assert all(pool.map(lambda work: work(), hosted))
+        after = replace(bench, now=noon + timedelta(minutes=5))
+        for status in (None, dg.DagsterRunStatus.STARTED):
+            run = after.new_run(status=status, tags={"dagster/retry_number": "1"})
+            list(
+                execute_run_iterator(
+                    InMemoryJob(bench.definition), run, instance, resume_from_failure=status is not None
+                )
+            )
+            assert bench.status(run) is dg.DagsterRunStatus.SUCCESS
+        assert bench.acts() == alone.acts()
+        assert bench.acts()["orders"] > untouched["orders"]
+
+
+def host_beside(bench: Bench) -> Callable[[], bool]:
+    """A run in an instance of its own, beside others of the same home."""
+
+    def work() -> bool:
+        with dg.DagsterInstance.ephemeral() as instance:
+            mine = replace(bench, instance=instance)
+            return mine.work(mine.new_run()) is dg.DagsterRunStatus.SUCCESS
+
+    return work
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "job", ["universe_job", "research_job", "performance_report_job", "weekly_report_job", "retention_job"]
+)
+def test_no_other_job_acts_in_any_way(decided: Bench, job: str) -> None:
+    before, made = decided.acts(), decided.made
+    keys = {"weekly_report_job": first_of_week(made.traded[-1]).isoformat(), "retention_job": None}
+    where = {"home": str(made.home), "profile": str(made.profile), "now": ""}
+    config = {"resources": {"workspace": {"config": where}}}
+
+    for tags in ({}, {}, {"dagster/retry_number": "1"}):
+        done = defs.resolve_job_def(job).execute_in_process(
+            instance=decided.instance, run_config=config, tags=tags,
+            partition_key=keys.get(job, made.traded[-1].isoformat()),
+        )  # fmt: skip
+        assert done.success
+
+    assert decided.acts() == before

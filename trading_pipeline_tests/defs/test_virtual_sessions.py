@@ -165,7 +165,7 @@ def test_around_the_clock_each_day_starts_its_stream_and_loop_at_midnight_and_re
         duties -= Counter({"weekly_report": 1, "monthly_report": 1})  # on the last days of week and month
         assert duties == {"market_data": 1, "position_monitoring": 1, "interim_report": 288, "performance_report": 1}
     assert len(keys) == sum(found.total() for found in runs.values())
-    assert {why.partition(" (")[0] for why in skips} == {
+    assert {why.partition(" (")[0] for why in skips if "nothing is due at" not in why} == {
         "the stream makes each watchlist as its bars close", "watchlists are traded", "no vendor is configured",
     }  # fmt: skip
 

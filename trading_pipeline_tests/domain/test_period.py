@@ -38,7 +38,7 @@ def test_a_week_adds_up() -> None:
     assert (week.sessions, week.trades, week.wins, week.losses) == (3, 3, 1, 2)
     assert week.net_usd == 40
     assert week.net_usd == week.gross_usd - week.commission_usd
-    assert (week.opening_equity_usd, week.closing_equity_usd) == (100_000, 100_040)
+    assert (week.opening_equity_usd, week.closing_equity_usd) == (dec(100_000), dec(100_040))
     assert week.return_fraction == dec("0.0004")
     assert week.win_rate == dec("0.33333333")
     assert week.max_drawdown_fraction == dec("-0.00019988")  # from 100,060 to 100,040
@@ -47,7 +47,8 @@ def test_a_week_adds_up() -> None:
 def test_without_trades_it_is_zeros_and_without_sessions_an_error() -> None:
     week = summarise_period(days([], []))
 
-    assert (week.trades, week.net_usd, week.return_fraction, week.win_rate) == (0, 0, 0, None)
+    assert week.trades == week.net_usd == week.return_fraction == 0
+    assert week.win_rate is None
     with pytest.raises(InputError, match="without a session"):
         summarise_period([])
 
