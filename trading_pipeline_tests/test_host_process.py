@@ -58,7 +58,7 @@ def test_e25_a_host_that_waits_ends_at_a_signal_at_once_and_leaves_the_lead(
 def hanging(made: TradedHome) -> Callable[[str, Callable[[], object]], object]:
     """A venue that never answers; that it was asked is on file."""
 
-    def never_answer(name: str, call: Callable[[], object]) -> object:  # noqa: ARG001
+    def never_answer(name: str, call: Callable[[], object]) -> object:
         (made.home / "hangs").touch()
         time.sleep(3600)
         return None

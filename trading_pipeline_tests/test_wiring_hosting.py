@@ -11,11 +11,14 @@ import pytest
 
 from trading_pipeline.adapters.clock import FixedClock, SystemClock
 from trading_pipeline.domain.control import AlertLevel, BlockKind
-from trading_pipeline.domain.errors import InputError, NotReady
+from trading_pipeline.domain.errors import InputError, NotReady, OutcomeUnknown, SettingsError, VenueAbsent
 from trading_pipeline.domain.trading_session import RiskEvent, SessionPhase
+from trading_pipeline.ports import Clock, SimulatedMarket
 from trading_pipeline.services.configured import Acceptance
+from trading_pipeline.services.lease import HeldLease
 from trading_pipeline.services.readiness import CONFIGURED, SELF_TEST, START_UP
 from trading_pipeline.wiring import Workspace
+from trading_pipeline.wiring.venues import Access, Line
 from trading_pipeline_tests.traded_home import TradedHome, traded_home
 
 __all__ = ["traded_home"]
@@ -232,3 +235,59 @@ def test_e44_an_unexpected_error_is_told_counted_and_raised_and_the_lease_is_rel
     assert not lease.is_live(SystemClock().now())
     with pytest.raises(KeyboardInterrupt):  # the next one goes on
         stopping_at(made, 12).host(made.running)
+
+
+# a venue that is down
+
+
+@dataclass(frozen=True)
+class AbsentAccess:
+    """A venue that cannot be reached the first times. Implements Access."""
+
+    access: Access
+    absences: list[Exception]
+
+    @property
+    def market(self) -> SimulatedMarket | None:
+        return self.access.market
+
+    def line(self, clock: Clock, lease: HeldLease | None) -> Line:
+        if self.absences:
+            raise self.absences.pop()
+        return self.access.line(clock, lease)
+
+    def close(self) -> None:
+        self.access.close()
+
+
+@dataclass(frozen=True)
+class FarWorkspace(Workspace):
+    """A home whose venue is down at first."""
+
+    absences: tuple[Exception, ...] = ()
+
+    def access(self, venue_url: str | None = None, market_url: str | None = None) -> Access:
+        return AbsentAccess(super().access(venue_url, market_url), list(self.absences))
+
+
+def test_e43_a_venue_that_is_down_at_the_start_is_tried_until_it_answers_and_that_is_told(made: TradedHome) -> None:
+    near = stopping_at(made, 7)
+    absences = (OutcomeUnknown("no answer"), VenueAbsent("nobody listens"))
+    far = FarWorkspace(near.home, near.settings, clock=near.clock, absences=absences)
+
+    began = SystemClock().now()
+    with pytest.raises(KeyboardInterrupt):
+        far.host(made.running)
+
+    assert SystemClock().now() - began >= timedelta(seconds=3)  # a second, then two
+    with far.ledger.read() as tx:
+        told = [(one.kind, one.level) for one in tx.alerts("SIM", made.running) if one.kind.startswith("connection")]
+    assert told == [("connection_lost", AlertLevel.ERROR), ("connection_restored", AlertLevel.INFO)]
+
+
+def test_what_no_waiting_will_mend_is_refused_at_once(made: TradedHome) -> None:
+    near = opened(made)
+    far = FarWorkspace(near.home, near.settings, clock=near.clock, absences=(SettingsError("another account"),))
+
+    with pytest.raises(SettingsError, match="another account"):
+        far.host(made.running)
