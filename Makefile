@@ -36,6 +36,7 @@ soak: install-dev  ## run the long tests: shuffles, crashes at every kind of poi
 	echo "$$sweep at the $$door door" && $(BIN)/python -m trading_pipeline_tests.$$sweep --door $$door || exit 1; done; done
 	@$(BIN)/python -m trading_pipeline_tests.machine --workers $(WORKERS) --steps 1000000
 	@$(BIN)/python -m trading_pipeline_tests.machine --workers $(WORKERS) --steps 10000 --ledger sqlite
+	@$(BIN)/python -m trading_pipeline_tests.virtual
 
 check: install-dev  ## lint, format, types, layers
 	@$(BIN)/ruff check .
