@@ -234,7 +234,7 @@ def _require_resumable(
         names = ", ".join(cause.name for cause in view.causes)
         lasting = f": {names} lifts by itself, {rules.breaker.clean_seconds} s after its cause is gone" if names else ""
         raise TradingError(f"account {view.account} is not halted by anybody{lasting}. Nothing to resume")
-    in_the_way = [*_still_holding(tx, rules), *_differences(tx, rules.account)]
+    in_the_way = [*_still_holding(tx, rules, at), *_differences(tx, rules.account)]
     if in_the_way:
         raise TradingError(f"not resumed: {'; '.join(in_the_way)}")
     if view.cooldown_until is not None and at < view.cooldown_until and not override_cooldown:
@@ -249,10 +249,10 @@ def _minutes(span: timedelta) -> str:
     return f"{-(-span // timedelta(minutes=1))} min"
 
 
-def _still_holding(tx: LedgerTransaction, rules: ExecutionSettings) -> Iterator[str]:
+def _still_holding(tx: LedgerTransaction, rules: ExecutionSettings, at: datetime) -> Iterator[str]:
     """Losses of a session that still runs: it would trip again at once."""
     records = tx.session_records(rules.account)
-    if not records or records[-1].phase is SessionPhase.CLOSED:
+    if not records or records[-1].phase is SessionPhase.CLOSED or at - records[-1].started_at >= timedelta(days=1):
         return
     for cause in money_causes(levels_of(tx, records[-1]), rules.risk, rules.breaker):
         if cause.state is TradingState.HALTED:

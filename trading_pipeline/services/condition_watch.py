@@ -21,6 +21,7 @@ from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.breaker import BEGAN, ENDED
 from trading_pipeline.services.care.asking import Quotes
 from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.preconditions import measure_skew
 
 SKEW_EVERY, LONGEST_WAIT = timedelta(seconds=30), timedelta(seconds=1)
 """How often the venue is asked what time it is, and how long its answer may take to tell anything."""
@@ -86,19 +87,17 @@ class ConditionWatch:
     def _skew(self, now: datetime) -> float | None:
         """Seconds between the machine's clock and the venue's, asked now and then; None when nobody can tell.
 
-        The answer is of the middle of the wait for it; one that took long tells nothing.
+        An answer that took long tells nothing.
         """
         desk, asked_at = self.desk, self._asked_at
         if desk.venue_now is None or desk.latch is None or (asked_at and now - asked_at < SKEW_EVERY):
             return None
-        self._asked_at, clock = now, desk.latch.clock
-        before = clock.now()
+        self._asked_at = now
         try:
-            theirs = desk.venue_now()
+            skew = measure_skew(desk.venue_now, desk.latch.clock)
         except OutcomeUnknown:
             return None
-        wait = clock.now() - before
-        return None if wait > LONGEST_WAIT else abs((theirs - before - wait / 2).total_seconds())
+        return None if 2 * skew.within > LONGEST_WAIT else abs(skew.by.total_seconds())
 
     def _age(self, now: datetime, quotes: Quotes, symbols: set[str]) -> float:
         """Seconds beyond one base bar since the newest price of what is held or ordered; 0 where there is none."""

@@ -416,3 +416,19 @@ def test_no_entry_leaves_later_than_100_ms_after_the_latch_is_set(stage: Stage, 
         latch.release()
 
     assert max(late) <= 100
+
+
+def test_a_venue_whose_clock_is_elsewhere_holds_entries_back(stage: Stage, latch: Latch) -> None:
+    scene = watched(stage, flat_bars("50.20"), at=(15,))
+    real = FixedClock(OPENS)
+    desk = scene.desk(
+        clock=SteppedClock(OPENS, real), latch=replace(latch, clock=real),
+        venue_now=lambda: real.now() + timedelta(seconds=3),
+    )  # fmt: skip
+    loop = scene.loop(desk=desk)
+    loop.real_clock, loop.market = real, None
+    loop.stop_requested = lambda: real.now() >= minute(10)
+    loop.run()
+
+    assert [what for what, _ in history(scene)] == ["clock_skew"]
+    assert view(scene, latch).state is TradingState.REDUCING
