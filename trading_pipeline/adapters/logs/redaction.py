@@ -16,8 +16,10 @@ from urllib.parse import quote, quote_plus
 from trading_pipeline.adapters.logs.plain import plain
 
 REDACTED = "[redacted]"
-SHORTEST = 4
+SHORTEST = 6
 """A shorter secret is no secret, and taking it out by value would leave no text whole."""
+LIKE_A_WORD = 12
+"""A secret of fewer letters and nothing else is taken out only where it stands alone: `postgres`, not PostgreSQL."""
 SHORTEST_CORE = 8
 GAP = r"(?:\\[nrt]|\s)*"
 GAPS = re.compile(r"\\[nrt]|\s")
@@ -33,7 +35,7 @@ class Redactor:
         self._pattern: re.Pattern[str] | None = None
 
     def learn(self, *secrets: str) -> None:
-        """From now on these are taken out; what is shorter than 4 characters is not."""
+        """From now on these are taken out; what is shorter than 6 characters is not."""
         new = {secret for secret in secrets if len(secret.strip()) >= SHORTEST} - self._secrets
         if not new:
             return
@@ -80,7 +82,10 @@ def _base64_cores(raw: bytes, offset: int) -> Iterator[str]:
 
 
 def _spread(form: str) -> str:
-    return GAP.join(re.escape(character) for character in GAPS.sub("", form))
+    pattern = GAP.join(re.escape(character) for character in GAPS.sub("", form))
+    if len(form) < LIKE_A_WORD and form.isalpha():
+        return rf"(?<![^\W\d_]){pattern}(?![^\W\d_])"
+    return pattern
 
 
 REDACTOR = Redactor()

@@ -94,9 +94,17 @@ def test_two_secrets_of_which_one_holds_the_other_both_go() -> None:
 
 
 def test_a_secret_that_is_no_secret_shreds_no_text() -> None:
-    redact = knowing("a", "", "   ", "abc")
+    redact = knowing("a", "", "   ", "wrong")
 
-    assert redact("a banana, abc") == "a banana, abc"
+    assert redact("a banana is wrong") == "a banana is wrong"
+
+
+def test_a_password_that_is_a_word_goes_where_it_stands_alone() -> None:
+    redact = knowing("postgres")
+
+    assert redact("postgresql://postgres:postgres@h: start PostgreSQL") == (
+        f"postgresql://{REDACTED}:{REDACTED}@h: start PostgreSQL"
+    )
 
 
 def test_keys_swapped_while_it_runs_are_learned() -> None:
