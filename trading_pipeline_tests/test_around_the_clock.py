@@ -98,10 +98,10 @@ def start(home: Path) -> Watched:
     return Watched(home, ports, process, open_workspace(home, profile=PROFILE))
 
 
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """Watched for its minutes; half-way its loop is killed; still running when the tests look at it."""
-    started = start(tmp_path_factory.mktemp("clock") / "home")
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Watched]:
+    """Watched for its minutes; half-way its loop is killed; still running when the test looks at it."""
+    started = start(tmp_path / "home")
     try:
         watch(started)
         yield started
@@ -167,8 +167,7 @@ def minutes() -> int:
     return int(WATCHED.total_seconds() // 60)
 
 
-@pytest.mark.soak
-def test_bars_and_watchlists_are_made_each_minute(up: Watched) -> None:
+def bars_and_watchlists_are_made_each_minute(up: Watched) -> None:
     bars = up.workspace.bars.read(Timeframe.MIN1, [up.session])
     watched = bars[(bars["end"] > up.began_at) & (bars["end"] <= up.began_at + WATCHED)]
     with up.workspace.ledger.read() as tx:
@@ -179,19 +178,28 @@ def test_bars_and_watchlists_are_made_each_minute(up: Watched) -> None:
     assert len([at for at in known if up.began_at < at <= up.began_at + WATCHED]) >= 0.7 * (minutes() - 1)
 
 
-@pytest.mark.soak
-def test_the_loop_decides_orders_fills_and_guards_positions(up: Watched) -> None:
+def the_loop_decides_orders_fills_and_guards_positions(up: Watched) -> None:
     with up.workspace.ledger.read() as tx:
         plans, decisions = tx.plans(up.account(), up.session), tx.decisions(up.account(), up.session)
         orders, fills = tx.orders(up.account(), up.session), tx.fills(up.account(), session=up.session)
-        positions = tx.positions(up.account())
+        positions, passed = tx.positions(up.account()), tx.last_reconciliation(up.account())
 
     assert plans
     assert len(decisions) >= len(plans)
     assert orders
     assert fills
-    assert len({fill.client_order_id for fill in fills} - {order.client_order_id for order in orders}) == 0
+    assert {order.client_order_id: order.cum_qty for order in orders if order.cum_qty} == filled_of_each(fills)
+    assert passed is not None
+    assert passed.differing == ()
     assert {one.symbol: one.quantity for one in positions if one.quantity} == folded(fills)
+
+
+def filled_of_each(fills: Sequence[Fill]) -> dict[str, Decimal]:
+    """What was filled of each order, reckoned here."""
+    found = Counter[str]()
+    for fill in fills:
+        found[fill.client_order_id] += int(fill.quantity)
+    return {order: Decimal(count) for order, count in found.items()}
 
 
 def folded(fills: Sequence[Fill]) -> dict[str, Decimal]:
@@ -202,8 +210,7 @@ def folded(fills: Sequence[Fill]) -> dict[str, Decimal]:
     return {symbol: Decimal(count) for symbol, count in held.items() if count}
 
 
-@pytest.mark.soak
-def test_a_report_of_the_running_session_is_made_by_its_schedule(up: Watched) -> None:
+def a_report_of_the_running_session_is_made_by_its_schedule(up: Watched) -> None:
     with up.workspace.ledger.read() as tx:
         daily = tx.daily_performance(up.account(), up.session, up.session)
 
@@ -212,8 +219,7 @@ def test_a_report_of_the_running_session_is_made_by_its_schedule(up: Watched) ->
     assert started_by(up)[REPORTING, "interim_report_schedule"] >= max(minutes() // 5 - 1, 0)
 
 
-@pytest.mark.soak
-def test_everything_was_started_by_schedules_and_sensors(up: Watched) -> None:
+def everything_was_started_by_schedules_and_sensors(up: Watched) -> None:
     found = started_by(up)
 
     assert found[RECORDING, "stream_supervisor_sensor"] == 1
@@ -222,14 +228,14 @@ def test_everything_was_started_by_schedules_and_sensors(up: Watched) -> None:
     assert not [job for job, _ in found if job in {"research_job", "execution_job", "universe_job"}]
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("asset", [*RESEARCHED, *TRADED, "daily_performance", "performance_report"])
-def test_the_lineage_shows_each_asset_of_the_session(up: Watched, asset: str) -> None:
-    assert told(up, asset) >= (minutes() // 2 - 1 if asset in {"raw_bars", "bars", "sabr20_watchlist"} else 1)
+def the_lineage_shows_each_asset_of_the_session(up: Watched) -> None:
+    found = {asset: told(up, asset) for asset in (*RESEARCHED, *TRADED, "daily_performance", "performance_report")}
+
+    assert all(found.values()), found
+    assert min(found[asset] for asset in ("raw_bars", "bars", "sabr20_watchlist")) >= minutes() // 2 - 1, found
 
 
-@pytest.mark.soak
-def test_the_loop_that_was_killed_came_back_by_itself_and_nothing_else_failed(up: Watched) -> None:
+def the_loop_that_was_killed_came_back_by_itself_and_nothing_else_failed(up: Watched) -> None:
     failed = [one.dagster_run for one in runs_of(up) if one.dagster_run.status is dg.DagsterRunStatus.FAILURE]
 
     assert up.loop() not in {None, *up.killed}
@@ -237,8 +243,7 @@ def test_the_loop_that_was_killed_came_back_by_itself_and_nothing_else_failed(up
     assert {run.job_name for run in failed} <= {MONITORING}  # a run too slow to lead is given up on a busy machine
 
 
-@pytest.mark.soak
-def test_down_leaves_no_process(up: Watched) -> None:
+def down_leaves_no_process(up: Watched) -> None:
     family = psutil.Process(up.process.pid).children(recursive=True)
 
     with subprocess.Popen(command(up.home, "down"), cwd=ROOT, stdout=subprocess.PIPE, text=True) as stopping:
@@ -250,3 +255,15 @@ def test_down_leaves_no_process(up: Watched) -> None:
     assert ended(family)
     assert leftovers(up.home) == []
     assert all(map(is_free, up.ports))
+
+
+@pytest.mark.soak
+def test_a_market_that_never_closes_is_traded_by_schedules_and_sensors_alone(up: Watched) -> None:
+    """One test, so that whoever spreads tests over processes starts one `up`."""
+    bars_and_watchlists_are_made_each_minute(up)
+    the_loop_decides_orders_fills_and_guards_positions(up)
+    a_report_of_the_running_session_is_made_by_its_schedule(up)
+    everything_was_started_by_schedules_and_sensors(up)
+    the_lineage_shows_each_asset_of_the_session(up)
+    the_loop_that_was_killed_came_back_by_itself_and_nothing_else_failed(up)
+    down_leaves_no_process(up)
