@@ -78,7 +78,11 @@ def no_stream(settings: Settings) -> str:
 
 def timed_duties(settings: Settings) -> tuple[Timed, ...]:
     """Everything with a time of its own, in the order of a day."""
-    trigger, cycle = settings.sabr20.t1.length, timedelta(minutes=settings.execution.rebalance.cycle_minutes)
+    return *_before_the_open(settings), *_in_session(settings), *_after_the_close()
+
+
+def _before_the_open(settings: Settings) -> tuple[Timed, ...]:
+    start = before_open(settings.automation.supervision.lead_minutes)
     return (
         Timed(
             duty=Duty(name="universe", rule=before_open(210), grace=_hours(8)), job="universe_job",
@@ -90,20 +94,20 @@ def timed_duties(settings: Settings) -> tuple[Timed, ...]:
             when="2 h 30 min and 30 min before the open (07:00, 09:00)", needless=_made_up,
         ),
         Timed(
-            duty=Duty(
-                name="market_data", rule=before_open(settings.automation.supervision.lead_minutes), grace=_hours(6)
-            ),
-            job="market_data_job", partitioned=False, when="15 min before the open (09:15)", needless=no_stream,
+            duty=Duty(name="market_data", rule=start, grace=_hours(6)), job="market_data_job", partitioned=False,
+            when="15 min before the open (09:15)", needless=no_stream,
             what="The session's stream, to the close: bars as they close, and a watchlist after each trigger bar.",
         ),
         Timed(
-            duty=Duty(
-                name="position_monitoring", rule=before_open(settings.automation.supervision.lead_minutes),
-                grace=_hours(6),
-            ),
-            job="position_monitoring_job", partitioned=False, what="The session's loop, to the close.",
-            when="15 min before the open (09:15)",
+            duty=Duty(name="position_monitoring", rule=start, grace=_hours(6)), job="position_monitoring_job",
+            partitioned=False, what="The session's loop, to the close.", when="15 min before the open (09:15)",
         ),
+    )  # fmt: skip
+
+
+def _in_session(settings: Settings) -> tuple[Timed, ...]:
+    trigger, cycle = settings.sabr20.t1.length, timedelta(minutes=settings.execution.rebalance.cycle_minutes)
+    return (
         Timed(
             duty=Duty(name="watchlist", rule=in_session(trigger), grace=trigger), job="research_job",
             what="A watchlist at each close of a trigger bar (15 min); at every second one (10:00, 10:30, ...) first "
@@ -116,6 +120,11 @@ def timed_duties(settings: Settings) -> tuple[Timed, ...]:
             when="every 5 min in session", needless=_no_targets,
         ),
         *_interim_reports(settings.automation.report_every_minutes),
+    )  # fmt: skip
+
+
+def _after_the_close() -> tuple[Timed, ...]:
+    return (
         Timed(
             duty=Duty(name="performance_report", rule=after_close(20)), job="performance_report_job",
             what="The session's performance and report.", when="20 min after the session's own close (16:20, 13:20)",
