@@ -40,7 +40,7 @@ def is_begun(made: TradedHome) -> bool:
         return tx.last_reconciliation("SIM") is not None and tx.session_record("SIM", made.running) is not None
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.soak), signal.SIGHUP])
 def test_e25_a_host_that_waits_ends_at_a_signal_at_once_and_leaves_the_lead(
     made: TradedHome, number: signal.Signals
 ) -> None:
@@ -133,6 +133,7 @@ def test_a_hung_loop_loses_its_lead_ends_and_the_next_host_goes_on(made: TradedH
     assert "it hung" in alert.message
 
 
+@pytest.mark.soak
 def test_a_stopped_host_is_followed_after_its_lease_and_ends_when_it_wakes(made: TradedHome) -> None:
     with HostProcess(made, opening(made, 60)) as first:
         until(lambda: is_begun(made))
