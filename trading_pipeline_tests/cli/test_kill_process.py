@@ -158,7 +158,7 @@ def loop_hung(place: Place) -> dict[str, Any]:
 
 
 BROKEN = (nothing, database_locked, database_gone, disk_full, stream_stalled, loop_hung)
-QUICK = {("simulated", "nothing"), ("simulated", "disk_full"), ("alpaca", "database_locked")}
+QUICK = {("simulated", "disk_full"), ("alpaca", "database_locked")}
 MATRIX = [
     pytest.param(
         kind, broken, id=f"{kind}-{broken.__name__}",
