@@ -13,6 +13,7 @@ import pytest
 
 from trading_pipeline.adapters.calendar import ExchangeCalendar
 from trading_pipeline.adapters.clock import FixedClock
+from trading_pipeline.cli.programs import MEANING, Plan
 from trading_pipeline.defs.live_data import RECORDING, SILENCE, stream_supervisor_sensor
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.defs.stream_reports import StreamReports
@@ -20,7 +21,7 @@ from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.services.fetch import FetchReport
 from trading_pipeline.services.live_bars import LiveCounts
 from trading_pipeline.services.research_desk import DAILY
-from trading_pipeline.settings import load_settings
+from trading_pipeline.settings import Settings, load_settings
 from trading_pipeline.wiring import SECTORS, Workspace
 from trading_pipeline.wiring.health import STREAM_STATUS
 from trading_pipeline.wiring.market_data import StreamStatus, furnish, history
@@ -162,3 +163,17 @@ def test_without_a_stream_in_the_settings_nothing_is_started(tmp_path: Path) -> 
 
     assert isinstance(found, dg.SkipReason)
     assert "live.provider: none" in str(found.skip_message)
+
+
+@pytest.mark.parametrize(
+    ("host", "provider"), [("service", "synthetic"), ("service", "none"), ("dagster", "synthetic")]
+)
+def test_up_keeps_the_stream_alive_itself_where_the_loop_is_a_service(tmp_path: Path, host: str, provider: str) -> None:
+    settings = Settings.model_validate({"monitor": {"host": host}, "live": {"provider": provider}})
+
+    programs = {one.name: one for one in Plan(home=tmp_path, settings=settings, port=1, automation=True).programs()}
+
+    assert ("stream" in programs) is ((host, provider) == ("service", "synthetic"))
+    assert set(programs) <= set(MEANING)
+    if "stream" in programs:
+        assert programs["stream"].command[-3:] == ("--provider", "synthetic", "--every-session")
