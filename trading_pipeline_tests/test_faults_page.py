@@ -98,7 +98,9 @@ def test_the_quick_command_selects_tests_of_the_default_run_in_each_file_it_name
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.whole != "as quick"], ids=lambda row: row.fault)
 def test_the_whole_command_is_played_by_the_soak(row: Row) -> None:
-    (recipe,) = re.findall(r"^soak:.*?(?=\n\n)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M | re.S)
+    (recipe,) = re.findall(
+        r"^soak:.*?(?=\n\n)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
     for command in row.commands(row.whole):
         if command[0] == "pytest":
             assert command[1:3] == ["-m", "soak"]

@@ -208,7 +208,7 @@ def later(quotes: dict[str, Quote], at: int) -> dict[str, Quote]:
 
 def test_a_watchlist_that_comes_when_it_is_old_is_never_traded(stage: Stage) -> None:
     scene = stage.scene(bars=DIP)
-    real = ActingClock(OPENS, at=minute(52), act=lambda: scene.watchlist("XYZ", at=15))
+    real = ActingClock(OPENS, at=minute(52), act=lambda: _written(scene))
     loop = on_clock(scene, real, until=70)
     loop.live = True
 
@@ -216,6 +216,10 @@ def test_a_watchlist_that_comes_when_it_is_old_is_never_traded(stage: Stage) -> 
 
     assert real.done
     assert scene.orders() == []
+
+
+def _written(scene: Scene) -> None:
+    scene.watchlist("XYZ", at=15)
 
 
 # a slow database
