@@ -99,6 +99,7 @@ def traded(home: TradedHome, folder: Path, way: str) -> Traded:
     """Trade the researched session one way."""
     with WAYS[way](fresh(home, folder)) as (workspace, market_url):
         record = workspace.host(home.running, market_url=market_url, accelerated=True)
+    assert record is not None
     assert record.phase is SessionPhase.CLOSED
     with workspace.ledger.read() as tx:
         fills, trades = tx.fills("SIM"), tx.trades("SIM")

@@ -17,7 +17,8 @@ from trading_pipeline.domain.errors import InputError
 from trading_pipeline.domain.market import MarketBar, Timeframe
 from trading_pipeline.settings import Settings
 from trading_pipeline.wiring import Workspace
-from trading_pipeline.wiring.market_data import STATUS, StreamStatus, record_session
+from trading_pipeline.wiring.health import STREAM_STATUS
+from trading_pipeline.wiring.market_data import StreamStatus, record_session
 from trading_pipeline_tests.adapters.market_data.doors import DataDoor, a_data_door
 from trading_pipeline_tests.venue.builders import SESSION, at, flat
 from trading_pipeline_tests.venue.tapes import ListedTape
@@ -75,7 +76,7 @@ def test_a_session_is_recorded_from_its_middle_to_its_close_without_a_gap(tmp_pa
     assert status.closed_until == SESSION.closes_at
     assert status.counts.repaired >= 2 * (390 - LAST)
     assert len(seen) > 1
-    told = json.loads((tmp_path / STATUS).read_text())
+    told = json.loads((tmp_path / STREAM_STATUS).read_text())
     assert (told["provider"], told["is_stale"], told["counts"]["unusable"]) == ("alpaca", False, 0)
 
 

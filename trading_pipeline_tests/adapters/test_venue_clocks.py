@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 from pathlib import Path
 
-from trading_pipeline_tests.adapters.test_alpaca_broker import an_alpaca_world
+from trading_pipeline_tests.adapters.alpaca_worlds import an_alpaca_world
 from trading_pipeline_tests.adapters.test_ib_connecting import a_world
 
 

@@ -42,7 +42,7 @@ def test_a_day_s_bar_is_made_of_its_minutes_and_there_once_the_day_is_over() -> 
 
     assert (day.loc["SPY", "open"], day.loc["SPY", "high"]) == (minutes["open"].iloc[0], minutes["high"].max())
     assert day.loc["SPY", "volume"] == minutes["volume"].sum()
-    assert day.loc["VIX", "close"] > 0
+    assert day["close"].min() > 0
     assert MARKET.bars(["SPY"], Timeframe.DAY1, [TIMES], NOON).bars.empty
 
 
