@@ -131,9 +131,13 @@ def _show(done: KillReport) -> None:
     ]
     rows += [("kept", one.symbol, one.side.value, plain(one.quantity), one.client_order_id) for one in done.kept]
     rows += [("sale sent", one.symbol, one.side.value, plain(one.quantity), one.client_order_id) for one in done.sold]
-    print_table(("what", "symbol", "side", "shares", "order"), rows, empty="nothing worked at the venue")
+    print_table(("what", "symbol", "side", "shares", "order"), rows, empty=_nothing(done))
     for line in _lines(done):
         say(line)
+
+
+def _nothing(done: KillReport) -> str:
+    return "the venue was not reached" if done.sent_ms is None else "nothing worked at the venue"
 
 
 def _lines(done: KillReport) -> list[str]:

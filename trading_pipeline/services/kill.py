@@ -127,7 +127,7 @@ def kill(means: Means, trip: Trip) -> KillReport:
     try:
         with means.venue() as hand:
             _Switch(means, hand, done, began).work()
-    except TradingPipelineError as error:
+    except (TradingPipelineError, OSError) as error:
         done.problems.append(f"the venue could not be worked on: {error}")
     done.is_on_record = recording.is_done(done.problems)
     return done
@@ -149,7 +149,7 @@ class _Recording:
     def _write(self) -> None:
         try:
             self._means.record(self._trip)
-        except TradingPipelineError as error:
+        except (TradingPipelineError, OSError) as error:
             self._problem = str(error)
         except Exception as error:
             self._problem = f"{type(error).__name__}: {error}"

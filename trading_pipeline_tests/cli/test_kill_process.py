@@ -48,10 +48,11 @@ class Place:
     profile: Path = field(init=False)
     venue_url: str = ""
     control_url: str = ""
+    home_given: Path | None = None
 
     @property
     def home(self) -> Path:
-        return self.folder / "home"
+        return self.home_given or self.folder / "home"
 
     def __post_init__(self) -> None:
         ready, verb = self.folder / "ready", "serve" if self.kind == "simulated" else self.kind
@@ -199,12 +200,7 @@ def test_a_venue_that_is_gone_leaves_the_latch_and_exit_code_3(place: Place) -> 
 @pytest.mark.soak
 @pytest.mark.parametrize("place", ["simulated"], indirect=True)
 def test_where_neither_file_nor_record_takes_it_the_exit_code_is_4_and_entries_are_canceled(place: Place) -> None:
-    (place.home / "latch-SIM.json.d").mkdir()
-    (place.home / "ledger.sqlite3").unlink()
-    for one in place.home.iterdir():
-        one.rmdir() if one.is_dir() else one.unlink()
-    place.home.rmdir()
-    place.home.write_text("a file where the home should be")
+    place.home_given = Path("/proc/no-such-home")
 
     code, told = place.kill()
 
