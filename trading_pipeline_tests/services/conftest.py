@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from trading_pipeline.adapters.clock import FixedClock
+from trading_pipeline.adapters.latch_file import FileLatch
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
-from trading_pipeline_tests.services.scripted import Stage
+from trading_pipeline.services.latch import Latch
+from trading_pipeline_tests.services.scripted import OPENS, Stage
 from trading_pipeline_tests.services.traded_market import TradedMarket, trade_a_market
 
 
@@ -27,3 +30,9 @@ def ledger(tmp_path: Path) -> SqlLedger:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """Scenes of hand-written trading days."""
     return Stage(tmp_path_factory.mktemp("stage"))
+
+
+@pytest.fixture
+def latch(tmp_path: Path) -> Latch:
+    """The latch of a home of its own."""
+    return Latch(FileLatch(tmp_path, "A"), FixedClock(OPENS))
