@@ -293,7 +293,7 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
 def test_a_session_of_another_day_is_not_run_on_the_clock(tmp_path: Path) -> None:
     said = refused("session", "run", "--session", "2025-06-10", home=tmp_path)
 
-    assert "session 2025-06-10 runs from 2025-06-10 13:30 to 20:00 UTC, and it is 20" in said
+    assert "ession 2025-06-10 runs from 2025-06-10 13:30 to 20:00 UTC, and it is 20" in said
     assert "--accelerated" in said
     assert run("status", "--json", home=tmp_path).json()["sessions_run"] == 0
 
