@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 FRAMES = logging.getLogger(f"{__name__}.frames")
 FRAMES.setLevel(logging.INFO)  # below, the socket's library logs what is sent, our keys among it
 LISTEN = json.dumps({"action": "listen", "data": {"streams": ["trade_updates"]}})
-STOP_SECONDS = 10.0
+STOP_SECONDS, CANCEL_AGAIN_SECONDS = 10.0, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,14 @@ class AlpacaOrderNews:
         asyncio.run(self._stream.live())
 
 
+async def _cancelled(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """Cancel until all have ended: before Python 3.12 a cancellation that meets an answer may be lost."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=CANCEL_AGAIN_SECONDS)
+
+
 class _Stream(TradingStream):
     """The client library's stream, which reconnects with growing waits, with a heartbeat and fresh keys."""
 
@@ -103,12 +111,13 @@ class _Stream(TradingStream):
     async def live(self) -> None:
         """Run until `end`."""
         self._own_loop = asyncio.get_running_loop()
-        living = asyncio.gather(self._run_forever(), self._beat())  # type: ignore[no-untyped-call]
-        self._living = living
+        tasks = [asyncio.ensure_future(work) for work in (self._run_forever(), self._beat())]  # type: ignore[no-untyped-call]
+        living = self._living = asyncio.gather(*tasks)
         if self._is_over.is_set():
             living.cancel()
         with suppress(asyncio.CancelledError):
             await living
+        await _cancelled(tasks)
         if self._ws is not None:
             await self._ws.close()
         self._disconnected("stopped")
