@@ -247,10 +247,13 @@ def test_a_backup_of_a_newer_release_is_refused(home: Path) -> None:
 
 
 def test_a_backup_is_never_overwritten(home: Path) -> None:
-    backup(opened(home), clock=FixedClock(AT))
+    made = [backup(opened(home), clock=FixedClock(AT)).backup for _ in range(3)]
 
-    with pytest.raises(InputError, match="never overwritten"):
-        backup(opened(home), clock=FixedClock(AT))
+    assert [one.name for one in made] == [(AT + timedelta(seconds=n)).strftime("%Y%m%dT%H%M%SZ") for n in range(3)]
+    assert [one.manifest.made_at - AT for one in made] == [timedelta(seconds=n) for n in range(3)]
+    assert [one.name for one in backups(opened(home))] == [one.name for one in made]
+    for one in made:
+        one.require_whole()
 
 
 def test_half_a_backup_is_none(home: Path) -> None:

@@ -60,15 +60,23 @@ def down(context: typer.Context) -> None:
     state = _recorded(home)
     if is_supervised(home) and state is not None:
         say(f"stopping what process {state.pid} keeps up in {home} ...")
-        with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-            supervisor = psutil.Process(state.pid)
-            supervisor.terminate()
-            supervisor.wait(STOP_SECONDS)
+        _end(state.pid)
     left = end_leftovers(home)
     forget_up(home)
     if left:
         say(f"ended {len(left)} left from an `up` that was killed: {', '.join(left)}")
     say("all stopped." if state or left else f"nothing runs in {home}.")
+
+
+def _end(pid: int) -> None:
+    """Ask it to end and wait until it has. One that ended and that its parent has not looked at yet has ended too."""
+    with suppress(psutil.NoSuchProcess):
+        supervisor = psutil.Process(pid)
+        supervisor.terminate()
+        for _ in range(STOP_SECONDS * 10):
+            if not supervisor.is_running() or supervisor.status() == psutil.STATUS_ZOMBIE:
+                return
+            time.sleep(0.1)
 
 
 def keep_up(plan: Plan, *, patience_seconds: float = LEFTOVER_SECONDS) -> None:

@@ -61,8 +61,8 @@ def backup_root(workspace: Workspace, folder: Path | None = None) -> Path:
 def backup(workspace: Workspace, folder: Path | None = None, clock: Clock | None = None) -> Made:
     """Back up the record and remove old backups; everything else goes on meanwhile.
 
-    Raises InputError when there is nothing to back up or the folder's newest has the same second, LedgerError,
-    DataFileError when a copy is not sound, HomeInUseError when another one is being made.
+    Raises InputError when there is nothing to back up, LedgerError, DataFileError when a copy is not sound,
+    HomeInUseError when another one is being made.
     """
     storage, root, at = workspace.settings.storage, backup_root(workspace, folder), (clock or SystemClock()).now()
     with workspace.exclusive("backup"):

@@ -18,10 +18,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 from trading_pipeline.adapters.processes import end_leftovers, leftovers, read_processes, read_up, up_folder
 from trading_pipeline.adapters.sockets import LONGEST_SOCKET_PATH, is_free, require_free, short_socket
 from trading_pipeline.adapters.start_after import is_listened_on
+from trading_pipeline.cli.app import app
+from trading_pipeline.cli.up import STOP_SECONDS
 from trading_pipeline.domain.errors import DataFileError, InputError
 from trading_pipeline.domain.processes import ProcessPhase, ProcessState
 from trading_pipeline_tests.test_docs import ROOT
@@ -166,7 +169,8 @@ def test_pauses_between_starts_grow(watched: Tiny) -> None:
     seconds = [int(one[17:19]) + 60 * int(one[14:16]) + int(one[20:23]) / 1000 for one in at]
     pauses = [(after - before) % 3600 for before, after in pairwise(seconds)]
 
-    assert pauses[-1] > pauses[0] + 1
+    assert len(pauses) >= 3
+    assert all(pause >= tries - 0.1 for tries, pause in enumerate(pauses, start=1))  # a busy machine only adds to it
     assert watched.by_name()["fragile"].last_end == "exit status 3"
 
 
@@ -196,6 +200,16 @@ def test_after_a_kill_the_next_up_ends_what_was_left(tiny: Tiny) -> None:
     assert again.process.returncode == 0
     assert "left from an `up` that was killed" in said
     assert ended(left)
+
+
+def test_down_does_not_wait_for_an_up_that_ended_and_that_nobody_has_looked_at(tiny: Tiny) -> None:
+    began = time.monotonic()
+
+    done = CliRunner().invoke(app, ["--home", str(tiny.home), "down"])
+
+    assert psutil.Process(tiny.process.pid).status() == psutil.STATUS_ZOMBIE  # its parent, this test, reaps it later
+    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "all stopped.")
+    assert time.monotonic() - began < STOP_SECONDS / 2
 
 
 def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from trading_pipeline.adapters.backups.manifest import (
     MANIFEST,
     Backup,
     Manifest,
+    folder_of,
     make_durable,
-    new_folder,
+    next_free,
     read_backup,
     sha256_of,
 )
@@ -35,9 +36,11 @@ BESIDE = ("alpaca-ids.sqlite3", "ib-ids.sqlite3", "ib-reports.sqlite3", "venue.s
 def make_backup(home: Path, url: str, root: Path, at: datetime, code_version: str) -> Backup:
     """Copy the ledger and what is beside it, verify, and only then call it a backup. Others may write meanwhile.
 
+    A second one of the same second counts as made in the next.
     Raises InputError when there is nothing to back up, LedgerUnavailable, DataFileError when a copy is not sound.
     """
-    folder = new_folder(root, at)
+    at = next_free(root, at)
+    folder = folder_of(root, at)
     part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     part.mkdir(parents=True)
     try:

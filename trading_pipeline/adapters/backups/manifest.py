@@ -60,12 +60,16 @@ class Backup:
                 )
 
 
-def new_folder(root: Path, at: datetime) -> Path:
-    """Where a backup of that instant goes; raises InputError when there is one already."""
-    folder = root / at.strftime(NAME)
-    if folder.exists():
-        raise InputError(f"{folder} exists, and backups are never overwritten: wait a second and run it again")
-    return folder
+def folder_of(root: Path, at: datetime) -> Path:
+    """Where a backup of that instant is."""
+    return root / at.strftime(NAME)
+
+
+def next_free(root: Path, at: datetime) -> datetime:
+    """That instant, or the first after it, in whole seconds, that no backup is named after: none is overwritten."""
+    while folder_of(root, at).exists():
+        at += timedelta(seconds=1)
+    return at
 
 
 def read_backup(folder: Path) -> Backup:
