@@ -144,20 +144,31 @@ def _lines(done: KillReport) -> list[str]:
     account = done.trip.account
     latched = f"account {account} is HALTED, latched{_ms(done.latched_ms)}"
     lines = [latched if done.is_latched else f"account {account}: THE LATCH FILE COULD NOT BE WRITTEN"]
-    if done.sent_ms is not None:
+    if done.sent_ms is not None and done.left_to:
+        lines.append(f"{len(done.canceled)} order(s) left to {done.left_to}: the latch tells it to cancel them")
+    elif done.sent_ms is not None:
         lines.append(f"{len(done.canceled)} order(s) asked to end{_ms(done.sent_ms)}")
     if done.is_verified:
         lines.append(f"the venue shows none of them working{_ms(done.verified_ms)}")
     elif done.sent_ms is not None:
-        lines.append(f"NOT CONFIRMED: the venue still shows {len(done.left)} of them. Run the same command again")
+        lines.append(f"NOT CONFIRMED: the venue still shows {len(done.left)} of them. {_next(done)}")
     lines += [f"BARE: {plain(shares)} {symbol} lie under no stop: --flatten sells them" for symbol, shares in done.bare]
     closing = {
         "flat": f"flat: the venue shows no position and no order{_ms(done.flat_ms)}",
         "queued": "queued for the next open, not flat yet: the market is closed",
-        "open": f"NOT FLAT: the venue shows {len(done.positions)} position(s). Run the same command again",
+        "open": f"NOT FLAT: the venue shows {len(done.positions)} position(s). {_next(done)}",
     }
     lines += [closing[done.flat]] if done.flat else []
     return [*lines, *done.problems, f"No entry leaves until: {RESUME}"]
+
+
+def _next(done: KillReport) -> str:
+    if not done.left_to:
+        return "Run the same command again"
+    return (
+        f"Only {done.left_to} may change orders. If it hangs: end it (trading-pipeline status names the process; "
+        "kill -9 PID; its stops stay at the venue), then run the same command again: that one changes them itself"
+    )
 
 
 def _ms(milliseconds: float | None) -> str:
@@ -173,7 +184,7 @@ def _as_json(done: KillReport) -> dict[str, object]:
 
     return {
         "account": done.trip.account, "latched": done.is_latched, "on_record": done.is_on_record,
-        "verified": done.is_verified, "flat": done.flat or None, "canceled": orders(done.canceled.values()),
+        "left_to": done.left_to or None, "verified": done.is_verified, "flat": done.flat or None, "canceled": orders(done.canceled.values()),
         "still_working": orders(done.left), "kept": orders(done.kept), "sold": orders(done.sold),
         "bare": {symbol: plain(shares) for symbol, shares in done.bare}, "latched_ms": done.latched_ms,
         "sent_ms": done.sent_ms, "verified_ms": done.verified_ms, "flat_ms": done.flat_ms, "problems": done.problems,

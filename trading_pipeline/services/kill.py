@@ -33,14 +33,19 @@ LOOK_SECONDS, ASK_AGAIN_SECONDS, RECORD_SECONDS = 0.05, 1.0, 3.0
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """A way to the venue. commands: False where only the process that leads may change orders, and this one looks on.
+    """A way to the venue. owner: who alone may change orders there, so that this one looks on; empty: this one may.
 
     is_open: whether a sale may fill now.
     """
 
     broker: Broker
-    commands: bool = True
+    owner: str = ""
     is_open: bool = True
+
+    @property
+    def commands(self) -> bool:
+        """True when orders may be changed over it."""
+        return not self.owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +71,8 @@ class KillReport:
     """What was done. Times are milliseconds since the beginning; None: it did not come to that.
 
     canceled: entries (with flatten: all orders) that were asked to end, by id; kept: sells that still work; bare: what
-    lies under no sell. flat: "" when nothing was to be closed, else flat, queued or open.
+    lies under no sell. flat: "" when nothing was to be closed, else flat, queued or open. left_to: who alone may do all
+    that, and was told to by the latch; "" where it was done here.
     """
 
     trip: Trip
@@ -79,6 +85,7 @@ class KillReport:
     positions: tuple[VenuePosition, ...] = ()
     sold: list[OrderRequest] = field(default_factory=list)
     flat: str = ""
+    left_to: str = ""
     latched_ms: float | None = None
     sent_ms: float | None = None
     verified_ms: float | None = None
@@ -185,6 +192,7 @@ class _Switch:
     def work(self) -> None:
         """Cancel and verify, then close; then show what is left."""
         deadline = self.means.elapsed() + self.means.patience_seconds
+        self.done.left_to = self.hand.owner
         with self._alone():
             self._until(deadline, self._cancel_step)
             if self.flattens:

@@ -25,7 +25,7 @@ from trading_pipeline.ports import Clock
 from trading_pipeline.services.kill import Hand, Means
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import rules_from
-from trading_pipeline.wiring.brokers import require_addresses
+from trading_pipeline.wiring.brokers import is_live, require_addresses
 
 if TYPE_CHECKING:
     from trading_pipeline.wiring.workspace import Workspace
@@ -101,7 +101,8 @@ def _of_own_venue(workspace: Workspace, ends: ExitStack) -> Hand:
     try:
         ends.enter_context(workspace.exclusive("trading"))
     except HomeInUseError:
-        return Hand(RecordedBroker(workspace.ledger, workspace.settings.execution.account), commands=False)
+        broker = RecordedBroker(workspace.ledger, workspace.settings.execution.account)
+        return Hand(broker, owner="the session loop, which has the venue in it,")
     venue = SimulatedVenue(workspace.home / "venue.sqlite3", rules_from(workspace.settings))
     ends.callback(venue.close)
     clock = _nearest(venue.seen_until())
@@ -114,10 +115,10 @@ def _of_alpaca(workspace: Workspace, ends: ExitStack) -> Hand:
 
     settings = workspace.settings
     require_addresses(settings)
-    rules, clock, ids = settings.broker.alpaca, SystemClock(), _copied_ids(workspace.home / "alpaca-ids.sqlite3", ends)
+    rules, clock, ids = settings.alpaca, SystemClock(), _copied_ids(workspace.home / "alpaca-ids.sqlite3", ends)
     broker = AlpacaBroker(rules, clock, ids, account=settings.execution.account, keys=AlpacaKeys.of(rules))
     ends.callback(broker.close)
-    broker.check_account(settings.broker.account_id)
+    broker.check_account(settings.broker.account_id, is_live=is_live(settings))
     return Hand(broker, is_open=_is_open(workspace, clock.now()))
 
 
@@ -150,12 +151,13 @@ def _of_ib(workspace: Workspace, ends: ExitStack) -> Hand:
         ids, told = VenueIds(None), ToldReports(None)
         broker = IbBroker(rules, clock, ids, told, settings.broker.account_id)
         try:
-            broker.check_account(settings.broker.account_id, is_live=False)
+            broker.check_account(settings.broker.account_id, is_live=is_live(settings))
         except SettingsError as error:
             broker.close()
             if "in use" not in str(error) or rules is not own:
                 raise
             continue
         ends.callback(broker.close)
-        return Hand(broker, commands=rules is own, is_open=_is_open(workspace, clock.now()))
+        owner = "" if rules is own else f"the process that is connected as client {own.client_id}"
+        return Hand(broker, owner=owner, is_open=_is_open(workspace, clock.now()))
     raise AssertionError("one of two clients was made, or said why not")

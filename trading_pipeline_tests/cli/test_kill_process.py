@@ -186,6 +186,19 @@ def test_kill_latches_and_cancels_entries_whatever_else_is_broken(
         assert [order for order in broker.open_orders() if order.side is Side.BUY] == []
 
 
+@pytest.mark.parametrize("place", ["ib"], indirect=True)
+def test_at_ib_only_whoever_holds_the_client_id_cancels_and_once_it_has_ended_kill_does(place: Place) -> None:
+    with place.venue():  # a loop that hangs while it is connected
+        code, told = place.kill("--patience", "1")
+        assert (code, told["latched"], told["verified"]) == (3, True, False)
+        assert sorted(one["order"] for one in told["still_working"]) == ["one-e", "two-e"]
+        assert told["left_to"] == "the process that is connected as client 11"
+
+    code, told = place.kill()
+
+    assert (code, told["verified"], told["still_working"], told["left_to"]) == (0, True, [], None)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("place", ["simulated"], indirect=True)
 def test_a_venue_that_is_gone_leaves_the_latch_and_exit_code_3(place: Place) -> None:

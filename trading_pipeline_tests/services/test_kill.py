@@ -62,7 +62,7 @@ def a_word(*, flatten: bool = False) -> Trip:
 def means(latch: Latch, broker: Broker, *, commands: bool = True, is_open: bool = True, patience: float = 3.0) -> Means:
     @contextmanager
     def venue() -> Iterator[Hand]:
-        yield Hand(broker, commands=commands, is_open=is_open)
+        yield Hand(broker, owner="" if commands else "the loop", is_open=is_open)
 
     return Means(
         account="A", session=SESSION.session, latch=latch, clock=CLOCK, elapsed=time.monotonic, sleep=time.sleep,
@@ -241,6 +241,7 @@ def test_where_only_the_leader_may_cancel_it_looks_on_and_says_what_is_left(simu
     done = kill(means(latch, simulated.broker, commands=False, patience=0.3), a_word(flatten=True))
 
     assert (done.is_verified, done.flat, [order.client_order_id for order in done.left]) == (False, "open", ["b-e"])
+    assert done.left_to == "the loop"
     assert working(simulated.broker, Side.BUY) == {"b-e"}
     found = latch.look()
     assert found.trip is not None
