@@ -184,7 +184,8 @@ def _as_json(done: KillReport) -> dict[str, object]:
 
     return {
         "account": done.trip.account, "latched": done.is_latched, "on_record": done.is_on_record,
-        "left_to": done.left_to or None, "verified": done.is_verified, "flat": done.flat or None, "canceled": orders(done.canceled.values()),
+        "left_to": done.left_to or None, "verified": done.is_verified, "flat": done.flat or None,
+        "canceled": orders(done.canceled.values()),
         "still_working": orders(done.left), "kept": orders(done.kept), "sold": orders(done.sold),
         "bare": {symbol: plain(shares) for symbol, shares in done.bare}, "latched_ms": done.latched_ms,
         "sent_ms": done.sent_ms, "verified_ms": done.verified_ms, "flat_ms": done.flat_ms, "problems": done.problems,
