@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from dotenv.parser import parse_stream
@@ -18,6 +18,8 @@ from trading_pipeline.domain.errors import SettingsError
 
 ENV_FILE_VARIABLE = "TRADING_PIPELINE_ENV_FILE"
 PREFIX = "TRADING_PIPELINE"
+NAMES = frozenset({f"{PREFIX}_{name}" for name in ("HOME", "CONFIG", "PROFILE", "ENV_FILE", "UI_PORT")})
+"""Variables that are no settings."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -30,6 +32,28 @@ def environment(environ: Mapping[str, str] | None = None) -> Mapping[str, str]:
     environ = os.environ if environ is None else environ
     named = environ.get(ENV_FILE_VARIABLE)
     return {**read_env_file(Path(named).expanduser()), **environ} if named else environ
+
+
+def require_spelled(environ: Mapping[str, str], sections: Collection[str]) -> None:
+    """Raise SettingsError for a variable that looks like one of ours and would be passed over.
+
+    sections: names of the settings' uppermost level. A setting is set by TRADING_PIPELINE__ and nothing like it.
+    """
+    odd = [name for name in environ if _looks_like_a_setting(name, sections)]
+    if odd:
+        raise SettingsError(
+            f"{len(odd)} variable(s) in the environment set nothing: {', '.join(sorted(odd)[:5])}. A setting is "
+            f"written {PREFIX}__EXECUTION__MODE: in capitals, two underscores after {PREFIX} and between levels"
+        )
+
+
+def _looks_like_a_setting(name: str, sections: Collection[str]) -> bool:
+    upper = name.upper()
+    if not upper.startswith(PREFIX) or name.startswith(f"{PREFIX}__"):
+        return False
+    rest = upper.removeprefix(PREFIX).lstrip("_")
+    is_known = name in NAMES
+    return not is_known and ("__" in upper or any(rest.startswith(f"{one.upper()}_") for one in sections))
 
 
 def read_env_file(path: Path) -> dict[str, str]:

@@ -24,7 +24,7 @@ from trading_pipeline.analytics.universe import UniverseRules
 from trading_pipeline.analytics.watchlist import WatchlistRules
 from trading_pipeline.domain.bar_building import LiveRules
 from trading_pipeline.domain.breaker_rules import BreakerRules
-from trading_pipeline.domain.broker_rules import BrokerRules
+from trading_pipeline.domain.broker_rules import AlpacaRules, BrokerRules
 from trading_pipeline.domain.cadence import CadenceRules, LeaseRules
 from trading_pipeline.domain.errors import SettingsError
 from trading_pipeline.domain.exits import ExitRules
@@ -36,7 +36,7 @@ from trading_pipeline.domain.risk import RiskLimits
 from trading_pipeline.domain.submission import SubmissionRules
 from trading_pipeline.domain.supervision import SupervisionRules
 from trading_pipeline.domain.targets import RebalanceRules
-from trading_pipeline.env_file import environment
+from trading_pipeline.env_file import environment, require_spelled
 
 HOME_VARIABLE = "TRADING_PIPELINE_HOME"
 CONFIG_VARIABLE = "TRADING_PIPELINE_CONFIG"
@@ -95,8 +95,10 @@ class FilterSettings(_Frozen):
 class ExecutionSettings(_Frozen):
     """Who trades, when, and by which rules."""
 
-    mode: Literal["simulation", "paper"] = Field(
-        "simulation", description="simulation: venues on this machine only; paper: a broker's paper account"
+    mode: Literal["simulation", "paper", "live"] = Field(
+        "simulation",
+        description="what may be spoken to; simulation: this machine only; paper: a broker's paper account; live: its "
+        "live account, which also needs an approved mode of the account",
     )
     account: str = Field("SIM", min_length=1, max_length=32)
     strategy: str = Field("sabr20", min_length=1, max_length=32)
@@ -243,10 +245,16 @@ class Settings(_Frozen):
     health: HealthRules = HealthRules()
 
     @model_validator(mode="after")
-    def _paper_is_a_broker_s(self) -> Settings:
-        if self.execution.mode == "paper" and self.broker.name == "simulated":
-            raise ValueError("execution.mode: paper needs broker.name: alpaca or ib; the simulated venue is no broker")
+    def _an_account_is_a_broker_s(self) -> Settings:
+        mode = self.execution.mode
+        if mode != "simulation" and self.broker.name == "simulated":
+            raise ValueError(f"execution.mode: {mode} needs broker.name: alpaca or ib; simulated is no broker")
         return self
+
+    @property
+    def alpaca(self) -> AlpacaRules:
+        """Alpaca with the keys of the configured mode."""
+        return self.broker.alpaca.of_mode(self.execution.mode)
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of all but what is NOT_DECISIVE: the `config_hash` of what is decided.
@@ -316,6 +324,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _overrides(environ: Mapping[str, str]) -> dict[str, Any]:
+    require_spelled(environ, Settings.model_fields)
     tree: dict[str, Any] = {}
     for name in sorted(environ):
         if name.startswith(OVERRIDE_PREFIX):

@@ -109,7 +109,7 @@ def test_settings_cannot_be_changed_in_place() -> None:
     [
         ("execution:\n  acount: X\n", ("execution.acount (mine.yaml:2)", "Extra inputs", "'X'")),
         ("execution:\n  entry_open_delay_minutes: soon\n", ("entry_open_delay_minutes (mine.yaml:2)", "'soon'")),
-        ("execution:\n  mode: live\n", ("execution.mode (mine.yaml:2)", "'simulation'")),
+        ("execution:\n  mode: real\n", ("execution.mode (mine.yaml:2)", "'simulation'", "'live'")),
         (
             "execution:\n  entry_close_lead_minutes: 1\n",
             ("entry_close_lead_minutes (1)", "flatten_before_close_minutes", "flattened at once"),

@@ -72,6 +72,7 @@ def alpaca(
     real_time: Annotated[
         bool, typer.Option(help="Time runs as the machine's; else the market's side moves it")
     ] = False,
+    live: Annotated[bool, typer.Option("--live", help="Stand for a live account: only mode live gets in")] = False,
 ) -> None:
     """Serve this home's simulated account to Alpaca clients on loopback, until SIGTERM. Prints its URLs.
 
@@ -80,7 +81,7 @@ def alpaca(
     workspace, script = _workspace(context), _script(faults) or Faults()
     with _account(workspace.home, workspace.settings, **AS_ALPACA) as account, listen(port) as trading:
         hub = Hub(account, _time(workspace, account, real_time), _tape(workspace))
-        door = AlpacaDoor(hub, door_rules(workspace.settings), workspace.calendar, script)
+        door = AlpacaDoor(hub, door_rules(workspace.settings, is_live=live), workspace.calendar, script)
         with listen(control_port) as control:
             urls = {"alpaca": url_of(trading), "control": url_of(control)}
             say(f"venue {account.rules.account}: Alpaca at {urls['alpaca']}, control at {urls['control']}")
@@ -101,13 +102,14 @@ def ib(
     real_time: Annotated[
         bool, typer.Option(help="Time runs as the machine's; else the market's side moves it")
     ] = False,
+    live: Annotated[bool, typer.Option("--live", help="Stand for a live account: only mode live gets in")] = False,
 ) -> None:
     """Serve this home's simulated account to TWS clients on loopback, until SIGTERM. Prints its addresses."""
     workspace, script = _workspace(context), _script(faults) or Faults()
     place = workspace.home, workspace.settings
     with _account(*place) as account, listen(port) as trading, listen(control_port) as control:
         hub = Hub(account, _time(workspace, account, real_time), _tape(workspace))
-        tws = TwsDoor(hub, tws_rules(workspace.settings), script)
+        tws = TwsDoor(hub, tws_rules(workspace.settings, is_live=live), script)
         addresses = {"ib": f"{LOOPBACK}:{port_of(trading)}", "control": url_of(control)}
         say(f"venue {account.rules.account}: TWS at {addresses['ib']}, control at {addresses['control']}")
         say(_standing(hub, real_time))

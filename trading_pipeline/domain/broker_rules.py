@@ -7,6 +7,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 NO_SECRET = SecretStr("")
+LIVE_KEY, PAPER_KEY = "AK", "PK"
+"""How the ids of Alpaca's keys begin."""
+_VARIABLE = "TRADING_PIPELINE__BROKER__ALPACA__"
+
+
+def _text(secret: SecretStr) -> str:
+    return secret.get_secret_value().strip()
 
 
 class _Frozen(BaseModel):
@@ -16,8 +23,14 @@ class _Frozen(BaseModel):
 class AlpacaRules(_Frozen):
     """Alpaca: REST for orders and history, WebSockets for news of both."""
 
-    key_id: SecretStr = Field(NO_SECRET, description="best given as TRADING_PIPELINE__BROKER__ALPACA__KEY_ID")
-    secret_key: SecretStr = Field(NO_SECRET, description="best given as TRADING_PIPELINE__BROKER__ALPACA__SECRET_KEY")
+    key_id: SecretStr = Field(NO_SECRET, description="paper; best given as TRADING_PIPELINE__BROKER__ALPACA__KEY_ID")
+    secret_key: SecretStr = Field(NO_SECRET, description="paper; best as TRADING_PIPELINE__BROKER__ALPACA__SECRET_KEY")
+    live_key_id: SecretStr = Field(
+        NO_SECRET, description="of mode live alone; best given as TRADING_PIPELINE__BROKER__ALPACA__LIVE_KEY_ID"
+    )
+    live_secret_key: SecretStr = Field(
+        NO_SECRET, description="of mode live alone; best as TRADING_PIPELINE__BROKER__ALPACA__LIVE_SECRET_KEY"
+    )
     trading_url: str = Field("https://paper-api.alpaca.markets", description="orders and account; paper by default")
     trading_stream_url: str = Field("wss://paper-api.alpaca.markets/stream", description="news of orders")
     data_url: str = Field("https://data.alpaca.markets", description="bars and quotes")
@@ -27,6 +40,29 @@ class AlpacaRules(_Frozen):
     data_requests_per_minute: int = Field(180, ge=1, le=1_000_000, description="bars and quotes; free plans: 200")
     timeout_seconds: float = Field(5.0, gt=0, le=120, description="of one request; the client library has none")
     stream_silence_seconds: float = Field(30.0, gt=0, le=3600, description="a stream mute for longer is reopened")
+
+    def of_mode(self, mode: str) -> AlpacaRules:
+        """The same with the keys that execution.mode `mode` uses as its keys: the live ones in live alone."""
+        if mode != "live":
+            return self
+        return self.model_copy(update={"key_id": self.live_key_id, "secret_key": self.live_secret_key})
+
+    def key_faults(self, mode: str) -> tuple[str, ...]:
+        """What is wrong with the keys for trading in that mode, naming variables; nothing when they fit.
+
+        Alpaca's paper keys begin with PK and live ones with AK: neither is ever taken for the other.
+        """
+        prefix, paper, live = f"{_VARIABLE}LIVE_", _text(self.key_id), _text(self.live_key_id)
+        faults = []
+        if paper.startswith(LIVE_KEY):
+            faults.append(f"{_VARIABLE}KEY_ID holds a live key (it begins with {LIVE_KEY}): paper keys belong there")
+        if live.startswith(PAPER_KEY):
+            faults.append(f"{prefix}KEY_ID holds a paper key (it begins with {PAPER_KEY}): live keys belong there")
+        if mode == "live" and (not live or not _text(self.live_secret_key)):
+            faults.append(f"no live keys are set: {prefix}KEY_ID and {prefix}SECRET_KEY")
+        elif mode == "live" and not live.startswith((LIVE_KEY, PAPER_KEY)):
+            faults.append(f"{prefix}KEY_ID does not begin with {LIVE_KEY}: it is no live key of Alpaca's")
+        return tuple(faults)
 
 
 class IbRules(_Frozen):
@@ -46,6 +82,8 @@ class BrokerRules(_Frozen):
     """Where orders go. simulated: the venue of this home, or the one named by --venue-url."""
 
     name: Literal["simulated", "alpaca", "ib"] = Field("simulated", description="who executes")
-    account_id: str = Field("", description="the broker's own number of the account; another one is refused")
+    account_id: str = Field(
+        "", description="the broker's own number of the account; another one is refused. Mode live needs it"
+    )
     alpaca: AlpacaRules = AlpacaRules()
     ib: IbRules = IbRules()

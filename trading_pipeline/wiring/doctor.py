@@ -94,8 +94,8 @@ def _env_file() -> Place | None:
 def _missing_keys(settings: Settings) -> tuple[str, ...]:
     if settings.broker.name != "alpaca":
         return ()
-    keys = settings.broker.alpaca
-    found = {"KEY_ID": keys.key_id, "SECRET_KEY": keys.secret_key}
+    keys, of_live = settings.alpaca, "LIVE_" if settings.execution.mode == "live" else ""
+    found = {f"{of_live}KEY_ID": keys.key_id, f"{of_live}SECRET_KEY": keys.secret_key}
     return tuple(
         f"TRADING_PIPELINE__BROKER__ALPACA__{name}" for name, key in found.items() if not key.get_secret_value().strip()
     )

@@ -76,10 +76,12 @@ def history(workspace: Workspace, provider: Provider) -> Iterator[MarketDataSour
 
 
 def _history(workspace: Workspace, provider: Provider) -> Source:
-    broker = workspace.settings.broker
+    settings = workspace.settings
     if provider == "synthetic":
         return SyntheticMarketData(market_of(workspace), workspace.calendar)
-    return AlpacaMarketData(broker.alpaca) if provider == "alpaca" else IbMarketData(broker.ib, workspace.clock)
+    if provider == "alpaca":
+        return AlpacaMarketData(settings.alpaca)
+    return IbMarketData(settings.broker.ib, workspace.clock)
 
 
 def market_of(workspace: Workspace) -> SyntheticMarketSpec:
@@ -121,7 +123,7 @@ def _stream(workspace: Workspace, source: Source) -> LiveBars:
     if isinstance(source, SyntheticMarketData):
         return SyntheticLiveBars(source, calendar, clock)
     if isinstance(source, AlpacaMarketData):
-        return AlpacaLiveBars(settings.broker.alpaca, source, calendar, clock)
+        return AlpacaLiveBars(settings.alpaca, source, calendar, clock)
     return IbLiveBars(source, settings.live, calendar, clock)
 
 

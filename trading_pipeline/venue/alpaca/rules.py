@@ -16,6 +16,7 @@ class AlpacaDoorRules(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    live: bool = Field(default=False, description="stands for a live account: its keys begin with AK, not PK")
     key_id: str = Field(default="PKVENUE", min_length=1, description="the account's key, sent with every request")
     secret_key: str = Field(default="venue-secret", min_length=1, description="and its secret")
     requests_per_minute: int = Field(default=200, ge=1, description="trading; more is answered 429")
@@ -46,9 +47,13 @@ class AlpacaDoorRules(BaseModel):
     )
 
 
-def door_rules(settings: Settings) -> AlpacaDoorRules:
-    """Open to the configured client: its keys where it has some, and as many requests as it is going to send."""
-    client, usual = settings.broker.alpaca, AlpacaDoorRules()
+def door_rules(settings: Settings, *, is_live: bool = False) -> AlpacaDoorRules:
+    """Open to the configured client: its keys where it has some, and as many requests as it is going to send.
+
+    is_live: to one of mode live alone, by its live keys.
+    """
+    client = settings.broker.alpaca.of_mode("live" if is_live else "paper")
+    usual = AlpacaDoorRules(live=is_live, key_id="AKVENUE" if is_live else "PKVENUE")
     return usual.model_copy(
         update={
             "key_id": client.key_id.get_secret_value() or usual.key_id,

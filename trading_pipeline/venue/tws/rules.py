@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from trading_pipeline.domain.errors import InputError
+
 if TYPE_CHECKING:
     from trading_pipeline.settings import Settings
+
+
+LIVE_ACCOUNT = "U0000001"
 
 
 class TwsDoorRules(BaseModel):
@@ -42,12 +47,17 @@ class TwsDoorRules(BaseModel):
     )
 
 
-def door_rules(settings: Settings) -> TwsDoorRules:
-    """Open to the configured client: as many messages, streams and bar requests as it is going to send."""
+def door_rules(settings: Settings, *, is_live: bool = False) -> TwsDoorRules:
+    """Open to the configured client: as many messages, streams and bar requests as it is going to send.
+
+    is_live: the account's number is a live one's (U…), unless the settings name one; raises InputError for a paper one.
+    """
     client, usual = settings.broker.ib, TwsDoorRules()
+    if is_live and settings.broker.account_id.startswith("D"):
+        raise InputError(f"{settings.broker.account_id} is the number of a paper account, and the door is marked live")
     return usual.model_copy(
         update={
-            "account": settings.broker.account_id,
+            "account": settings.broker.account_id or (LIVE_ACCOUNT if is_live else ""),
             "messages_per_second": max(2 * client.messages_per_second, usual.messages_per_second),
             "market_data_lines": max(client.market_data_lines, usual.market_data_lines),
             "historical_requests": max(client.historical_requests_per_10_minutes, usual.historical_requests),

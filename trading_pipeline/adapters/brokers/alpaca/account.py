@@ -17,9 +17,19 @@ FLAGS = {
 """Flags of GET /v2/account that stop all trading, and what to do."""
 
 
-def require_tradable(row: Raw, expected_account_id: str) -> None:
-    """Raises SettingsError for another account than expected ("": any), TradingError for one that may not trade."""
+PAPER_NUMBER = "PA"
+"""How the numbers of Alpaca's paper accounts begin."""
+
+
+def require_tradable(row: Raw, expected_account_id: str, *, is_live: bool = False) -> None:
+    """Raises SettingsError for another account than expected ("": any) and for a paper account where a live one is
+    meant, TradingError for one that may not trade."""
     shown = str(row.get("account_number") or "")
+    if is_live and shown.startswith(PAPER_NUMBER):
+        raise SettingsError(
+            f"{shown} is a paper account of Alpaca's, and execution.mode is live: set broker.alpaca.trading_url and the "
+            "keys of the live account, or execution.mode: paper"
+        )
     if expected_account_id and shown != expected_account_id:
         raise SettingsError(
             f"these keys are for Alpaca's account {shown or '(not told)'}, the settings name {expected_account_id}. "

@@ -71,14 +71,14 @@ class AlpacaBroker:
 
     # at connect
 
-    def check_account(self, expected_account_id: str = "") -> str:
+    def check_account(self, expected_account_id: str = "", *, is_live: bool = False) -> str:
         """The account's number, once it is the expected one ("": any) and may trade; the only one from then on.
 
-        Raises SettingsError (another account, no keys), TradingError (blocked, suspended, not active), KeysRefused or
+        is_live: a paper account is refused. Raises SettingsError (another account, no keys), TradingError (blocked, suspended, not active), KeysRefused or
         OutcomeUnknown.
         """
         row = self._rest.document("GET", "/account", "read the account")
-        require_tradable(row, expected_account_id)
+        require_tradable(row, expected_account_id, is_live=is_live)
         number = str(row.get("account_number") or "")
         self._rest.keep_to(number)
         return number

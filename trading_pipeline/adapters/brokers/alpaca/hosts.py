@@ -1,4 +1,4 @@
-"""Which hosts may be spoken to in which mode. What is not listed is never spoken to; live hosts are not listed."""
+"""Which hosts may be spoken to in which mode. What is not listed is never spoken to."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from trading_pipeline.domain.errors import InputError
 ALLOWED: Mapping[str, frozenset[str]] = {
     "simulation": frozenset(),
     "paper": frozenset({"paper-api.alpaca.markets", "data.alpaca.markets", "stream.data.alpaca.markets"}),
+    "live": frozenset({"api.alpaca.markets", "data.alpaca.markets", "stream.data.alpaca.markets"}),
 }
 """Hosts by execution.mode; loopback is allowed in every mode listed."""
 ENCRYPTED = frozenset({"https", "wss"})
@@ -24,7 +25,7 @@ def require_allowed(url: str, mode: str) -> str:
     """
     parts = _parts(url)
     if mode not in ALLOWED:
-        raise InputError(f"execution.mode {mode} trades nowhere yet: set it to {' or '.join(ALLOWED)}")
+        raise InputError(f"execution.mode {mode} is none: set it to {' or '.join(ALLOWED)}")
     if is_loopback(url):
         return url
     allowed = ALLOWED[mode]
