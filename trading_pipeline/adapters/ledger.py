@@ -20,7 +20,6 @@ from trading_pipeline.adapters.ledger_wire import BEGIN_WRITING, Wires
 from trading_pipeline.adapters.migrations import bring_up_to_date
 from trading_pipeline.domain.control import Lease
 from trading_pipeline.domain.errors import NotReady
-from trading_pipeline.ports import LedgerTransaction
 
 REAL_CLOCK = SystemClock()
 
@@ -65,12 +64,12 @@ class SqlLedger:
             )
         return f"{len(APPEND_ONLY)} tables refuse changes"
 
-    def transaction(self) -> AbstractContextManager[LedgerTransaction]:
+    def transaction(self) -> AbstractContextManager[SqlTransaction]:
         """Read and write: commits when the block ends, rolls back when it raises."""
         return _Writing(self._wires, self._fence, self._now)
 
     @contextmanager
-    def read(self) -> Iterator[LedgerTransaction]:
+    def read(self) -> Iterator[SqlTransaction]:
         """Read one consistent state; never waits for a writer."""
         with self._wires.reading() as wire:
             yield SqlTransaction(wire, writable=False)
@@ -95,7 +94,7 @@ class _Writing:
     def __init__(self, wires: Wires, fence: Lease | None, now: Callable[[], datetime]) -> None:
         self._wires, self._fence, self._now = wires, fence, now
 
-    def __enter__(self) -> LedgerTransaction:
+    def __enter__(self) -> SqlTransaction:
         wire = self._wire = self._wires.writer()
         try:
             wire.begin(BEGIN_WRITING)

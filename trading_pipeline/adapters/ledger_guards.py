@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from sqlalchemy import Engine, text
 
 APPEND_ONLY = (
-    "alerts", "audit_outbox", "cash_activities", "equity_points", "execution_reports", "fills", "intents",
-    "reconciliations", "regime_snapshots", "risk_decisions", "risk_events", "scan_snapshots", "setups", "splits",
-    "trade_plans", "trades",
+    "alerts", "audit_checkpoints", "audit_log", "audit_logs", "audit_outbox", "cash_activities", "equity_points",
+    "execution_reports", "fills", "intents", "reconciliations", "regime_snapshots", "risk_decisions", "risk_events",
+    "scan_snapshots", "setups", "splits", "trade_plans", "trades",
 )  # fmt: skip
 """Tables whose rows are never changed or deleted."""
 ON_SQLITE = text("SELECT name FROM sqlite_master WHERE type = 'trigger'")

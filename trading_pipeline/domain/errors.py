@@ -26,6 +26,10 @@ TradingPipelineError                 a person can act on the message; the comman
 │   ├── StopRequested                this process was asked to end: it asks the venue nothing more
 │   ├── NotReady                     a control or a precondition of trading is not as it must be
 │   └── LatchError                   the latch file cannot be read, written or removed: it blocks
+├── AuditError
+│   ├── AuditFormatError             a text is not of the audit log's format
+│   ├── AuditMismatch                the log does not continue what was anchored: nothing is appended until accepted
+│   └── AuditKeyError                the signing key is missing, unreadable, open to others, or another one
 └── LedgerError
     ├── LedgerUnavailable            the database is gone, locked, full or read-only: nothing was written
     ├── LedgerConflict               a row with the same identity and other content exists
@@ -169,6 +173,22 @@ class StopRequested(TradingError):
 
 class NotReady(TradingError):
     """A control or a precondition of trading is not as it must be: no entry leaves."""
+
+
+class AuditError(TradingPipelineError):
+    """Base of what can go wrong with the audit log."""
+
+
+class AuditFormatError(AuditError):
+    """A text is not of the audit log's format."""
+
+
+class AuditMismatch(AuditError):
+    """The log in the database does not continue what was anchored: nothing is appended until a person accepts it."""
+
+
+class AuditKeyError(AuditError):
+    """The signing key is missing, unreadable, open to other users, or not the one the log was signed with."""
 
 
 class LedgerError(TradingPipelineError):

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+from trading_pipeline.adapters.ledger_transaction import SqlTransaction
+from trading_pipeline.domain.audit import Checkpoint, LoggedEntry, SignedCheckpoint, Why
 from trading_pipeline.domain.breaker import SessionPeak
 from trading_pipeline.domain.control import (
     Alert,
@@ -332,6 +334,15 @@ def record_orders(tx: LedgerTransaction, *client_order_ids: str) -> None:
         tx.add_order(replace(ORDER, client_order_id=client_order_id, symbol=symbol))
 
 
+LOGGED = LoggedEntry(
+    seq=1, outbox_no=1, body="{}", leaf="aa", head="bb", kind="plan", account=ACCOUNT, subject="plan-1", occurred_at=NOW
+)
+CHECKPOINT = Checkpoint(
+    log_id="log-1", number=1, seq=1, head="bb", root="aa", previous="", at=NOW, key_id="cc", why=Why.START
+)
+SIGNED = SignedCheckpoint(text=CHECKPOINT.text, signature="dd", public_key="ee")
+
+
 def record_trade(tx: LedgerTransaction) -> None:
     """One row in every table."""
     record_decision(tx)
@@ -358,3 +369,12 @@ def record_control(tx: LedgerTransaction) -> None:
     tx.take_lease("leader", "us", NOW, 10)
     tx.add_alert(ALERT)
     tx.add_reconciliation(RECONCILIATION)
+    if isinstance(tx, SqlTransaction) and tx.log_id() is None:
+        record_audit(tx)
+
+
+def record_audit(tx: SqlTransaction) -> None:
+    """One row in every table of the audit log."""
+    tx.name_log("log-1", NOW)
+    tx.append_logged([LOGGED])
+    tx.add_checkpoint(SIGNED, frontier=LOGGED.leaf)

@@ -10,6 +10,7 @@ from trading_pipeline.adapters.tables.accounts import (
     SessionRecordRow,
     SplitRow,
 )
+from trading_pipeline.adapters.tables.audit import AuditCheckpointRow, AuditLogRow, AuditLogsRow
 from trading_pipeline.adapters.tables.base import Base
 from trading_pipeline.adapters.tables.control import (
     AlertRow,
@@ -34,6 +35,9 @@ from trading_pipeline.adapters.tables.trading import (
 
 APPEND_ONLY = (
     "alerts",
+    "audit_checkpoints",
+    "audit_log",
+    "audit_logs",
     "audit_outbox",
     "cash_activities",
     "equity_points",
@@ -54,6 +58,9 @@ APPEND_ONLY = (
 __all__ = [
     "APPEND_ONLY",
     "AlertRow",
+    "AuditCheckpointRow",
+    "AuditLogRow",
+    "AuditLogsRow",
     "AuditRow",
     "Base",
     "BlockRow",

@@ -21,6 +21,7 @@ from trading_pipeline.adapters.tables.types import (
     Strings,
     UtcInstant,
 )
+from trading_pipeline.domain.audit import Why
 from trading_pipeline.domain.control import AlertLevel, BlockKind, TradingState
 from trading_pipeline.domain.corporate import CashKind
 from trading_pipeline.domain.orders import ExecType, Leg, OrderType, OrdStatus, Side, TimeInForce
@@ -39,7 +40,7 @@ NAMES = {
 
 ENUMERATIONS = (
     Side, OrderType, TimeInForce, Leg, OrdStatus, ExecType, ExitReason, SessionPhase,
-    AlertLevel, BlockKind, CashKind, TradingState,
+    AlertLevel, BlockKind, CashKind, TradingState, Why,
 )  # fmt: skip
 
 Document = dict[str, Any]
