@@ -1,5 +1,6 @@
 """Asset checks: the same questions from the UI, from a single run and from a backfill."""
 
+import logging
 from datetime import date
 from typing import Any, Protocol
 
@@ -7,6 +8,7 @@ import dagster as dg
 
 from trading_pipeline.defs.partitions import SESSIONS
 from trading_pipeline.defs.resources import WorkspaceResource
+from trading_pipeline.domain.errors import MissingResultError
 from trading_pipeline.services.checks import CHECKS, Check, Verdict
 from trading_pipeline.services.research_desk import ResearchDesk
 
@@ -44,6 +46,10 @@ class EventLog(Protocol):
     def instance(self) -> dg.DagsterInstance:
         """Where runs are recorded."""
 
+    @property
+    def log(self) -> logging.Logger:
+        """The run's own log."""
+
     def log_event(self, event: Any) -> None:
         """Record an event in the run."""
 
@@ -53,11 +59,18 @@ def report_checks(context: EventLog, desk: ResearchDesk, session: date, *assets:
 
     The jobs plan no checks (in a range run they would be recorded without a partition); the steps report them here.
     In a run of one session a failed blocking check ends the run, so that nobody decides on it: raises dg.Failure.
-    A backfill records the failure and goes on with the other sessions.
+    A backfill records the failure and goes on with the other sessions. A run of many assets that was stopped early may
+    come here before research has made what a check looks at: that check is not asked, and the log says so.
     """
     for check in CHECKS:
         if check.asset in assets:
-            verdict = check.ask(desk, session)
+            try:
+                verdict = check.ask(desk, session)
+            except MissingResultError as nothing:
+                if context.has_partition_key:  # this run itself should have made it
+                    raise
+                context.log.info("%s.%s is not asked: %s", check.asset, check.name, nothing)
+                continue
             evaluation = _evaluation(check, session, verdict)
             if context.has_partition_key and check.blocking and not verdict.passed:
                 context.instance.report_runless_asset_event(evaluation)  # a step that fails loses what it logged
