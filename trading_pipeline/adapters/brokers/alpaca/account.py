@@ -22,8 +22,8 @@ PAPER_NUMBER = "PA"
 
 
 def require_tradable(row: Raw, expected_account_id: str, *, is_live: bool = False) -> None:
-    """Raises SettingsError for another account than expected ("": any) and for a paper account where a live one is
-    meant, TradingError for one that may not trade."""
+    """Raises SettingsError for another account than expected ("": any) and for a paper account instead of a live one,
+    TradingError for one that may not trade."""
     shown = str(row.get("account_number") or "")
     if is_live and shown.startswith(PAPER_NUMBER):
         raise SettingsError(

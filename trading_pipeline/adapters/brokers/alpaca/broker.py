@@ -74,8 +74,8 @@ class AlpacaBroker:
     def check_account(self, expected_account_id: str = "", *, is_live: bool = False) -> str:
         """The account's number, once it is the expected one ("": any) and may trade; the only one from then on.
 
-        is_live: a paper account is refused. Raises SettingsError (another account, no keys), TradingError (blocked, suspended, not active), KeysRefused or
-        OutcomeUnknown.
+        is_live: a paper account is refused. Raises SettingsError (another account, no keys), TradingError (blocked,
+        suspended, not active), KeysRefused or OutcomeUnknown.
         """
         row = self._rest.document("GET", "/account", "read the account")
         require_tradable(row, expected_account_id, is_live=is_live)
