@@ -15,6 +15,7 @@ from trading_pipeline.adapters.ledger_orders import as_asked
 from trading_pipeline.adapters.ledger_records import Kind, insert_or_verify_all
 from trading_pipeline.adapters.ledger_rounds import RoundRows
 from trading_pipeline.adapters.ledger_scans import DecisionRows, ScanRows
+from trading_pipeline.adapters.mode_rows import ModeRows
 from trading_pipeline.adapters.tables import Base
 from trading_pipeline.domain.risk import RiskDecision
 from trading_pipeline.domain.setups import TradePlan
@@ -27,7 +28,7 @@ CAUSES_FIRST: tuple[Kind[Any], ...] = (
 
 class SqlTransaction(
     ScanRows, DecisionRows, RoundRows, PositionRows, ResultRows, LeaseRows, ControlRows, OutboxRows,
-    AuditLogRows,
+    AuditLogRows, ModeRows,
 ):  # fmt: skip
     """Reads and writes inside one transaction; made by SqlLedger, valid until its block ends."""
 

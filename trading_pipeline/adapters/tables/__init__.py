@@ -21,6 +21,15 @@ from trading_pipeline.adapters.tables.control import (
     SessionPeakRow,
     TradingStateRow,
 )
+from trading_pipeline.adapters.tables.modes import (
+    ApprovalRow,
+    ApprovalUseRow,
+    GateReportRow,
+    ModeChangeRow,
+    ModeRequestRow,
+    ModeStateRow,
+    OperatorRow,
+)
 from trading_pipeline.adapters.tables.research import RegimeSnapshotRow, ScanSnapshotRow, SetupRow
 from trading_pipeline.adapters.tables.trading import (
     ExecutionReportRow,
@@ -35,6 +44,8 @@ from trading_pipeline.adapters.tables.trading import (
 
 APPEND_ONLY = (
     "alerts",
+    "approval_uses",
+    "approvals",
     "audit_checkpoints",
     "audit_log",
     "audit_logs",
@@ -43,7 +54,10 @@ APPEND_ONLY = (
     "equity_points",
     "execution_reports",
     "fills",
+    "gate_reports",
     "intents",
+    "mode_changes",
+    "mode_requests",
     "reconciliations",
     "regime_snapshots",
     "risk_decisions",
@@ -58,6 +72,8 @@ APPEND_ONLY = (
 __all__ = [
     "APPEND_ONLY",
     "AlertRow",
+    "ApprovalRow",
+    "ApprovalUseRow",
     "AuditCheckpointRow",
     "AuditLogRow",
     "AuditLogsRow",
@@ -69,8 +85,13 @@ __all__ = [
     "EquityPointRow",
     "ExecutionReportRow",
     "FillRow",
+    "GateReportRow",
     "IntentRow",
     "LeaseRow",
+    "ModeChangeRow",
+    "ModeRequestRow",
+    "ModeStateRow",
+    "OperatorRow",
     "OrderRow",
     "PositionRow",
     "ReconciliationRow",
