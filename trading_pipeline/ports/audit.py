@@ -89,21 +89,23 @@ class AuditLedger(Protocol):
 class AuditKeys(Protocol):
     """Ed25519 keys of the log's checkpoints. Raises AuditKeyError when they cannot be used safely."""
 
-    @property
-    def public_key(self) -> bytes:
-        """The raw public key of whoever signs now; made with its private half when there is none yet."""
+    def present(self) -> bytes | None:
+        """The raw public key of whoever signs now; None where there is no key."""
+
+    def create(self) -> bytes:
+        """The first key; AuditKeyError where there is one."""
 
     def sign(self, message: bytes) -> bytes:
         """The signature of the present key."""
 
     def prepare_next(self) -> bytes:
-        """The raw public key of the next signing key, made when there is none; the present one still signs."""
+        """The raw public key of the next key, made when there is none; the present one still signs."""
 
-    def promote_next(self) -> None:
-        """The next key signs from now on; the old private key is removed, its public half kept. Twice is once."""
+    def promote_next(self, public_key: bytes) -> None:
+        """The next key signs from now on; of the one before only the public half is kept. Twice is once.
 
-    def renew(self) -> bytes:
-        """A new signing key whatever became of the old one, which is put aside; its raw public key."""
+        public_key: of the key that is meant; AuditKeyError when it is neither the next nor the present one.
+        """
 
 
 class Verifier(Protocol):
