@@ -70,7 +70,8 @@ class AlertRule(_Frozen):
     def _kinds_exist(self) -> AlertRule:
         for pattern in self.kinds:
             if not any(fnmatchcase(kind, pattern) for kind in KINDS):
-                raise ValueError(f"rule {self.name}: no alert is of kind {pattern!r}; known: {', '.join(sorted(KINDS))}")
+                known = ", ".join(sorted(KINDS))
+                raise ValueError(f"rule {self.name}: no alert is of kind {pattern!r}; known: {known}")
         return self
 
     @model_validator(mode="after")
@@ -137,7 +138,7 @@ class AlertRules(_Frozen):
     def _channels_have_addresses(self) -> AlertRules:
         for name, channel in self.channels.items():
             address = channel.url.get_secret_value()
-            variable = f"TRADING_PIPELINE__ALERTS__CHANNELS__{name.upper()}__URL"
+            variable = _variable(name)
             if channel.enabled and not address:
                 raise ValueError(f"channels.{name} has no address: set {variable}, or channels.{name}.enabled: false")
             if address and "://" not in address:
@@ -148,13 +149,13 @@ class AlertRules(_Frozen):
     def _rules_name_channels(self) -> AlertRules:
         _require_once([rule.name for rule in self.rules])
         for place, rule in enumerate(self.rules):
-            unknown = [name for name in rule.channels if name != EVERYBODY and name not in self.channels]
-            if unknown:
-                known = ", ".join(sorted(self.channels)) or "none is set up"
-                raise ValueError(
-                    f"rules.{place} ({rule.name}): {unknown[0]!r} is no channel ({known}); correct rules.{place}.channels "
-                    f"or set TRADING_PIPELINE__ALERTS__CHANNELS__{unknown[0].upper()}__URL"
-                )
+            for name in rule.channels:
+                if name != EVERYBODY and name not in self.channels:
+                    known = ", ".join(sorted(self.channels)) or "none is set up"
+                    raise ValueError(
+                        f"rules.{place} ({rule.name}): {name!r} is no channel ({known}); correct "
+                        f"rules.{place}.channels or set {_variable(name)}"
+                    )
         return self
 
     @property
@@ -171,6 +172,10 @@ class AlertRules(_Frozen):
         """Channels that are enabled, in the order of escalation."""
         used = {name: channel for name, channel in self.channels.items() if channel.enabled}
         return tuple(sorted(used, key=lambda name: (used[name].escalation_order, name)))
+
+
+def _variable(channel: str) -> str:
+    return f"TRADING_PIPELINE__ALERTS__CHANNELS__{channel.upper()}__URL"
 
 
 def time_of(text: str) -> time:

@@ -217,7 +217,8 @@ def deliveries_of(number: int, alert: Alert, rules: AlertRules, now: datetime) -
     )  # fmt: skip
     told = recipients(alert, rule, rules)
     if not told:
-        why = "no channel is set up" if not rules.in_order() else f"rule {rule.name} and the channels' levels name nobody"
+        nobody = f"rule {rule.name} and the levels of the channels leave nobody"
+        why = nobody if rules.in_order() else "no channel is set up"
         return (replace(first, state=DeliveryState.SUPPRESSED, reason=why, settled_at=now),)
     bundle, due_at = planned(alert, rule, rules, now)
     return tuple(replace(first, channel=name, bundle=bundle, due_at=due_at) for name in told)
