@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from sqlalchemy import Engine, text
 
 APPEND_ONLY = (
-    "alerts", "approval_uses", "approvals", "audit_checkpoints", "audit_log", "audit_logs", "audit_outbox",
-    "cash_activities", "equity_points", "execution_reports", "fills", "gate_reports", "intents", "mode_changes",
-    "mode_requests", "reconciliations", "regime_snapshots", "risk_decisions", "risk_events", "scan_snapshots",
-    "setups", "splits", "trade_plans", "trades",
+    "alert_acknowledgements", "alerts", "approval_uses", "approvals", "audit_checkpoints", "audit_log", "audit_logs",
+    "audit_outbox", "cash_activities", "equity_points", "execution_reports", "fills", "gate_reports", "intents",
+    "mode_changes", "mode_requests", "reconciliations", "regime_snapshots", "risk_decisions", "risk_events",
+    "scan_snapshots", "setups", "splits", "trade_plans", "trades",
 )  # fmt: skip
 """Tables whose rows are never changed or deleted."""
 ON_SQLITE = text("SELECT name FROM sqlite_master WHERE type = 'trigger'")

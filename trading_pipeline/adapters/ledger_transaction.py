@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from trading_pipeline.adapters import ledger_records as kinds
+from trading_pipeline.adapters.alert_rows import AlertDeliveryRows
 from trading_pipeline.adapters.audit_rows import AuditLogRows
 from trading_pipeline.adapters.ledger_accounts import PositionRows, ResultRows
 from trading_pipeline.adapters.ledger_control import ControlRows, LeaseRows, OutboxRows
@@ -28,7 +29,7 @@ CAUSES_FIRST: tuple[Kind[Any], ...] = (
 
 class SqlTransaction(
     ScanRows, DecisionRows, RoundRows, PositionRows, ResultRows, LeaseRows, ControlRows, OutboxRows,
-    AuditLogRows, ModeRows,
+    AuditLogRows, ModeRows, AlertDeliveryRows,
 ):  # fmt: skip
     """Reads and writes inside one transaction; made by SqlLedger, valid until its block ends."""
 

@@ -10,6 +10,12 @@ from trading_pipeline.adapters.tables.accounts import (
     SessionRecordRow,
     SplitRow,
 )
+from trading_pipeline.adapters.tables.alerting import (
+    AcknowledgementRow,
+    AlertChannelRow,
+    AlertDeliveryRow,
+    AlertWatchRow,
+)
 from trading_pipeline.adapters.tables.audit import AuditCheckpointRow, AuditLogRow, AuditLogsRow
 from trading_pipeline.adapters.tables.base import Base
 from trading_pipeline.adapters.tables.control import (
@@ -43,6 +49,7 @@ from trading_pipeline.adapters.tables.trading import (
 )
 
 APPEND_ONLY = (
+    "alert_acknowledgements",
     "alerts",
     "approval_uses",
     "approvals",
@@ -71,7 +78,11 @@ APPEND_ONLY = (
 
 __all__ = [
     "APPEND_ONLY",
+    "AcknowledgementRow",
+    "AlertChannelRow",
+    "AlertDeliveryRow",
     "AlertRow",
+    "AlertWatchRow",
     "ApprovalRow",
     "ApprovalUseRow",
     "AuditCheckpointRow",

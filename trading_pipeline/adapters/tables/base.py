@@ -21,6 +21,7 @@ from trading_pipeline.adapters.tables.types import (
     Strings,
     UtcInstant,
 )
+from trading_pipeline.domain.alerting import CircuitState, DeliveryState
 from trading_pipeline.domain.audit import Why
 from trading_pipeline.domain.control import AlertLevel, BlockKind, TradingState
 from trading_pipeline.domain.corporate import CashKind
@@ -40,7 +41,7 @@ NAMES = {
 
 ENUMERATIONS = (
     Side, OrderType, TimeInForce, Leg, OrdStatus, ExecType, ExitReason, SessionPhase,
-    AlertLevel, BlockKind, CashKind, TradingState, Why,
+    AlertLevel, BlockKind, CashKind, TradingState, Why, CircuitState, DeliveryState,
 )  # fmt: skip
 
 Document = dict[str, Any]
