@@ -22,6 +22,7 @@ from trading_pipeline.analytics.sabr20 import Sabr20Rules
 from trading_pipeline.analytics.screening import CoarseRules
 from trading_pipeline.analytics.universe import UniverseRules
 from trading_pipeline.analytics.watchlist import WatchlistRules
+from trading_pipeline.domain.audit_rules import AuditRules
 from trading_pipeline.domain.bar_building import LiveRules
 from trading_pipeline.domain.breaker_rules import BreakerRules
 from trading_pipeline.domain.broker_rules import AlpacaRules, BrokerRules
@@ -205,7 +206,7 @@ class StorageSettings(_Frozen):
 
 
 NOT_DECISIVE: dict[str, Any] = {
-    **dict.fromkeys(("storage", "broker", "live", "monitor", "logs", "health"), True),
+    **dict.fromkeys(("storage", "broker", "live", "monitor", "logs", "health", "audit"), True),
     "automation": {*AutomationSettings.model_fields} - {"max_snapshot_age_minutes"},
     "execution": {"lease"},
 }
@@ -243,6 +244,7 @@ class Settings(_Frozen):
     live: LiveRules = LiveRules()
     logs: LogRules = LogRules()
     health: HealthRules = HealthRules()
+    audit: AuditRules = AuditRules()
 
     @model_validator(mode="after")
     def _an_account_is_a_broker_s(self) -> Settings:

@@ -1,0 +1,114 @@
+"""The anchors of the audit log: checkpoints as lines of a file that only ever grows, best on another disk.
+
+A line is there once it ends in a line break. What a crash left of a last line without one is cut off before the next
+line is written, and does not count until then: the database has that checkpoint, and it is written again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from trading_pipeline.domain.audit import SignedCheckpoint
+from trading_pipeline.domain.errors import AuditError, AuditFormatError
+
+PRIVATE = 0o600
+FIELDS = {"text", "signature", "public_key"}
+LONGEST_LINE = 4096
+
+
+class JsonLinesAnchors:
+    """Implements ports.audit.AnchorFile: one JSON object a line, with text, signature and public_key."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def place(self) -> str:
+        """The file."""
+        return str(self._path)
+
+    def lines(self) -> Sequence[SignedCheckpoint]:
+        """Every whole line, in order; raises AuditFormatError naming the line that is no checkpoint."""
+        whole = self._bytes().split(b"\n")[:-1]
+        return [self._parsed(number, line) for number, line in enumerate(whole, start=1)]
+
+    def newest(self) -> SignedCheckpoint | None:
+        """The last whole line; looks at the end of the file only."""
+        *_, last = [None, *self._bytes(LONGEST_LINE * 2).split(b"\n")[:-1]]
+        return self._parsed(None, last) if last is not None else None
+
+    def append(self, signed: SignedCheckpoint) -> None:
+        """One more line, on the disk when this returns."""
+        line = json.dumps(asdict(signed), ensure_ascii=False, sort_keys=True).encode() + b"\n"
+        try:
+            is_new = not self._path.exists()
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._write(line)
+            if is_new:
+                self._sync_folder()
+        except OSError as error:
+            raise AuditError(
+                f"the anchor file {self._path} cannot be written: {error.strerror or error}. Entries are numbered all "
+                "the same, but no checkpoint is made before it can: see its folder and the disk (audit.anchor_file)"
+            ) from error
+
+    def _write(self, line: bytes) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        opened = os.open(self._path, flags, PRIVATE)
+        try:
+            whole = _whole_length(opened)
+            if whole != os.fstat(opened).st_size:
+                os.ftruncate(opened, whole)
+            written = os.write(opened, line)
+            if written != len(line):
+                raise OSError(None, "the disk took only a part of the line")
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+    def _bytes(self, last: int | None = None) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                if last is not None:
+                    file.seek(max(0, self._path.stat().st_size - last))
+                return file.read()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise AuditError(
+                f"the anchor file {self._path} cannot be read: {error.strerror or error}. See its permissions, and "
+                "audit.anchor_file in the configuration"
+            ) from error
+
+    def _parsed(self, number: int | None, line: bytes) -> SignedCheckpoint:
+        try:
+            fields = json.loads(line)
+            if not isinstance(fields, dict) or set(fields) != FIELDS:
+                raise AuditFormatError("it lacks text, signature or public_key, or has more")
+            signed = SignedCheckpoint(**fields)
+            assert signed.checkpoint
+        except (ValueError, TypeError, AttributeError, AuditFormatError) as error:
+            where = f"line {number}" if number else "the last line"
+            raise AuditFormatError(
+                f"{where} of the anchor file {self._path} is no checkpoint ({error}). Somebody changed the file: "
+                "compare it with its copies; trading-pipeline audit verify says from where on it can be trusted"
+            ) from error
+        return signed
+
+    def _sync_folder(self) -> None:
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _whole_length(opened: int) -> int:
+    """Up to the end of the last whole line, in bytes."""
+    size = os.fstat(opened).st_size
+    start = max(0, size - LONGEST_LINE)
+    return start + os.pread(opened, size - start, start).rfind(b"\n") + 1
