@@ -15,6 +15,7 @@ from typing import Any
 from trading_pipeline.adapters import ledger_outbox as outbox
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_records import Kind
+from trading_pipeline.domain import alert_causes
 from trading_pipeline.domain.breaker import SessionPeak
 from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingState, TradingStateRecord
 from trading_pipeline.domain.corporate import CashActivity, Split
@@ -28,7 +29,8 @@ from trading_pipeline.domain.setups import TradePlan
 from trading_pipeline.domain.submission import LastLook
 from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
 from trading_pipeline.ports import Decidable, Ledger
-from trading_pipeline_tests.memory_rows import GONE, INDEXES, TABLES, Journal, OrderRows, Rows
+from trading_pipeline_tests.memory_modes import ModeRows
+from trading_pipeline_tests.memory_rows import GONE, INDEXES, TABLES, Journal, Rows
 
 
 def _real_now() -> datetime:
@@ -75,7 +77,7 @@ class MemoryLedger:
             raise LeaseLost(f"the lease {held.name} of {held.holder} expired at {held.expires_at:%H:%M:%S} UTC")
 
 
-class MemoryTransaction(OrderRows):
+class MemoryTransaction(ModeRows):
     """Implements LedgerTransaction over dictionaries, whose order is the order of recording."""
 
     # positions, trades, results
@@ -136,8 +138,9 @@ class MemoryTransaction(OrderRows):
         if not self._add(kinds.RISK_EVENTS, event):
             return False
         self._append("events of", (event.account, event.session), event)
-        if event.severity in outbox.LOUD and event.event_id not in self._rows["alerts"]:
-            self._put("alerts", event.event_id, outbox._alert(event))
+        alert = alert_causes.of_event(event)
+        if alert is not None and event.event_id not in self._rows["alerts"]:
+            self._put("alerts", event.event_id, alert)
         return True
 
     def risk_event(self, event_id: str) -> RiskEvent | None:
@@ -257,7 +260,13 @@ class MemoryTransaction(OrderRows):
         return [(number, told[number]()) for number in range(after + 1, min(len(told), after + limit) + 1)]
 
     def add_alert(self, alert: Alert) -> bool:
-        return self._add(kinds.ALERTS, alert)
+        is_new = self._add(kinds.ALERTS, alert)
+        if is_new:
+            self._tell(lambda: outbox.alert_entry(alert))
+        return is_new
+
+    def raise_alert(self, alert: Alert) -> bool:
+        return alert.alert_id not in self._rows["alerts"] and self.add_alert(alert)
 
     def alerts(self, account: str, session: date | None = None) -> Sequence[Alert]:
         return self._find(kinds.ALERTS, lambda a: a.account == account and session in (None, a.session))

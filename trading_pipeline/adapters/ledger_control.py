@@ -9,8 +9,8 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
 
 from trading_pipeline.adapters import ledger_records as kinds
-from trading_pipeline.adapters.ledger_outbox import cleared_entry, lease_entry, state_entry
-from trading_pipeline.adapters.ledger_records import insert_or_verify
+from trading_pipeline.adapters.ledger_outbox import alert_entry, cleared_entry, lease_entry, state_entry
+from trading_pipeline.adapters.ledger_records import insert_new, insert_or_verify
 from trading_pipeline.adapters.ledger_rows import Rows
 from trading_pipeline.adapters.ledger_wire import Wire
 from trading_pipeline.domain.breaker import SessionPeak
@@ -159,7 +159,17 @@ class OutboxRows(Rows):
     def add_alert(self, alert: Alert) -> bool:
         self.flush()
         self._require_writable()
-        return insert_or_verify(self._wire, kinds.ALERTS, alert)
+        return self._told(alert, is_new=insert_or_verify(self._wire, kinds.ALERTS, alert))
+
+    def raise_alert(self, alert: Alert) -> bool:
+        self.flush()
+        self._require_writable()
+        return self._told(alert, is_new=insert_new(self._wire, kinds.ALERTS, alert))
+
+    def _told(self, alert: Alert, *, is_new: bool) -> bool:
+        if is_new:
+            self._outbox.add(alert_entry(alert))
+        return is_new
 
     def alerts(self, account: str, session: date | None = None) -> Sequence[Alert]:
         """In the order they were raised."""

@@ -13,7 +13,8 @@ from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_audit import ACTOR, TOLD, texts
 from trading_pipeline.adapters.ledger_statements import Parameters
 from trading_pipeline.adapters.ledger_wire import Wire
-from trading_pipeline.domain.control import Alert, AlertLevel, AuditEntry, Block, Lease, TradingStateRecord
+from trading_pipeline.domain import alert_causes
+from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingStateRecord
 from trading_pipeline.domain.risk import RiskDecision, Verdict
 from trading_pipeline.domain.trading_session import RiskEvent
 
@@ -35,8 +36,8 @@ class Outbox:
         """A new row was recorded, or an order changed its status."""
         if type(record) in ENTRY_OF:
             self._told.append(record)
-        if isinstance(record, RiskEvent) and record.severity in LOUD:
-            self._alerts.append(_alert(record))
+        if type(record) is RiskEvent and (alert := alert_causes.of_event(record)) is not None:
+            self._alerts.append(alert)
 
     def add(self, entry: AuditEntry) -> None:
         """One more entry."""
@@ -102,14 +103,11 @@ def _in_block(block: Block) -> dict[str, str]:
     return texts(symbol=block.symbol, kind=block.kind, reason=block.reason)
 
 
-def _alert(event: RiskEvent) -> Alert:
-    return Alert(
-        alert_id=event.event_id, account=event.account, session=event.session, occurred_at=event.occurred_at,
-        level=AlertLevel(event.severity), kind=event.kind, message=event.message, data=event.data,
-    )  # fmt: skip
+def alert_entry(alert: Alert) -> AuditEntry:
+    """An alert was raised that is not told by a risk event already."""
+    data = {**alert.data, **texts(kind=alert.kind, level=alert.level, message=alert.message)}
+    return _entry("alert", alert.account, alert.alert_id, alert.occurred_at, data)
 
-
-LOUD = frozenset({AlertLevel.WARNING, AlertLevel.ERROR, AlertLevel.CRITICAL})
 
 ENTRY_OF: Mapping[type, Callable[[Any], AuditEntry]] = {
     AuditEntry: lambda entry: entry,

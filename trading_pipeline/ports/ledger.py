@@ -22,12 +22,13 @@ from trading_pipeline.domain.risk import RiskDecision
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
 from trading_pipeline.domain.submission import LastLook
 from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
+from trading_pipeline.ports.modes import ModeRecords
 
 Decidable = TradePlan | RiskDecision | Intent | Order | Block | RiskEvent
 """What deciding on a watchlist leaves on record."""
 
 
-class LedgerTransaction(Protocol):
+class LedgerTransaction(ModeRecords, Protocol):
     """One database transaction. Every add_* returns True when the row is new, False when the identical row exists,
     and raises LedgerConflict when the identity exists with other content."""
 
@@ -202,6 +203,9 @@ class LedgerTransaction(Protocol):
 
     def add_alert(self, alert: Alert) -> bool:
         """Risk events of severity WARNING and above leave one of their own."""
+
+    def raise_alert(self, alert: Alert) -> bool:
+        """As add_alert, unless its cause has raised one before, with whatever words: True when it is new."""
 
     def alerts(self, account: str, session: date | None = None) -> Sequence[Alert]:
         """In the order they were raised."""

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from trading_pipeline.domain.alert_kinds import alert
 from trading_pipeline.domain.control import TradingStateRecord
 from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.orders import Order, OrdStatus
@@ -55,11 +56,24 @@ class Cycle:
         """
         connections = self.desk.connections()
         if connections != self._connections:
+            if self._connections:
+                self._tell_reconnected(connections)
             self._connections = connections
             self.reconciler.reconnected()
         self.sync(record)
         if self.reconciler.run_if_due() is not None:
             self.sync(record)
+
+    def _tell_reconnected(self, connections: int) -> None:
+        now = self.desk.clock.now()
+        with self.desk.ledger.transaction() as tx:
+            tx.raise_alert(
+                alert(
+                    "connection_restored", now.isoformat(), account=self.desk.account, session=self.times.session,
+                    at=now, message="the connection to the venue was lost and is there again: record and venue are "
+                    "compared before any entry leaves", data={"connections": str(connections)},
+                )
+            )  # fmt: skip
 
     def sync(self, record: SessionRecord) -> None:
         """Apply what the venue has reported since the last time; without an answer no entry leaves."""

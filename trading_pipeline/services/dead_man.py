@@ -45,7 +45,7 @@ def raise_alarm(ledger: Ledger, alert: Alert) -> bool:
     if said:
         return False
     with ledger.transaction() as tx:
-        is_new = tx.add_alert(alert)
+        is_new = tx.raise_alert(alert)
     if is_new:
         log.critical("%s", alert.message)
     return is_new

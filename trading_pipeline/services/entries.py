@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
+from trading_pipeline.domain import alert_causes
 from trading_pipeline.domain.control import Block, BlockKind
 from trading_pipeline.domain.correlation import working_on
 from trading_pipeline.domain.errors import InputError
@@ -137,6 +138,8 @@ def _weigh(
     """The decision on a plan, and what is to be recorded of it."""
     book = with_value_at_risk(desk, with_facts(desk, book, plan.symbol, plan.session), plan)
     decision = decide(plan, setup, book, desk.rules.risk)
+    for alert in alert_causes.of_decision(plan, decision):
+        tx.raise_alert(alert)
     if not decision.approved:
         return book, decision, [plan, decision, *_latch_repetition(desk, tx, plan, decision)]
     intent = _intent(desk, plan, decision)

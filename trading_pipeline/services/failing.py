@@ -66,5 +66,4 @@ def _alert(
         level=level, kind=kind, message=message, data={**data, "process": process},
     )  # fmt: skip
     with ledger.transaction() as tx:
-        if all(one.alert_id != alert.alert_id for one in tx.alerts(account, session)):
-            tx.add_alert(alert)
+        tx.raise_alert(alert)

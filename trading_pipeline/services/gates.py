@@ -37,9 +37,7 @@ def raise_once(
     """Put an alert on record unless the same cause raised one before; returns True when it is new."""
     alert_id = hashlib.sha256(f"{kind}|{account}|{session}|{cause}".encode()).hexdigest()[:24]
     with ledger.transaction() as tx:
-        if any(known.alert_id == alert_id for known in tx.alerts(account, session)):
-            return False
-        return tx.add_alert(
+        return tx.raise_alert(
             Alert(
                 alert_id=alert_id, account=account, session=session, occurred_at=at, level=level, kind=kind,
                 message=message, data={"cause": cause},

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from trading_pipeline.domain.alert_causes import of_rejection
 from trading_pipeline.domain.control import Block, BlockKind
 from trading_pipeline.domain.errors import IllegalTransition
 from trading_pipeline.domain.order_states import advance
@@ -65,6 +66,9 @@ def _moved(
 def _record(tx: LedgerTransaction, moved: Sequence[tuple[ExecutionReport, Order]]) -> None:
     tx.add_reports(LOCAL, [report for report, _ in moved])
     tx.save_orders([order for _, order in moved])
+    for _, order in moved:
+        if order.status is OrdStatus.REJECTED and order.parent_id is None:
+            tx.raise_alert(of_rejection(order))
 
 
 def _is_known(tx: LedgerTransaction, current: Order, exec_id: str) -> bool:

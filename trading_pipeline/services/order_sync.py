@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
+from trading_pipeline.domain.alert_causes import of_rejection
 from trading_pipeline.domain.errors import ContradictingReport, LedgerConflict, OutcomeUnknown, PositionWouldCrossZero
 from trading_pipeline.domain.executions import CORRECTIONS, is_recordable
 from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.order_states import Replay, illegal_message, overfill_message, replay
-from trading_pipeline.domain.orders import ExecType, ExecutionReport, Fill, Leg, Order, Side
+from trading_pipeline.domain.orders import ExecType, ExecutionReport, Fill, Leg, Order, OrdStatus, Side
 from trading_pipeline.domain.trading_session import RiskEvent
 from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.booking import book, booking, due_fills, exit_event_id
@@ -171,6 +172,8 @@ def apply_report(
     tx.save_order(found.order)
     for event in _events(desk, session, report, before, found, new):
         tx.add_risk_event(event)
+    if report.exec_type is ExecType.REJECTED and found.order.status is OrdStatus.REJECTED:
+        tx.raise_alert(of_rejection(found.order))
     if report.exec_type is ExecType.REPLACED:
         _follow_stop(desk, tx, found.order)
     return len(new), book(desk, tx, session, booked) if booked else 0

@@ -9,6 +9,8 @@ from datetime import date, datetime, timedelta
 import pandas as pd
 
 from trading_pipeline.analytics import performance
+from trading_pipeline.domain.alert_kinds import alert
+from trading_pipeline.domain.control import Alert
 from trading_pipeline.domain.errors import MissingResultError
 from trading_pipeline.domain.market import Quote, Timeframe
 from trading_pipeline.domain.money import ZERO, to_price
@@ -44,8 +46,18 @@ def record_daily_performance(ledger: Ledger, account: str, session: date, *, clo
     """
     with ledger.transaction() as tx:
         record = require_session(tx, account, session)
-        tx.put_daily_performance(_summary(tx, record, computed_at=clock.now()))
+        if tx.put_daily_performance(_summary(tx, record, computed_at=clock.now())):
+            tx.raise_alert(_ready(record))
         return tx.daily_performance(account, session, session)[0]
+
+
+def _ready(record: SessionRecord) -> Alert:
+    """Of the session's last instant, whenever it is made: a report of long ago is no news."""
+    return alert(
+        "report_ready", account=record.account, session=record.session, at=record.cursor_at or record.started_at,
+        message=f"the performance of session {record.session} is on record. See it: trading-pipeline report "
+        f"--session {record.session}",
+    )  # fmt: skip
 
 
 def require_session(tx: LedgerTransaction, account: str, session: date) -> SessionRecord:

@@ -33,6 +33,7 @@ from trading_pipeline.services.opening import opening_record, require_time_to_le
 from trading_pipeline.services.rebalancer import Rebalancer
 from trading_pipeline.services.reconcile import Reconciler
 from trading_pipeline.services.session_acts import RecordedActs
+from trading_pipeline.services.session_news import tell_closed, tell_started
 from trading_pipeline.services.startup import StartUp
 from trading_pipeline.services.waiting import LiveWait, rounds_between
 
@@ -128,6 +129,7 @@ class SessionLoop:
             record = opening_record(desk, tx, self.times, self.session_after)
             tx.save_session_record(record)
             tx.add_equity_point(self._point(tx, record, self.times.opens_at))
+            tell_started(tx, record, desk.clock.now())
         return record
 
     def _enter(self, record: SessionRecord) -> bool:
@@ -381,4 +383,5 @@ class SessionLoop:
             digest = log_hash(decision_log(tx, desk.account, record.session))
             closed = replace(record, phase=SessionPhase.CLOSED, cursor_at=self.times.closes_at, decision_hash=digest)
             tx.save_session_record(closed)
+            tell_closed(tx, closed, self.times.closes_at)
         return closed

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from trading_pipeline.analytics import watchlist
+from trading_pipeline.domain.alert_causes import of_setup
 from trading_pipeline.domain.errors import MissingResultError
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup
+from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.research_desk import DAILY, ResearchDesk
 
 COMPONENTS = (
@@ -42,9 +44,25 @@ def record_watchlists(
             rows = scored[(scored["as_of"] == instant) & scored["scored"].astype(bool)].sort_values("rank")
             snapshot = _scan(desk, session, instant, digest, rows, watchlist.changes(rows, previous))
             if only is None or instant in only:
-                new += tx.add_snapshot(snapshot, [_setup(snapshot, row) for row in _records(rows)])
+                setups = [_setup(snapshot, row) for row in _records(rows)]
+                is_new = tx.add_snapshot(snapshot, setups)
+                new += is_new
+                if is_new and is_news(desk, snapshot.as_of):
+                    _tell(tx, desk.settings.execution.account, setups)
             previous = rows
     return new
+
+
+def is_news(desk: ResearchDesk, as_of: datetime) -> bool:
+    """True while no later watchlist can be there: of what is made up afterwards nobody needs to hear."""
+    return desk.clock.now() - as_of < desk.trigger.length
+
+
+def _tell(tx: LedgerTransaction, account: str, setups: Sequence[Setup]) -> None:
+    for setup in setups:
+        alert = of_setup(setup, account) if setup.selected else None
+        if alert is not None:
+            tx.raise_alert(alert)
 
 
 def _scan(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.adapters.stop_signals import StopAsked, stop_signals
 from trading_pipeline.domain.errors import LedgerError, OutcomeUnknown, StopRequested, VenueAbsent
-from trading_pipeline.domain.trading_session import SessionRecord
+from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.services.configured import Acceptance, require_configuration
 from trading_pipeline.services.failing import tell_connection, tell_failure
 from trading_pipeline.services.lease import HeldLease, fenced
@@ -31,6 +31,7 @@ from trading_pipeline.services.preconditions import Preconditions
 from trading_pipeline.services.readiness import Check
 from trading_pipeline.services.self_test import SelfTest
 from trading_pipeline.services.session_loop import Progress, SessionLoop
+from trading_pipeline.services.session_news import tell_stopped
 from trading_pipeline.services.startup import StartUp
 from trading_pipeline.wiring.rooms import Room
 from trading_pipeline.wiring.venues import Access, OwnVenue
@@ -79,7 +80,10 @@ class Host:
             self.workspace.require_its_venue(self.venue_url)
             self._require_its_day()
             with self._telling():
-                return self._unless_stopped(self._lease)
+                record = self._unless_stopped(self._lease)
+            if self._stop() and record is not None and record.phase is SessionPhase.RUNNING:
+                self._tell_stopped()
+            return record
 
     def _unless_stopped(self, lease: HeldLease) -> SessionRecord | None:
         """A ledger that cannot be written once a signal has come ends it like any signal."""
@@ -201,6 +205,13 @@ class Host:
             self.workspace.ledger, self.workspace.settings.execution.account, self.session, why=why,
             process=self._process(), at=SystemClock().now(),
         )  # fmt: skip
+
+    def _tell_stopped(self) -> None:
+        account = self.workspace.settings.execution.account
+        try:
+            tell_stopped(self.workspace.ledger, account, self.session, process=self._process(), at=SystemClock().now())
+        except LedgerError as error:
+            log.warning("stopped, which could not be put on record: %s", error)
 
     def _process(self) -> str:
         return f"{self._lease.holder} {self._lease.token}" if self._lease else ""

@@ -184,12 +184,13 @@ def test_every_change_leaves_its_entry_in_the_same_transaction(ledger: SqlLedger
         ("block_set", "block-1"),
         ("trading_state", ACCOUNT),
         ("lease_taken", NAME),
+        ("alert", "alert-1"),
         ("order_status", "order-1"),
         ("block_cleared", "block-1"),
         ("lease_released", NAME),
         ("operator", "AAPL"),
     ]
-    status = entries[10]
+    status = entries[11]
     assert (status.data["before"], status.data["after"], status.data["cum_qty"]) == ("PendingNew", "Filled", "100")
     assert entries[2].data["limit_price"] == "100.1"
     assert entries[0].data["approved"] == "true"
