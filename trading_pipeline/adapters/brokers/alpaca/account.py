@@ -27,8 +27,8 @@ def require_tradable(row: Raw, expected_account_id: str, *, is_live: bool = Fals
     shown = str(row.get("account_number") or "")
     if is_live and shown.startswith(PAPER_NUMBER):
         raise SettingsError(
-            f"{shown} is a paper account of Alpaca's, and execution.mode is live: set broker.alpaca.trading_url and the "
-            "keys of the live account, or execution.mode: paper"
+            f"{shown} is a paper account of Alpaca's, and execution.mode is live: set broker.alpaca.trading_url and "
+            "the keys of the live account, or execution.mode: paper"
         )
     if expected_account_id and shown != expected_account_id:
         raise SettingsError(
