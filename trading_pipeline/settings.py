@@ -10,10 +10,11 @@ import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from trading_pipeline.analytics.indicators import IndicatorRules
 from trading_pipeline.analytics.quality import QualityRules
@@ -22,6 +23,7 @@ from trading_pipeline.analytics.sabr20 import Sabr20Rules
 from trading_pipeline.analytics.screening import CoarseRules
 from trading_pipeline.analytics.universe import UniverseRules
 from trading_pipeline.analytics.watchlist import WatchlistRules
+from trading_pipeline.domain.alert_rules import AlertRules
 from trading_pipeline.domain.audit_rules import AuditRules
 from trading_pipeline.domain.bar_building import LiveRules
 from trading_pipeline.domain.breaker_rules import BreakerRules
@@ -38,6 +40,7 @@ from trading_pipeline.domain.submission import SubmissionRules
 from trading_pipeline.domain.supervision import SupervisionRules
 from trading_pipeline.domain.targets import RebalanceRules
 from trading_pipeline.env_file import environment, require_spelled
+from trading_pipeline.settings_tree import line_of, merged, read_yaml
 
 HOME_VARIABLE = "TRADING_PIPELINE_HOME"
 CONFIG_VARIABLE = "TRADING_PIPELINE_CONFIG"
@@ -206,7 +209,7 @@ class StorageSettings(_Frozen):
 
 
 NOT_DECISIVE: dict[str, Any] = {
-    **dict.fromkeys(("storage", "broker", "live", "monitor", "logs", "health", "audit"), True),
+    **dict.fromkeys(("storage", "broker", "live", "monitor", "logs", "health", "audit", "alerts"), True),
     "automation": {*AutomationSettings.model_fields} - {"max_snapshot_age_minutes"},
     "execution": {"lease"},
 }
@@ -244,6 +247,7 @@ class Settings(_Frozen):
     live: LiveRules = LiveRules()
     logs: LogRules = LogRules()
     health: HealthRules = HealthRules()
+    alerts: AlertRules = AlertRules()
     audit: AuditRules = AuditRules()
 
     @model_validator(mode="after")
@@ -298,9 +302,9 @@ def load_settings(
     environ = environment(environ)
     named, profile = path or _named(environ, CONFIG_VARIABLE), profile or _named(environ, PROFILE_VARIABLE)
     chosen = named or (SHIPPED_CONFIG if SHIPPED_CONFIG.exists() else None)
-    tree = _read_yaml(chosen) if chosen else {}
-    for overlay in (_read_yaml(profile) if profile else {}, _overrides(environ)):
-        tree = _merged(tree, overlay)
+    tree = read_yaml(chosen) if chosen else {}
+    for overlay in (read_yaml(profile) if profile else {}, _overrides(environ)):
+        tree = merged(tree, overlay)
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
@@ -309,20 +313,6 @@ def load_settings(
 
 def _named(environ: Mapping[str, str], variable: str) -> Path | None:
     return Path(environ[variable]) if environ.get(variable) else None
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"cannot read {path}: {error.strerror}. Check the path and its permissions.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid YAML: {error}") from error
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise SettingsError(f"{path} must hold settings by name, not a {type(tree).__name__}.")
-    return tree
 
 
 def _overrides(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -347,6 +337,9 @@ def _is_secret(path: Sequence[int | str]) -> bool:
     """True for a setting that is a SecretStr: taken as it is written, never read as YAML and never repeated."""
     model: Any = Settings
     for part in path:
+        if get_origin(model) is dict:
+            model = get_args(model)[1]
+            continue
         field = model.model_fields.get(str(part)) if hasattr(model, "model_fields") else None
         model = field.annotation if field else None
     return SecretStr in {model, *get_args(model)}
@@ -356,15 +349,9 @@ def _override_value(name: str, text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
+        if "://" in text:  # an address may hold a password, and the error repeats it
+            raise SettingsError(f"{name} in the environment is not a YAML value") from None
         raise SettingsError(f"{name}={text!r} in the environment is not a YAML value: {error}") from error
-
-
-def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merged(merged[key], value) if both else value
-    return merged
 
 
 def _explain(error: ValidationError, sources: list[Path]) -> str:
@@ -372,24 +359,14 @@ def _explain(error: ValidationError, sources: list[Path]) -> str:
     lines = [f"{error.error_count()} wrong setting(s) in {where} (or {OVERRIDE_PREFIX}* in the environment):"]
     for problem in error.errors():
         key = ".".join(map(str, problem["loc"])) or "(whole file)"
-        line = _line_of(problem["loc"], sources)
-        is_shown = not isinstance(problem["input"], BaseModel | dict) and not _is_secret(problem["loc"])
+        line = line_of(problem["loc"], sources)
+        is_shown = not isinstance(problem["input"], BaseModel | dict) and not _may_be_secret(problem)
         given = f" (given: {problem['input']!r})" if is_shown else ""
         lines.append(f"  {key}{line}: {problem['msg']}{given}")
     lines.append("See every setting with its unit and default: trading-pipeline config show")
     return "\n".join(lines)
 
 
-def _line_of(location: tuple[int | str, ...], sources: list[Path]) -> str:
-    """Where the deepest known part of a key stands, as " (file:line)"; empty when no file has it."""
-    for source in reversed(sources):
-        node, line = yaml.compose(source.read_text(encoding="utf-8")), 0
-        for part in location:
-            pairs = node.value if isinstance(node, yaml.MappingNode) else []
-            match = next((pair for pair in pairs if pair[0].value == str(part)), None)
-            if match is None:
-                break
-            node, line = match[1], match[0].start_mark.line + 1
-        else:
-            return f" ({source.name}:{line})"
-    return ""
+def _may_be_secret(problem: ErrorDetails) -> bool:
+    """True for a secret, and for an address under whatever name it was given: it may hold a password."""
+    return _is_secret(problem["loc"]) or "://" in str(problem["input"])
