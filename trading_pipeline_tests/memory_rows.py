@@ -10,6 +10,7 @@ from typing import Any
 
 from trading_pipeline.adapters import ledger_outbox as outbox
 from trading_pipeline.adapters import ledger_records as kinds
+from trading_pipeline.adapters import mode_rows as modes
 from trading_pipeline.adapters.ledger_audit import StatusChange
 from trading_pipeline.adapters.ledger_orders import filled_by
 from trading_pipeline.adapters.ledger_records import ASKED, ORDER_STATE, Kind
@@ -26,7 +27,8 @@ KINDS = (
     kinds.SNAPSHOTS, kinds.SETUPS, kinds.REGIMES, kinds.PLANS, kinds.DECISIONS, kinds.INTENTS, kinds.ORDERS,
     kinds.REPORTS, kinds.FILLS, kinds.POSITIONS, kinds.TRADES, kinds.DAILY, kinds.EQUITY, kinds.RISK_EVENTS,
     kinds.SESSIONS, kinds.CASH, kinds.SPLITS, kinds.LEASES, kinds.STATES, kinds.PEAKS, kinds.BLOCKS, kinds.AUDIT,
-    kinds.ALERTS, kinds.RECONCILIATIONS,
+    kinds.ALERTS, kinds.RECONCILIATIONS, modes.OPERATORS, modes.STATES, modes.CHANGES, modes.REPORTS, modes.REQUESTS,
+    modes.APPROVALS, modes.USES,
 )  # fmt: skip
 TABLES = tuple(kind.table.name for kind in KINDS)
 INDEXES = (

@@ -46,7 +46,8 @@ def operator_name(name: str) -> str:
 class ModeRequest:
     """What somebody asks for: a rung for an account, under a configuration, its limits and a gate report.
 
-    approvers: how many distinct people have to approve. Void after expires_at.
+    approvers: how many distinct people have to approve. from_change: the change of mode the account stood on; once it
+    stands on another one, and after expires_at, the request is void.
     """
 
     request_id: str
@@ -61,6 +62,7 @@ class ModeRequest:
     expires_at: datetime
     approvers: int
     report_id: str
+    from_change: str
     config_hash: str
     limits_hash: str
 

@@ -24,6 +24,7 @@ TradingPipelineError                 a person can act on the message; the comman
 │   ├── LeaseHeld                    another process leads: this one may not start
 │   ├── LeaseLost                    another process leads now: this one may neither send nor write
 │   ├── StopRequested                this process was asked to end: it asks the venue nothing more
+│   ├── ModeRefused                  a change of mode lacks evidence, an approval or the right person
 │   ├── NotReady                     a control or a precondition of trading is not as it must be
 │   └── LatchError                   the latch file cannot be read, written or removed: it blocks
 ├── AuditError
@@ -161,6 +162,17 @@ class LeaseHeld(TradingError):
 
 class LeaseLost(TradingError):
     """Another process leads now: this one may neither send nor write."""
+
+
+class ModeRefused(TradingError):
+    """A change of mode lacks evidence, an approval or the right person; nothing was changed.
+
+    refusal: the name under which the audit log keeps it.
+    """
+
+    def __init__(self, refusal: str, message: str) -> None:
+        self.refusal = refusal
+        super().__init__(message)
 
 
 class LatchError(TradingError):

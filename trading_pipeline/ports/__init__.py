@@ -26,6 +26,7 @@ from trading_pipeline.ports.market_data import (
     RequestSize,
     StreamHealth,
 )
+from trading_pipeline.ports.modes import ModeRecords, PasswordHasher
 from trading_pipeline.ports.venue import (
     Broker,
     ClientIdScope,
@@ -52,7 +53,9 @@ __all__ = [
     "LiveBars",
     "MarketDataSource",
     "MarketFacts",
+    "ModeRecords",
     "NewsBell",
+    "PasswordHasher",
     "RequestSize",
     "ResearchStore",
     "SignalProvider",

@@ -127,6 +127,7 @@ class ModeRequestRow(Recorded, Base):
     expires_at: Mapped[datetime]
     approvers: Mapped[int]
     report_id: Mapped[str] = mapped_column(ForeignKey("gate_reports.report_id"))
+    from_change: Mapped[str]
     config_hash: Mapped[str]
     limits_hash: Mapped[str]
 

@@ -98,6 +98,7 @@ def create_evidence() -> None:
         sa.Column("expires_at", types.UtcInstant(), nullable=False),
         sa.Column("approvers", sa.Integer(), nullable=False),
         sa.Column("report_id", sa.String(), nullable=False),
+        sa.Column("from_change", sa.String(), nullable=False),
         *hashes(),
         record_no(),
         sa.ForeignKeyConstraint(["requested_by"], ["operators.name"], name=op.f("fk_mode_requests_requested_by")),
