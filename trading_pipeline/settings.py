@@ -33,6 +33,7 @@ from trading_pipeline.domain.errors import SettingsError
 from trading_pipeline.domain.exits import ExitRules
 from trading_pipeline.domain.health import HealthRules
 from trading_pipeline.domain.log_rules import LogRules
+from trading_pipeline.domain.modes import ModeRules
 from trading_pipeline.domain.planning import PlanRules
 from trading_pipeline.domain.reconciliation import ReconcileRules
 from trading_pipeline.domain.risk import RiskLimits
@@ -212,6 +213,7 @@ NOT_DECISIVE: dict[str, Any] = {
     **dict.fromkeys(("storage", "broker", "live", "monitor", "logs", "health", "audit", "alerts"), True),
     "automation": {*AutomationSettings.model_fields} - {"max_snapshot_age_minutes"},
     "execution": {"lease"},
+    "modes": {*ModeRules.model_fields} - {"watch_hours", "first_trades", "first_trades_size_fraction"},
 }
 """Settings no decision depends on."""
 
@@ -239,6 +241,7 @@ class Settings(_Frozen):
     quality: QualityRules = QualityRules()
     history: HistorySettings = HistorySettings()
     execution: ExecutionSettings = ExecutionSettings()
+    modes: ModeRules = ModeRules()
     venue: VenueSettings = VenueSettings()
     automation: AutomationSettings = AutomationSettings()
     monitor: MonitorSettings = MonitorSettings()
