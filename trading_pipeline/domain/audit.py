@@ -30,8 +30,10 @@ VERSION = 1
 OF_LOG, OF_CHAIN = b"trading-pipeline audit log v1\n", b"trading-pipeline audit chain v1\n"
 OF_CHECKPOINT = b"trading-pipeline audit checkpoint v1\n"
 INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
-MODE_CHANGED, ACCEPTED, RENEWED = "mode_changed", "audit_accepted", "audit_key_renewed"
-"""Kinds of entries that the log itself acts on: a checkpoint follows; a mismatch was accepted; a key was lost."""
+MODE_CHANGED, ROTATION_ASKED = "mode_changed", "audit_key_rotation"
+ACCEPTED, RENEWED = "audit_accepted", "audit_key_renewed"
+"""Kinds of entries that the log itself acts on: a checkpoint follows; one that names the next key follows; a mismatch
+was accepted (data: mismatch); a lost key was replaced (data: key_id)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +224,10 @@ class Frontier:
         for leaf in leaves:
             frontier.append(leaf)
         return frontier
+
+    def copy(self) -> Self:
+        """The same tree, to grow on its own."""
+        return type(self)(self.size, self._peaks)
 
     @property
     def peaks(self) -> tuple[bytes, ...]:

@@ -1,0 +1,180 @@
+"""Whether the log in the database continues what was anchored outside of it.
+
+A checkpoint goes into the table first, then into the file. So the file may lack the newest checkpoint alone: a crash
+came between, and it is written again. A file that lacks more, or that has what the table has not, is an alarm: the
+database was rolled back, the file was swapped or cut. So is an entry after the newest checkpoint that does not follow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from trading_pipeline.domain.audit import (
+    ACCEPTED,
+    MODE_CHANGED,
+    RENEWED,
+    ROTATION_ASKED,
+    LoggedEntry,
+    SignedCheckpoint,
+    canonical,
+    key_id_of,
+    read_body,
+    signed_bytes,
+)
+from trading_pipeline.domain.control import AuditEntry
+from trading_pipeline.domain.errors import AuditFormatError
+from trading_pipeline.ports.audit import AnchorFile, AuditTransaction, Verifier
+from trading_pipeline.services.audit.chain import PAGE, Chain, as_it_is, at_checkpoint, logged_after
+
+ACTED_ON = frozenset({MODE_CHANGED, ROTATION_ASKED, RENEWED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the database and the file say. newest, anchored: their last checkpoints. uncovered: entries after `newest`
+    that the log acts on. problem: why the two do not fit, in words; empty when they do.
+    """
+
+    chain: Chain
+    newest: SignedCheckpoint | None = None
+    anchored: SignedCheckpoint | None = None
+    uncovered: tuple[LoggedEntry, ...] = ()
+    problem: str = ""
+
+    @property
+    def last(self) -> SignedCheckpoint | None:
+        """Whichever is further: what the next checkpoint continues."""
+        both = [one for one in (self.newest, self.anchored) if one is not None]
+        return max(both, key=lambda one: one.checkpoint.number, default=None)
+
+    @property
+    def is_file_behind(self) -> bool:
+        """True when the newest checkpoint is still to be written into the file."""
+        return self.newest is not None and self.newest != self.anchored
+
+    @property
+    def mismatch(self) -> str:
+        """A short name of exactly this state: what a person accepts is this, and nothing that comes later."""
+        state = {
+            "log": self.chain.log_id, "seq": self.chain.seq, "head": self.chain.head.hex(),
+            "database": self.newest.digest if self.newest else "", "file": self.anchored.digest if self.anchored else "",
+            "problem": self.problem,
+        }  # fmt: skip
+        return hashlib.sha256(canonical(state).encode()).hexdigest()[:16]
+
+
+@dataclass(slots=True)
+class _Look:
+    """One look at the log, begun at its newest checkpoint."""
+
+    tx: AuditTransaction
+    log_id: str
+    verify: Verifier
+    uncovered: list[LoggedEntry] = field(default_factory=list)
+
+    def chain(self, newest: SignedCheckpoint | None) -> Chain:
+        """The log up to its end; raises AuditFormatError, saying what, when it is not what was signed and chained."""
+        require_signed(newest, "the newest checkpoint of the database", self.log_id, self.verify)
+        chain = at_checkpoint(self.tx, self.log_id, newest)
+        for entry in logged_after(self.tx, chain.seq):
+            chain = chain.after(entry)
+            if entry.kind in ACTED_ON:
+                self.uncovered.append(entry)
+        return chain
+
+
+def examine(tx: AuditTransaction, log_id: str, anchors: AnchorFile, verify: Verifier) -> Found:
+    """Look at the end of the log and of the file; raises AuditError when the file cannot be read at all."""
+    look, newest, anchored = _Look(tx, log_id, verify), None, None
+    try:
+        newest = tx.newest_checkpoint()
+        chain = look.chain(newest)
+        anchored = anchors.newest()
+        require_signed(anchored, f"the last line of {anchors.place}", log_id, verify)
+        problem = _difference(newest, anchored, anchors.place)
+    except AuditFormatError as error:
+        newest = newest if newest is None or _is_readable(newest) else None
+        return Found(chain=as_it_is(tx, log_id), newest=newest, anchored=_readable(anchors), problem=str(error))
+    return Found(chain=chain, newest=newest, anchored=anchored, uncovered=tuple(look.uncovered), problem=problem)
+
+
+def require_signed(signed: SignedCheckpoint | None, what: str, log_id: str, verify: Verifier) -> None:
+    """Raise AuditFormatError unless it is of this log and the key it names has signed it."""
+    if signed is None:
+        return
+    said = signed.checkpoint
+    if said.log_id != log_id:
+        raise AuditFormatError(f"{what} is of log {said.log_id}, and the database holds log {log_id}")
+    key, signature = _bytes(signed.public_key), _bytes(signed.signature)
+    if key_id_of(key) != said.key_id or not verify(key, signed_bytes(signed.text), signature):
+        raise AuditFormatError(f"{what} (number {said.number}) does not bear the signature of key {said.key_id}")
+
+
+def _difference(newest: SignedCheckpoint | None, anchored: SignedCheckpoint | None, place: str) -> str:
+    in_table = newest.checkpoint.number if newest else 0
+    in_file = anchored.checkpoint.number if anchored else 0
+    if newest == anchored:
+        return ""
+    if newest is not None and newest.checkpoint.previous == (anchored.digest if anchored else ""):
+        return ""  # a crash came between the table and the file
+    if in_file > in_table:
+        at = anchored.checkpoint.seq if anchored else 0
+        return (
+            f"{place} ends with checkpoint {in_file} at entry {at}, and the database with {in_table}: the database was "
+            "rolled back or replaced, or its newest checkpoints were removed"
+        )
+    if in_file == in_table:
+        return f"checkpoint {in_file} is another one in {place} than in the database: one of them was replaced"
+    return (
+        f"{place} ends with checkpoint {in_file}, and the database with {in_table}: lines were cut from the file, or "
+        "it is another file"
+    )
+
+
+def said_in(rows: Iterable[AuditEntry], kind: str, name: str, value: str) -> bool:
+    """True when one of the entries is of the kind and says so."""
+    return any(entry.kind == kind and entry.data.get(name) == value for entry in rows)
+
+
+def waits_unlogged(tx: AuditTransaction, after: int, kind: str, name: str, value: str) -> bool:
+    """The same of the outbox rows that are not in the log yet."""
+    page = tx.unlogged(after=after, limit=PAGE)
+    while page:
+        if said_in((entry for _, entry in page), kind, name, value):
+            return True
+        page = tx.unlogged(after=page[-1][0], limit=PAGE)
+    return False
+
+
+def is_accepted(tx: AuditTransaction, found: Found) -> bool:
+    """True when a person accepted exactly this: the entry that says so waits to be the next of the log."""
+    return waits_unlogged(tx, 0, ACCEPTED, "mismatch", found.mismatch)
+
+
+def is_renewed(tx: AuditTransaction, found: Found, key_id: str) -> bool:
+    """True when a person replaced a lost key by this one, in an entry that no checkpoint covers yet."""
+    covered = (read_body(one.body)["data"].get("key_id") for one in found.uncovered if one.kind == RENEWED)
+    return key_id in set(covered) or waits_unlogged(tx, 0, RENEWED, "key_id", key_id)
+
+
+def _readable(anchors: AnchorFile) -> SignedCheckpoint | None:
+    try:
+        return anchors.newest()
+    except AuditFormatError:
+        return None
+
+
+def _is_readable(signed: SignedCheckpoint) -> bool:
+    try:
+        return bool(signed.checkpoint.number)
+    except AuditFormatError:
+        return False
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
