@@ -7,22 +7,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import TypeVar, cast
 
-from trading_pipeline.domain.corporate import CashActivity
 from trading_pipeline.domain.errors import OutcomeUnknown
 from trading_pipeline.domain.market import MarketBar, Quote, SessionTimes
-from trading_pipeline.domain.orders import AnyRequest, BracketRequest, ExecutionReport, OcoRequest, OrderRequest
-from trading_pipeline.ports import (
-    Broker,
-    Clock,
-    Ledger,
-    LedgerTransaction,
-    VenueAccount,
-    VenueCapabilities,
-    VenueOrder,
-    VenuePosition,
-)
+from trading_pipeline.domain.orders import ExecutionReport
+from trading_pipeline.ports import Broker, Clock, Ledger, LedgerTransaction
+from trading_pipeline.ports.forwarding import ACTS, ForwardingBroker, Op
 
+T = TypeVar("T")
 Bars = Mapping[datetime, Sequence[MarketBar]]
 
 
@@ -116,65 +109,19 @@ class _Fused(AbstractContextManager[LedgerTransaction]):
 
 
 @dataclass
-class Wrapped:
-    """A broker seen through `around`, which is called with a method's name and the call itself. Implements Broker."""
+class Wrapped(ForwardingBroker):
+    """A broker seen through `around`: it is called with the name of what changes something and the call itself."""
 
     broker: Broker
     around: Callable[[str, Callable[[], object]], object]
     name: str = "simulated"
     sent: list[str] = field(default_factory=list)
 
-    @property
-    def capabilities(self) -> VenueCapabilities:
-        return self.broker.capabilities
-
-    def submit(self, request: AnyRequest) -> str:
-        first = request if isinstance(request, OrderRequest) else _first_of(request)
-        self.sent.append(first.client_order_id)
-        return str(self.around("submit", lambda: self.broker.submit(request)))
-
-    def replace(
-        self,
-        client_order_id: str,
-        *,
-        stop_price: Decimal | None = None,
-        limit_price: Decimal | None = None,
-        quantity: Decimal | None = None,
-    ) -> None:
-        self.around(
-            "replace",
-            lambda: self.broker.replace(
-                client_order_id, stop_price=stop_price, limit_price=limit_price, quantity=quantity
-            ),
-        )
-
-    def cancel(self, client_order_id: str) -> None:
-        self.around("cancel", lambda: self.broker.cancel(client_order_id))
-
-    def order(self, client_order_id: str) -> VenueOrder | None:
-        return self.broker.order(client_order_id)
-
-    def open_orders(self) -> Sequence[VenueOrder]:
-        return self.broker.open_orders()
-
-    def execution_reports(self, since: datetime) -> Sequence[ExecutionReport]:
-        return self.broker.execution_reports(since)
-
-    def positions(self) -> Sequence[VenuePosition]:
-        return self.broker.positions()
-
-    def account(self) -> VenueAccount:
-        return self.broker.account()
-
-    def cash_activities(self, since: datetime) -> Sequence[CashActivity]:
-        return self.broker.cash_activities(since)
-
-    def never_left(self, client_order_id: str, created_at: datetime) -> bool:
-        return self.broker.never_left(client_order_id, created_at)
-
-
-def _first_of(request: BracketRequest | OcoRequest) -> OrderRequest:
-    return request.entry if isinstance(request, BracketRequest) else request.stop
+    def through(self, op: Op, call: Callable[[], T], client_order_id: str = "") -> T:
+        """Orders, changes and cancels pass by `around`; questions do not."""
+        if op == "submit":
+            self.sent.append(client_order_id)
+        return cast("T", self.around(op, call)) if op in ACTS else call()
 
 
 def fused_broker(broker: Broker, fuse: Fuse) -> Wrapped:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from decimal import Decimal
+from typing import TypeVar
 
 from pyrate_limiter import Duration, InMemoryBucket, Rate, RateItem
 
-from trading_pipeline.domain.corporate import CashActivity
 from trading_pipeline.domain.errors import NotTaken, OutcomeUnknown
-from trading_pipeline.domain.orders import AnyRequest, BracketRequest, ExecutionReport, OcoRequest, OrderRequest
 from trading_pipeline.domain.submission import SubmissionRules
-from trading_pipeline.ports import Broker, Clock, VenueAccount, VenueCapabilities, VenueOrder, VenuePosition
+from trading_pipeline.ports import Broker, Clock
+from trading_pipeline.ports.forwarding import ACTS, ForwardingBroker, Op
 
+T = TypeVar("T")
 PATIENCE = timedelta(seconds=2)
 """Of a connected venue's questions and entries: the loop has stops to look after."""
 SHORTEST_QUIET, LONGEST_QUIET = timedelta(seconds=0.5), timedelta(seconds=60)
@@ -133,31 +132,19 @@ def _milliseconds(instant: datetime) -> int:
     return round(instant.timestamp() * 1000)
 
 
-def order_id(request: AnyRequest) -> str:
-    """The id of what is sent: an order's own, a bracket's entry, an OCO's stop."""
-    match request:
-        case OrderRequest():
-            return request.client_order_id
-        case BracketRequest():
-            return request.entry.client_order_id
-        case OcoRequest():
-            return request.stop.client_order_id
-
-
-@dataclass(slots=True)
-class Border:
+class Border(ForwardingBroker):
     """The venue as the desk sees it. Implements Broker.
 
     A submit is counted, not paced: its turn is taken before the last look at the trading state, and between that look
     and the socket nothing waits. All other requests take their turn here.
     """
 
-    broker: Broker
-    pacer: Pacer
-    name: str = field(init=False)
-    left: Counter[str] = field(default_factory=Counter)
-    """How often each order went out, by id, in this process."""
-    _compared: set[str] = field(default_factory=set)
+    def __init__(self, broker: Broker, pacer: Pacer) -> None:
+        super().__init__(broker)
+        self.pacer = pacer
+        self.left: Counter[str] = Counter()
+        """How often each order went out, by id, in this process."""
+        self._compared = set[str]()
 
     def uncompared(self) -> frozenset[str]:
         """Ids that went out and were not yet compared with the claims on record."""
@@ -167,62 +154,23 @@ class Border:
         """Note that these were compared."""
         self._compared.update(order_ids)
 
-    def __post_init__(self) -> None:
-        self.name = self.broker.name
+    def through(self, op: Op, call: Callable[[], T], client_order_id: str = "") -> T:
+        """Count what is sent; anything else waits for its turn."""
+        if op == "submit":
+            return self._send(call, client_order_id)
+        if op in ACTS:
+            self.pacer.protection()
+        else:
+            self.pacer.read()
+        return call()
 
-    @property
-    def capabilities(self) -> VenueCapabilities:
-        return self.broker.capabilities
-
-    def submit(self, request: AnyRequest) -> str:
-        self.left[order_id(request)] += 1
+    def _send(self, call: Callable[[], T], client_order_id: str) -> T:
+        self.left[client_order_id] += 1
         try:
-            return self.broker.submit(request)
+            return call()
         except NotTaken as busy:
             self.pacer.turned_away(busy.retry_after_seconds)
             raise
-
-    def replace(
-        self,
-        client_order_id: str,
-        *,
-        stop_price: Decimal | None = None,
-        limit_price: Decimal | None = None,
-        quantity: Decimal | None = None,
-    ) -> None:
-        self.pacer.protection()
-        self.broker.replace(client_order_id, stop_price=stop_price, limit_price=limit_price, quantity=quantity)
-
-    def cancel(self, client_order_id: str) -> None:
-        self.pacer.protection()
-        self.broker.cancel(client_order_id)
-
-    def order(self, client_order_id: str) -> VenueOrder | None:
-        self.pacer.read()
-        return self.broker.order(client_order_id)
-
-    def open_orders(self) -> Sequence[VenueOrder]:
-        self.pacer.read()
-        return self.broker.open_orders()
-
-    def execution_reports(self, since: datetime) -> Sequence[ExecutionReport]:
-        self.pacer.read()
-        return self.broker.execution_reports(since)
-
-    def positions(self) -> Sequence[VenuePosition]:
-        self.pacer.read()
-        return self.broker.positions()
-
-    def account(self) -> VenueAccount:
-        self.pacer.read()
-        return self.broker.account()
-
-    def cash_activities(self, since: datetime) -> Sequence[CashActivity]:
-        self.pacer.read()
-        return self.broker.cash_activities(since)
-
-    def never_left(self, client_order_id: str, created_at: datetime) -> bool:
-        return self.broker.never_left(client_order_id, created_at)
 
 
 def border(broker: Broker, clock: Clock, rules: SubmissionRules, *, is_live: bool = False) -> Border:

@@ -6,16 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from trading_pipeline.domain.corporate import CashActivity
 from trading_pipeline.domain.orders import AnyRequest, ExecutionReport, Side
-from trading_pipeline.ports import (
-    Broker,
-    Ledger,
-    VenueAccount,
-    VenueCapabilities,
-    VenueOrder,
-    VenuePosition,
-)
+from trading_pipeline.ports import Broker, Ledger
+from trading_pipeline.ports.forwarding import ForwardingBroker
 from trading_pipeline.services.trading_state import current_state
 from trading_pipeline.venue.checks import orders_of
 from trading_pipeline.venue.engine import SimulatedVenue
@@ -31,25 +24,20 @@ def require(holds: bool, message: str) -> None:
         raise LawBroken(message)
 
 
-class Socket:
+class Socket(ForwardingBroker):
     """Implements Broker over the venue's door, and looks at all that leaves. late: reports held back until then."""
 
-    name = "simulated"
-
     def __init__(self, broker: Broker, ledger: Ledger, venue: SimulatedVenue) -> None:
-        self._broker, self._ledger, self._venue = broker, ledger, venue
+        super().__init__(broker)
+        self._ledger, self._venue = ledger, venue
         self.sent: dict[str, AnyRequest] = {}
         self.held_back: frozenset[str] = frozenset()
         """exec_ids of reports that are on their way for longer than others."""
 
-    @property
-    def capabilities(self) -> VenueCapabilities:
-        return self._broker.capabilities
-
     def submit(self, request: AnyRequest) -> str:
         self._look_at(request)
         self.sent[orders_of(request)[0].client_order_id] = request
-        return self._broker.submit(request)
+        return super().submit(request)
 
     def _look_at(self, request: AnyRequest) -> None:
         first = orders_of(request)[0]
@@ -79,7 +67,7 @@ class Socket:
     ) -> None:
         if stop_price is not None:
             self._look_at_stop(client_order_id, stop_price)
-        self._broker.replace(client_order_id, stop_price=stop_price, limit_price=limit_price, quantity=quantity)
+        super().replace(client_order_id, stop_price=stop_price, limit_price=limit_price, quantity=quantity)
 
     def _look_at_stop(self, name: str, stop_price: Decimal) -> None:
         working = self._venue.order(name)
@@ -89,27 +77,6 @@ class Socket:
         last = self._venue._state.marks[working.symbol].price
         require(stop_price < last, f"the stop {name} is raised to {stop_price}, the market is at {last}")
 
-    def cancel(self, client_order_id: str) -> None:
-        self._broker.cancel(client_order_id)
-
-    def order(self, client_order_id: str) -> VenueOrder | None:
-        return self._broker.order(client_order_id)
-
-    def open_orders(self) -> Sequence[VenueOrder]:
-        return self._broker.open_orders()
-
     def execution_reports(self, since: datetime) -> Sequence[ExecutionReport]:
-        reports = self._broker.execution_reports(since)
+        reports = super().execution_reports(since)
         return [one for one in reports if one.exec_id not in self.held_back] if self.held_back else reports
-
-    def positions(self) -> Sequence[VenuePosition]:
-        return self._broker.positions()
-
-    def account(self) -> VenueAccount:
-        return self._broker.account()
-
-    def cash_activities(self, since: datetime) -> Sequence[CashActivity]:
-        return self._broker.cash_activities(since)
-
-    def never_left(self, client_order_id: str, created_at: datetime) -> bool:
-        return self._broker.never_left(client_order_id, created_at)
