@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.alert_rows import AlertDeliveryRows
+from trading_pipeline.adapters.audit_compared import ComparedRows
 from trading_pipeline.adapters.audit_rows import AuditLogRows
 from trading_pipeline.adapters.ledger_accounts import PositionRows, ResultRows
 from trading_pipeline.adapters.ledger_control import ControlRows, LeaseRows, OutboxRows
@@ -29,7 +30,7 @@ CAUSES_FIRST: tuple[Kind[Any], ...] = (
 
 class SqlTransaction(
     ScanRows, DecisionRows, RoundRows, PositionRows, ResultRows, LeaseRows, ControlRows, OutboxRows,
-    AuditLogRows, ModeRows, AlertDeliveryRows,
+    AuditLogRows, ComparedRows, ModeRows, AlertDeliveryRows,
 ):  # fmt: skip
     """Reads and writes inside one transaction; made by SqlLedger, valid until its block ends."""
 

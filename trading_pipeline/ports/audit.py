@@ -51,6 +51,9 @@ class AuditTransaction(LedgerTransaction, Protocol):
     def logged(self, *, after: int = 0, limit: int = 1000) -> Sequence[LoggedEntry]:
         """Entries with numbers above `after`, ascending."""
 
+    def compared(self, *, after: int = 0, limit: int = 1000) -> Sequence[tuple[LoggedEntry, AuditEntry | None]]:
+        """The same, each with the outbox row it names; None where there is none."""
+
     def unlogged(self, *, after: int = 0, limit: int = 1000) -> Sequence[tuple[int, AuditEntry]]:
         """Outbox rows numbered above `after` that are not in the log, ascending; `after` 0 looks at every row."""
 
