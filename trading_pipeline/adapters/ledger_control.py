@@ -14,7 +14,7 @@ from trading_pipeline.adapters.ledger_records import insert_new, insert_or_verif
 from trading_pipeline.adapters.ledger_rows import Rows
 from trading_pipeline.adapters.ledger_wire import Wire
 from trading_pipeline.domain.breaker import SessionPeak
-from trading_pipeline.domain.control import Alert, AuditEntry, Block, Lease, TradingStateRecord
+from trading_pipeline.domain.control import RELAY_LEASES, Alert, AuditEntry, Block, Lease, TradingStateRecord
 from trading_pipeline.domain.errors import LeaseLost
 
 LEASES = kinds.LEASES.table
@@ -59,7 +59,8 @@ class LeaseRows(Rows):
         )  # fmt: skip
         if not self._replace_lease(held, taken):
             return None
-        self._outbox.add(lease_entry("lease_taken", taken, now))
+        if name not in RELAY_LEASES:
+            self._outbox.add(lease_entry("lease_taken", taken, now))
         return taken
 
     def renew_lease(self, lease: Lease, now: datetime, seconds: int) -> Lease | None:
@@ -70,7 +71,7 @@ class LeaseRows(Rows):
 
     def release_lease(self, lease: Lease, now: datetime) -> None:
         """End it now; another holder's lease stays as it is."""
-        if self._change_lease(lease, now, expires_at=now):
+        if self._change_lease(lease, now, expires_at=now) and lease.name not in RELAY_LEASES:
             self._outbox.add(lease_entry("lease_released", lease, now))
 
     def _lease_locked(self, name: str) -> Lease | None:

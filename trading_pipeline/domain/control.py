@@ -26,6 +26,10 @@ class Lease:
         return now < self.expires_at
 
 
+RELAY_LEASES = frozenset({"audit", "alerts"})
+"""Of whoever carries the outbox on. Their changes of hands are logged and not told there: each would make the next."""
+
+
 class TradingState(StrEnum):
     """What may leave: everything, exits only, or nothing but cancels and protective stops."""
 
@@ -71,6 +75,7 @@ class BlockKind(StrEnum):
     RESTRICTED = "restricted"
     NOT_READY = "not_ready"
     BREAKER = "breaker"
+    MODE = "mode"
 
     @property
     def needs_person(self) -> bool:
