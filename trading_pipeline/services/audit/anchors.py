@@ -57,11 +57,14 @@ class Found:
     @property
     def mismatch(self) -> str:
         """A short name of exactly this state: what a person accepts is this, and nothing that comes later."""
+        ends = {"database": self.newest, "file": self.anchored}
         state = {
-            "log": self.chain.log_id, "seq": self.chain.seq, "head": self.chain.head.hex(),
-            "database": self.newest.digest if self.newest else "", "file": self.anchored.digest if self.anchored else "",
+            "log": self.chain.log_id,
+            "seq": self.chain.seq,
+            "head": self.chain.head.hex(),
             "problem": self.problem,
-        }  # fmt: skip
+            **{place: newest.digest if newest else "" for place, newest in ends.items()},
+        }
         return hashlib.sha256(canonical(state).encode()).hexdigest()[:16]
 
 
