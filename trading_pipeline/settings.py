@@ -33,6 +33,7 @@ from trading_pipeline.domain.errors import SettingsError
 from trading_pipeline.domain.exits import ExitRules
 from trading_pipeline.domain.health import HealthRules
 from trading_pipeline.domain.log_rules import LogRules
+from trading_pipeline.domain.mode_terms import WatchRules
 from trading_pipeline.domain.modes import ModeRules
 from trading_pipeline.domain.planning import PlanRules
 from trading_pipeline.domain.reconciliation import ReconcileRules
@@ -126,6 +127,7 @@ class ExecutionSettings(_Frozen):
     lease: LeaseRules = LeaseRules()
     reconcile: ReconcileRules = ReconcileRules()
     breaker: BreakerRules = BreakerRules()
+    mode_watch: WatchRules = WatchRules()
 
     @model_validator(mode="after")
     def _entries_end_before_time_exits_begin(self) -> ExecutionSettings:

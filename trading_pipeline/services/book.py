@@ -16,12 +16,13 @@ from trading_pipeline.domain.market import Quote, SessionTimes
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.orders import Fill, Leg, Order, OrdStatus, Side
 from trading_pipeline.domain.positions import Position
-from trading_pipeline.domain.risk import Exposure, Mode, RiskBook
+from trading_pipeline.domain.risk import Exposure, RiskBook
 from trading_pipeline.domain.risk_measure import value_of
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, TradePlan
 from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionRecord
 from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.modes.terms import terms_in_force
 from trading_pipeline.services.reconciled import is_reconciled
 
 REGIME_DUE, MAX_REGIME_AGE = timedelta(minutes=30), timedelta(minutes=35)
@@ -151,7 +152,7 @@ def read_book(
     """Everything the checks may look at, before any quote or fact is known; one read of the ledger."""
     record = require_record(desk, tx, snapshot)
     holdings, session = read_holdings(desk, tx, record), snapshot.session
-    intents = tx.intents(desk.account, session)
+    intents, rung = tx.intents(desk.account, session), terms_in_force(tx, desk.account, session).rung
     book = RiskBook(
         equity_usd=holdings.equity_usd,
         prior_close_equity_usd=record.opening_equity_usd,
@@ -162,7 +163,8 @@ def read_book(
         orders_this_execution=sum(intent.snapshot_id == snapshot.snapshot_id for intent in intents),
         decided_setups=frozenset(intent.setup_id for intent in intents),
         own_orders=holdings.open_orders,
-        mode=Mode[desk.rules.mode.upper()],
+        mode=rung.mode,
+        mode_positions=rung.symbols,
         quote=None,
         quoted_at=None,
         base_bar_minutes=desk.base_bar_minutes,

@@ -21,6 +21,7 @@ from trading_pipeline.domain.trading_session import RiskEvent, SessionPhase
 from trading_pipeline.ports import Ledger, LedgerTransaction
 from trading_pipeline.services.latch import Latch, Latched, look_at
 from trading_pipeline.services.levels import levels_of
+from trading_pipeline.services.modes.terms import terms_in_force
 from trading_pipeline.services.trading_state import STATE_SEEN, a_word, standing_trips, tripped_by
 from trading_pipeline.settings import ExecutionSettings
 
@@ -254,7 +255,9 @@ def _still_holding(tx: LedgerTransaction, rules: ExecutionSettings, at: datetime
     records = tx.session_records(rules.account)
     if not records or records[-1].phase is SessionPhase.CLOSED or at - records[-1].started_at >= timedelta(days=1):
         return
-    for cause in money_causes(levels_of(tx, records[-1]), rules.risk, rules.breaker):
+    levels, terms = levels_of(tx, records[-1]), terms_in_force(tx, rules.account, records[-1].session)
+    risk = terms.limits(rules.risk, rules.mode_watch)
+    for cause in money_causes(levels, risk, terms.breaker(rules.breaker, rules.mode_watch)):
         if cause.state is TradingState.HALTED:
             yield f"{cause.trigger.value} still holds: {cause.words}. It ends with session {records[-1].session}"
 

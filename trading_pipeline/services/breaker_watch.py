@@ -34,6 +34,7 @@ from trading_pipeline.services.condition_watch import ConditionWatch
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.latch import Latched, look_at
 from trading_pipeline.services.levels import levels_of
+from trading_pipeline.services.modes.terms import under
 from trading_pipeline.services.trading_state import current_state, record_trip, standing_trips, trip, tripped_by
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,8 @@ class Breaker:
     def _watch_money(self, record: SessionRecord) -> None:
         with self.desk.ledger.read() as tx:
             levels = levels_of(tx, record)
-            causes = money_causes(levels, self.desk.rules.risk, self.desk.rules.breaker)
+            rules = under(self.desk, tx, record.session, levels.equity_usd).rules
+            causes = money_causes(levels, rules.risk, rules.breaker)
             near = [block for block in tx.blocks(self.desk.account) if block.kind is BlockKind.BREAKER]
         if levels.equity_usd > levels.peak_usd:
             self._put_peak(record, levels.equity_usd)

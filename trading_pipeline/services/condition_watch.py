@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from trading_pipeline.domain.breaker_rules import CONDITIONS, Trigger
+from trading_pipeline.domain.breaker_rules import CONDITIONS, BreakerRules, Trigger
 from trading_pipeline.domain.conditions import Conditions, Measurement, Standing, after, portfolio_correlation
 from trading_pipeline.domain.control import Block, BlockKind
 from trading_pipeline.domain.errors import OutcomeUnknown
@@ -21,6 +21,7 @@ from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.breaker import BEGAN, ENDED
 from trading_pipeline.services.care.asking import Quotes
 from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.modes.terms import under
 from trading_pipeline.services.preconditions import measure_skew
 
 SKEW_EVERY, LONGEST_WAIT = timedelta(seconds=30), timedelta(seconds=1)
@@ -42,7 +43,16 @@ class ConditionWatch:
     times: SessionTimes
     _state: Conditions | None = None
     _asked_at: datetime | None = None
+    _rules: BreakerRules = field(init=False)
     _pairs: dict[frozenset[str], dict[tuple[str, str], float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._rules = self.desk.rules.breaker
+
+    def _in_force(self) -> BreakerRules:
+        """Tightened while the account's mode is watched."""
+        with self.desk.ledger.read() as tx:
+            return under(self.desk, tx, self.times.session).rules.breaker
 
     def measure(self, quotes: Quotes, unheard: int, *, is_live: bool) -> bool:
         """Take one look. is_live: prices come as they are made, so that their age says something.
@@ -51,14 +61,15 @@ class ConditionWatch:
         """
         now, before = self.desk.clock.now(), self._known()
         measured = tuple(self._measured(now, quotes, unheard, is_live=is_live))
-        self._state = after(before, now, measured, self.desk.rules.breaker)
+        self._rules = self._in_force()
+        self._state = after(before, now, measured, self._rules)
         return self._tell(before, self._state, now)
 
     def note_silence(self, unheard: int) -> bool:
         """The venue left one more question without an answer."""
         now, before = self.desk.clock.now(), self._known()
         silent = Measurement(Trigger.VENUE_SILENT, now, float(unheard))
-        self._state = after(before, now, (silent,), self.desk.rules.breaker)
+        self._state = after(before, now, (silent,), self._rules)
         return self._tell(before, self._state, now)
 
     def _known(self) -> Conditions:
@@ -137,10 +148,10 @@ class ConditionWatch:
             for block in standing_blocks(tx, self.desk.account) if ended else ():
                 if trigger_of(block) in ended:
                     end(tx, self._ended(block, now))
-        return any(self.desk.rules.breaker.of(trigger).flattens for trigger in began)
+        return any(self._rules.of(trigger).flattens for trigger in began)
 
     def _began(self, trigger: Trigger, one: Standing, now: datetime) -> RiskEvent:
-        limit = self.desk.rules.breaker.of(trigger).threshold
+        limit = self._rules.of(trigger).threshold
         words = WORDS[trigger].format(value=one.value, limit=limit)
         block_id = f"{trigger.value}-{self.desk.account}-{now.isoformat()}"
         return self._event(

@@ -19,6 +19,7 @@ from trading_pipeline.services.breaker_watch import Breaker
 from trading_pipeline.services.care.exits import started_exits
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.dispatch import NOTHING, dispatch_due
+from trading_pipeline.services.modes.noting import TermsWatch
 from trading_pipeline.services.order_sync import sync_orders
 from trading_pipeline.services.reconcile import Reconciler
 from trading_pipeline.services.reconciled import is_reconciled
@@ -40,6 +41,7 @@ class Cycle:
     """True for a recorded session that is run again."""
     _synced_to: datetime | None = None
     _breaker: Breaker = field(init=False)
+    _terms: TermsWatch = field(init=False)
     _applied: set[str] = field(default_factory=set)
     _heard_of: int = 0
     _state: TradingStateRecord | None = None
@@ -47,6 +49,7 @@ class Cycle:
     _connections: int = 0
 
     def __post_init__(self) -> None:
+        self._terms = TermsWatch(self.desk, self.is_repeated)
         self._breaker = Breaker(self.desk, self.times, self.is_live, self.is_repeated)
 
     def look(self, record: SessionRecord) -> None:
@@ -99,9 +102,10 @@ class Cycle:
         self._breaker.note_silence(self._unheard)
 
     def note_trading_state(self, record: SessionRecord) -> None:
-        """A state that others have set is noted before anything is done under it, by file or on record."""
+        """A state or a mode that others have set is noted before anything is done under it, by file or on record."""
         self._breaker.align()
         self._state = note_trading_state(self.desk, record, self._state)
+        self._terms.note(record)
 
     def attend(self, record: SessionRecord, quotes: care.Quotes) -> None:
         """A round between bars: exits that a person or the time asks for, protection, and what is due to leave."""

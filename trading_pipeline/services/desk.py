@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from trading_pipeline.domain.market import Timeframe
+from trading_pipeline.domain.modes import ModeRules
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot
 from trading_pipeline.ports import Broker, Clock, Ledger, LedgerTransaction, MarketFacts, NewsBell, ResearchStore
 from trading_pipeline.services.border import Border
@@ -14,6 +15,8 @@ from trading_pipeline.services.facts import NothingKnown
 from trading_pipeline.services.latch import Latch
 from trading_pipeline.services.lease import HeldLease
 from trading_pipeline.settings import ExecutionSettings
+
+MODES = ModeRules()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,8 @@ class Desk:
     """Rung when the venue may have something new; None where nothing happens but in the loop's own steps."""
     venue_now: Callable[[], datetime] | None = None
     """The venue's own clock (aware UTC; raises OutcomeUnknown); None where it has none but ours."""
+    modes: ModeRules = MODES
+    """What holds right after a mode was entered."""
     stop_requested: Callable[[], bool] = lambda: False
     """True once this process was asked to end: no further entry leaves."""
 

@@ -21,6 +21,7 @@ from trading_pipeline.domain.trading_session import Intent, RiskEvent
 from trading_pipeline.ports import Decidable, LedgerTransaction
 from trading_pipeline.services.book import REARMED, read_book, with_facts, with_value_at_risk
 from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.modes.terms import under
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def decide_on_snapshot(desk: Desk, snapshot: ScanSnapshot, times: SessionTimes, 
         if not selected or snapshot.as_of in _decided_instants(desk, tx, snapshot):
             return Decided(skipped=len(selected))
         book, counts, made = read_book(desk, tx, snapshot, times, now), Decided(), list[Decidable]()
+        desk = under(desk, tx, snapshot.session, book.equity_usd)
         for setup in _candidates(desk, tx, snapshot, selected, now):
             book, counts = _decide_one(desk, tx, setup, with_quote(book, quotes, setup.symbol), counts, made)
         tx.add_all(made)

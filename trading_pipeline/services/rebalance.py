@@ -27,6 +27,7 @@ from trading_pipeline.services.care.asking import ask_cancel, is_external
 from trading_pipeline.services.care.exits import is_leaving
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import decide_plan, digest, refusal_event, with_quote
+from trading_pipeline.services.modes.terms import under
 from trading_pipeline.services.reductions import pending_reduction, reduce_position
 
 PLANNED, FINISHED = "rebalance_planned", "rebalance_finished"
@@ -121,6 +122,7 @@ def _plan(
     desk: Desk, tx: LedgerTransaction, snapshot: ScanSnapshot, times: SessionTimes, prices: Mapping[str, Quote]
 ) -> RiskEvent:
     book = read_book(desk, tx, snapshot, times, desk.clock.now())
+    desk = under(desk, tx, snapshot.session, book.equity_usd)
     setups = {setup.symbol: setup for setup in tx.setups(snapshot.snapshot_id)}
     held = {position.symbol: position for position in tx.positions(desk.account)}
     locked = {symbol: why for symbol, p in held.items() if (why := _locked(desk, tx, times, p)) and symbol in setups}
@@ -269,6 +271,7 @@ def _decide(
 ) -> None:  # fmt: skip
     setups = {setup.symbol: setup for setup in tx.setups(snapshot.snapshot_id)}
     book = read_book(desk, tx, snapshot, times, desk.clock.now())
+    desk = under(desk, tx, snapshot.session, book.equity_usd)
     book = replace(book, orders_this_execution=len(execution.of(Move.SELL)))
     for target in execution.of(Move.BUY):
         have = sum((held.quantity for held in book.exposures if held.symbol == target.symbol), ZERO)

@@ -18,6 +18,7 @@ from trading_pipeline.ports import Ledger
 from trading_pipeline.services.book import read_book, with_facts, with_value_at_risk
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import with_quote
+from trading_pipeline.services.modes.terms import under
 
 WHAT_IF = "what-if"
 
@@ -72,6 +73,8 @@ def what_if(
             "spelling, or import its bars: trading-pipeline data import"
         )
     book = with_quote(present_book(desk, times, at), quotes, symbol)
+    with desk.ledger.read() as tx:
+        desk = under(desk, tx, times.session, book.equity_usd)
     budget = book.equity_usd * desk.rules.risk.max_trade_risk_fraction * max(ZERO, book.regime_multiplier)
     quantity = Decimal(shares) if shares is not None else shares_for_risk(max(ZERO, budget), entry - stop)
     plan = _plan(desk, times, at, symbol, (entry, stop, target), quantity)

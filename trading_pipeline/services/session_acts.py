@@ -20,12 +20,16 @@ from trading_pipeline.services.condition_watch import begin, end
 from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.entries import digest
 from trading_pipeline.services.keeping_back import do_again
+from trading_pipeline.services.modes.noting import SUGGESTED, take_terms
+from trading_pipeline.services.modes.terms import TERMS_SEEN
+from trading_pipeline.services.modes.transitions import MODE_CHANGED
 from trading_pipeline.services.readiness import OF_THE_HOST, SELF_TEST, START_UP, TURN
 from trading_pipeline.services.trading_state import STATE_SEEN, is_of_a_rule, tripped_by
 
 BY_PEOPLE = frozenset({REQUESTED, REARMED})
-UNSEEN = frozenset({STATE_SEEN, REARMED, BEGAN, ENDED, START_UP, SELF_TEST})
-"""What a replay cannot come to by itself: people's words, conditions that only a running clock shows, start-ups."""
+OF_THE_MODE = frozenset({TERMS_SEEN, MODE_CHANGED, SUGGESTED})
+UNSEEN = frozenset({STATE_SEEN, REARMED, BEGAN, ENDED, START_UP, SELF_TEST, *OF_THE_MODE})
+"""What a replay cannot come to by itself: people's words, what only a running clock shows, start-ups, modes."""
 
 
 def note_trading_state(
@@ -137,6 +141,9 @@ def _do_again(tx: LedgerTransaction, act: RiskEvent) -> None:
         return
     if act.kind in OF_THE_HOST:
         do_again(tx, act)
+        return
+    if act.kind in OF_THE_MODE:
+        take_terms(tx, act)
         return
     if act.kind in {BEGAN, ENDED}:
         (begin if act.kind == BEGAN else end)(tx, act)

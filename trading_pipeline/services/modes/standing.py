@@ -1,0 +1,58 @@
+"""Whether an account's mode lets anything be entered under a configuration, by the approvals on record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trading_pipeline.domain.mode_terms import NEEDED
+from trading_pipeline.domain.modes import ModeChange, ModeState, limits_hash
+from trading_pipeline.domain.risk_book import Mode
+from trading_pipeline.domain.risk_limits import RiskLimits
+from trading_pipeline.ports import LedgerTransaction
+from trading_pipeline.services.modes.transitions import present_mode
+
+ASK = "trading-pipeline mode request"
+
+
+def last_approved(tx: LedgerTransaction, account: str) -> ModeChange | None:
+    """The last change of mode that people approved; what was only lowered or stopped since rests on it."""
+    approved = [change for change in tx.mode_changes(account) if change.kind.needs_approval and change.approvals]
+    return approved[-1] if approved else None
+
+
+def bars(
+    tx: LedgerTransaction, account: str, *, configured: str, limits: RiskLimits, config_hash: str
+) -> tuple[str, ...]:
+    """Why nothing may be entered with execution.mode `configured`, each reason by itself; none where it may.
+
+    limits, config_hash: as configured. Whether the account is stopped is a question of its own.
+    """
+    state = present_mode(tx, account)
+    if _place(state.mode) < _place(NEEDED[configured]):
+        return (f"the account is in {state.rung}, and execution.mode {configured} needs {_least(configured)}: {ASK}",)
+    return tuple(_of_live(tx, state, limits, config_hash)) if configured == "live" else ()
+
+
+def _of_live(tx: LedgerTransaction, state: ModeState, limits: RiskLimits, config_hash: str) -> Iterator[str]:
+    approved = last_approved(tx, state.account)
+    used = approved is not None and [
+        one for one in approved.approvals if (use := tx.approval_use(one)) and use.change_id == approved.change_id
+    ]
+    if approved is None or not used or not approved.after.is_live:
+        yield f"no used approval of a live mode is on record: {ASK}"
+        return
+    if approved.config_hash != config_hash:
+        yield (
+            f"{approved.after} was approved under configuration {approved.config_hash[:12]}, and {config_hash[:12]} is "
+            f"set now: set it back, or have this one approved: {ASK}"
+        )
+    if approved.limits_hash != limits_hash(limits, approved.after):
+        yield f"{approved.after} was approved with other limits than those of now: have these approved: {ASK}"
+
+
+def _place(mode: Mode) -> int:
+    return tuple(Mode).index(mode)
+
+
+def _least(configured: str) -> str:
+    return f"{NEEDED[configured].value} or above"
