@@ -35,6 +35,7 @@ VERBS = {
     "status": ("status", "How well everything is, and how the account stands; exit code 3 when something fails"),
     "logs": ("logs", "What the processes say: the last lines; -f: and what is added"),
     "service": ("service", "print: a systemd unit that keeps `up` running"),
+    "relay": ("relay", "run: number and sign the audit log, deliver alerts; `up` does it too"),
     "doctor": ("doctor", "Whether this machine is fit to trade from; what is not comes with its fix"),
     "health": ("health", "serve: /healthz and /metrics for machines that watch"),
     "positions": ("show", "Open positions"),

@@ -29,6 +29,7 @@ UI_PORT, HEALTH_PORT = 3000, 9464
 AUTOMATION = f"{OVERRIDE_PREFIX}AUTOMATION__ENABLED"
 MEANING = {
     "code-server": "what Dagster runs: schedules, sensors, jobs and the session loop",
+    "relay": "numbers and signs the audit log, delivers alerts",
     "loop": "the session loop, session after session",
     "stream": "bars and watchlists of each session as its bars close",
     "health": "/healthz and /metrics for machines that watch",
@@ -83,6 +84,7 @@ class Plan:
         webserver = ("dagster_webserver", "--host", LOOPBACK, "--port", str(self.port), "--workspace", str(workspace))
         return (
             Program(name="code-server", command=self._code_server(), steady_seconds=20, patience_seconds=30),
+            self._relay(),
             *self._stream(),
             *self._loop(),
             *self._health(),
@@ -97,6 +99,12 @@ class Plan:
         given = {HOME_VARIABLE: self.home, CONFIG_VARIABLE: self.config, PROFILE_VARIABLE: self.profile}
         os.environ.update({name: str(path.resolve()) for name, path in given.items() if path})
         os.environ.update({MARK: str(self.home), AUTOMATION: str(self.automation).lower(), "PYTHONUNBUFFERED": "1"})
+
+    @staticmethod
+    def _relay() -> Program:
+        """Started before and stopped after whoever has something to tell."""
+        command = (sys.executable, "-m", "trading_pipeline.cli", "relay", "run")
+        return Program(name="relay", command=command, patience_seconds=30)
 
     def _loop(self) -> tuple[Program, ...]:
         if self.settings.monitor.host != "service" or not self.automation:
