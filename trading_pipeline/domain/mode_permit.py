@@ -8,7 +8,7 @@ from datetime import datetime
 
 from trading_pipeline.domain.approvals import Approval, ModeRequest, Operator, Refusal
 from trading_pipeline.domain.mode_gate import GateReport
-from trading_pipeline.domain.modes import ModeRules, ModeState
+from trading_pipeline.domain.modes import ChangeKind, ModeRules, ModeState
 
 Found = tuple[Refusal, str]
 
@@ -18,7 +18,8 @@ class Case:
     """A request with all that bears on it, as on record at `at`.
 
     account, config_hash, limits_hash: of the configuration this process works under; limits_hash: on the rung asked
-    for. used: ids of approvals used up before. state: where the account stands now.
+    for. used: ids of approvals used up before. state: where the account stands now; evidence_state: and the one whose
+    record is the evidence.
     """
 
     at: datetime
@@ -27,6 +28,7 @@ class Case:
     limits_hash: str
     rules: ModeRules
     state: ModeState
+    evidence_state: ModeState | None
     request: ModeRequest
     report: GateReport | None
     approvals: tuple[Approval, ...]
@@ -85,10 +87,18 @@ def _same_hashes(case: Case, config_hash: str, limits_hash: str) -> Found | None
 
 
 def _standing(case: Case) -> Found | None:
-    if case.request.from_change == case.state.change_id:
+    moved = case.state if case.request.from_change != case.state.change_id else None
+    evidence, report = case.evidence_state, case.report
+    if evidence is not None and report is not None and (evidence.entered_at != report.since or _stops(case, evidence)):
+        moved = moved or evidence
+    if moved is None:
         return None
-    words = f"the account's mode was changed since (it is {case.state.name}): the evidence is of another time"
+    words = f"the mode of {moved.account} was changed since (it is {moved.name}): the evidence is of another time"
     return Refusal.MODE_MOVED, f"{words}. Request it anew"
+
+
+def _stops(case: Case, evidence: ModeState) -> bool:
+    return evidence.is_stopped and case.request.kind is not ChangeKind.RESUME
 
 
 def _report(case: Case) -> Found | None:

@@ -73,7 +73,7 @@ class Operators:
             if by is None and any(one.is_enabled for one in tx.operators()):  # somebody else was first
                 raise ModeRefused(Refusal.UNKNOWN_OPERATOR, "an operator was added meanwhile: --by NAME")
             tx.save_operator(made)
-            self._tell(tx, "operator_added", name, actor)
+            self.tell(tx, "operator_added", name, actor)
         return made
 
     def set_enabled(self, name: str, *, enabled: bool, by: Credentials | None = None, reason: str = "") -> Operator:
@@ -106,13 +106,16 @@ class Operators:
             return self._succeeded(operator, who.password)
         if operator is None:
             self.passwords.hash(who.password)  # takes as long as for a name that is there
-        self.refuse(who.name, act, ModeRefused(*(refusal or (Refusal.WRONG_PASSWORD, NOT_PROVEN))))
+        return self.refuse(who.name, act, ModeRefused(*(refusal or (Refusal.WRONG_PASSWORD, NOT_PROVEN))))
 
-    def refuse(self, actor: str, act: str, refused: ModeRefused, account: str = "", subject: str = "") -> NoReturn:
+    def refuse(
+        self, actor: str, act: str, refused: ModeRefused, *, kind: str = OPERATOR_REFUSED, account: str = "",
+        subject: str = "",
+    ) -> NoReturn:  # fmt: skip
         """Put a failed attempt on record, and raise it."""
         with self.ledger.transaction() as tx:
-            data = {"act": act, "refusal": refused.refusal, "why": str(refused), "local_user": self.local_user}
-            self._tell(tx, OPERATOR_REFUSED, subject or actor, actor, account=account, **data)
+            data = {"act": act, "refusal": refused.refusal, "why": str(refused)}
+            self.tell(tx, kind, subject or actor, actor, account=account, **data)
         raise refused
 
     def _attempt(self, name: str) -> tuple[Operator | None, tuple[Refusal, str] | None]:
@@ -138,7 +141,7 @@ class Operators:
             proven = replace(now, password_hash=renewed, failures=0, last_failure_at=None)
             tx.save_operator(proven)
             if renewed != kept:
-                self._tell(tx, "operator_password_renewed", operator.name, operator.name)
+                self.tell(tx, "operator_password_renewed", operator.name, operator.name)
         return proven
 
     def _actor(self, by: Credentials | None, act: str, name: str) -> str:
@@ -164,7 +167,7 @@ class Operators:
             assert before is not None
             after = changed(before)
             tx.save_operator(after)
-            self._tell(tx, kind, name, actor, **data)
+            self.tell(tx, kind, name, actor, **data)
         return after
 
     def _tell(self, tx: LedgerTransaction, kind: str, subject: str, actor: str, account: str = "", **data: str) -> None:

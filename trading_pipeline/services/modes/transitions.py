@@ -105,11 +105,12 @@ def case_of(tx: LedgerTransaction, request_id: str, ground: Ground, at: datetime
         raise ModeRefused(
             Refusal.UNKNOWN_REQUEST, f"no request {request_id!r} is on record. Those there are: mode history"
         )
-    approvals = tuple(tx.approvals(request_id))
+    approvals, report = tuple(tx.approvals(request_id)), tx.gate_report(request.report_id)
     return Case(
         at=require_aware(at, "instant of a change of mode"), account=ground.account, config_hash=ground.config_hash,
         limits_hash=ground.limits_hash(request.rung), rules=ground.rules, state=present_mode(tx, request.account),
-        request=request, report=tx.gate_report(request.report_id), approvals=approvals,
+        evidence_state=present_mode(tx, report.evidence_account) if report else None,
+        request=request, report=report, approvals=approvals,
         used=frozenset(one.approval_id for one in approvals if tx.approval_use(one.approval_id) is not None),
         operators={one.name: one for one in tx.operators()},
     )  # fmt: skip
