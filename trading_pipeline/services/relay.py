@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 LEASE = LeaseRules(lease_seconds=15, renew_seconds=3.0, margin_seconds=1.0, hang_seconds=120.0)
 SHORTEST_WAIT, LONGEST_WAIT = 0.5, 30.0
 SIGN_SECONDS = 1.0
-PASS_SECONDS = 60.0
+PASS_SECONDS = 20.0
 """How long a single pass may take before it leaves the rest to the next."""
 
 
