@@ -6,8 +6,9 @@ Every refusal is on record with who tried what, whatever was rolled back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NoReturn
 
 from trading_pipeline.domain.approvals import Approval, ModeRequest, Operator, Refusal
 from trading_pipeline.domain.breaker_rules import BreakerRules
@@ -62,7 +63,7 @@ class ModeDesk:
     ground: Ground
     clock: Clock
     latch: Latch | None = None
-    breaker: BreakerRules = BreakerRules()
+    breaker: BreakerRules = field(default_factory=BreakerRules)
 
     def state(self) -> ModeState:
         """Where the account stands."""
@@ -99,7 +100,6 @@ class ModeDesk:
                 return self._asked(tx, asking, person, report, state), report
         except ModeRefused as refused:
             self._refuse(person.name, act, refused)
-            raise
 
     def approve(self, request_id: str, who: Credentials, reason: str) -> Approved:
         """One person's word. With the last one that it takes the mode changes, in the same transaction.
@@ -114,7 +114,6 @@ class ModeDesk:
                 return self._approved(tx, request_id, person, reason)
         except ModeRefused as refused:
             self._refuse(person.name, act, refused, request_id)
-            raise
 
     def lower(self, to: Rung, *, reason: str, operator: str) -> ModeState:
         """Down at once, without approval or password; the operator has to be one."""
@@ -134,7 +133,7 @@ class ModeDesk:
         with self.ledger.read() as tx:
             return tx.approvals(request_id)
 
-    def _refuse(self, actor: str, act: str, refused: ModeRefused, subject: str = "") -> None:
+    def _refuse(self, actor: str, act: str, refused: ModeRefused, subject: str = "") -> NoReturn:
         self.operators.refuse(actor, act, refused, kind=MODE_REFUSED, account=self.ground.account, subject=subject)
 
     def _asked(

@@ -170,7 +170,8 @@ class Operators:
             self.tell(tx, kind, name, actor, **data)
         return after
 
-    def _tell(self, tx: LedgerTransaction, kind: str, subject: str, actor: str, account: str = "", **data: str) -> None:
+    def tell(self, tx: LedgerTransaction, kind: str, subject: str, actor: str, account: str = "", **data: str) -> None:
+        """An entry in the audit log, with the machine's user beside the operator."""
         said = {name: text for name, text in {**data, "local_user": self.local_user}.items() if text}
         tx.add_audit(
             AuditEntry(
