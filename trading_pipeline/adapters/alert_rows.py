@@ -29,6 +29,7 @@ ACKNOWLEDGEMENTS = Kind(Acknowledgement, tables.AcknowledgementRow, (("alert_id"
 CHANNELS = Kind(ChannelRecord, tables.AlertChannelRow, (("name",),))
 
 D, W, A = DELIVERIES.table.c, WATCHES.table.c, kinds.ALERTS.table.c
+NOTICED = ACKNOWLEDGEMENTS.table.c
 LOOK_BACK = 10_000
 """How far below the newest number a row that was committed late is still looked for."""
 
@@ -57,8 +58,6 @@ DUE = (
     .order_by(LOUDEST_FIRST, D.alert_no)
     .limit(bindparam("most"))
 )
-NEXT_DUE = select(func.min(D.due_at)).where(D.state == DeliveryState.PENDING, D.due_at > bindparam("after"))
-NEXT_WATCH = select(func.min(W.next_at)).where(W.ended_at.is_(None))
 LAST_TOLD = select(func.max(D.handed_at)).where(D.channel == bindparam("of_channel"), D.same == bindparam("saying"))
 TOLD_SINCE = (
     select(func.min(D.handed_at))
@@ -66,6 +65,7 @@ TOLD_SINCE = (
     .group_by(D.message_id)
     .order_by(func.min(D.handed_at))
 )
+STANDING = select(D.alert_id, D.channel, D.state).order_by(D.alert_no, D.channel)
 SAVE_DELIVERY = (
     update(DELIVERIES.table)
     .where(D.alert_id == bindparam("of_alert"), D.channel == bindparam("of_channel"), IS_OPEN)
@@ -109,12 +109,16 @@ class AlertDeliveryRows(Rows):
     def deliveries(self, alert_id: str) -> Sequence[Delivery]:
         return self._all(DELIVERIES, D.alert_id == alert_id, order=(D.channel,))
 
+    def told_channels(self, alert_ids: Sequence[str]) -> Mapping[str, Mapping[str, DeliveryState]]:
+        found = dict[str, dict[str, DeliveryState]]()
+        rows = self._connection.execute(STANDING.where(D.alert_id.in_(alert_ids))) if alert_ids else ()
+        for alert_id, channel, state in rows:
+            found.setdefault(alert_id, {})[channel] = state
+        return found
+
     def due_deliveries(self, channel: str, at: datetime, horizon: datetime, limit: int) -> Sequence[Delivery]:
         given = {"of_channel": channel, "at": at, "horizon": horizon, "most": limit}
         return DELIVERIES.records(self._connection, DUE, given)
-
-    def next_due(self, after: datetime) -> datetime | None:
-        return self._instant(NEXT_DUE, after=after)
 
     def of_message(self, message_id: str) -> Sequence[Delivery]:
         return self._all(DELIVERIES, D.message_id == message_id, IS_OPEN, order=(D.alert_no,))
@@ -142,23 +146,30 @@ class AlertDeliveryRows(Rows):
         due = WATCHES.select().where(W.ended_at.is_(None), W.next_at <= at).order_by(W.next_at, W.alert_no)
         return WATCHES.records(self._connection, due.limit(limit))
 
-    def next_watch(self) -> datetime | None:
-        return self._instant(NEXT_WATCH)
-
     def save_watches(self, watches: Sequence[Watch]) -> None:
         self._require_writable()
         if watches:
             self._connection.execute(SAVE_WATCH, [_changed_watch(one) for one in watches])
 
-    def open_watches(self, *, kind: str | None = None, limit: int = 1000) -> Sequence[Watch]:
-        wanted = [W.ended_at.is_(None)] + ([W.kind == kind] if kind is not None else [])
-        return WATCHES.records(self._connection, WATCHES.select().where(*wanted).order_by(W.alert_no).limit(limit))
+    def open_watches(self, *, limit: int = 1000) -> Sequence[Watch]:
+        waiting = WATCHES.select().where(W.ended_at.is_(None)).order_by(W.alert_no).limit(limit)
+        return WATCHES.records(self._connection, waiting)
 
     def open_count(self) -> int:
         return int(self._connection.execute(OPEN_COUNT).scalar_one())
 
     def acknowledgement(self, alert_id: str) -> Acknowledgement | None:
         return self._one(ACKNOWLEDGEMENTS, alert_id)
+
+    def acknowledged(self, alert_ids: Sequence[str]) -> Mapping[str, Acknowledgement]:
+        found = self._all(ACKNOWLEDGEMENTS, NOTICED.alert_id.in_(alert_ids)) if alert_ids else []
+        return {one.alert_id: one for one in found}
+
+    def unacknowledged(self, kind: str, limit: int = 1000) -> Sequence[Alert]:
+        self.flush()
+        is_noticed = exists().where(NOTICED.alert_id == A.alert_id)
+        wanted = kinds.ALERTS.select().where(A.kind == kind, ~is_noticed).order_by(A.record_no).limit(limit)
+        return kinds.ALERTS.records(self._connection, wanted)
 
     def add_acknowledgement(self, given: Acknowledgement) -> bool:
         self._require_writable()
@@ -182,8 +193,7 @@ class AlertDeliveryRows(Rows):
         ]
         newest = kinds.ALERTS.select().where(*wanted).order_by(A.record_no.desc()).limit(limit)
         found = kinds.ALERTS.records(self._connection, newest)
-        noticed = ACKNOWLEDGEMENTS.table.c.alert_id.in_([alert.alert_id for alert in found])
-        given = {one.alert_id: one for one in self._all(ACKNOWLEDGEMENTS, noticed)}
+        given = self.acknowledged([alert.alert_id for alert in found])
         return [(alert, given.get(alert.alert_id)) for alert in found]
 
     def channel_records(self) -> Mapping[str, ChannelRecord]:

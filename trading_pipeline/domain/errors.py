@@ -27,6 +27,8 @@ TradingPipelineError                 a person can act on the message; the comman
 │   ├── ModeRefused                  a change of mode lacks evidence, an approval or the right person
 │   ├── NotReady                     a control or a precondition of trading is not as it must be
 │   └── LatchError                   the latch file cannot be read, written or removed: it blocks
+├── ChannelFailed                    a channel of alerts did not take a message
+│   └── ChannelRefused               nor will it, however often it is tried
 ├── AuditError
 │   ├── AuditFormatError             a text is not of the audit log's format
 │   ├── AuditMismatch                the log does not continue what was anchored: nothing is appended until accepted
@@ -185,6 +187,14 @@ class StopRequested(TradingError):
 
 class NotReady(TradingError):
     """A control or a precondition of trading is not as it must be: no entry leaves."""
+
+
+class ChannelFailed(TradingPipelineError):
+    """A channel of alerts certainly did not take a message; words for people, never its address."""
+
+
+class ChannelRefused(ChannelFailed):
+    """It will not take this message however often it is tried: a wrong address, a revoked token."""
 
 
 class AuditError(TradingPipelineError):

@@ -11,6 +11,7 @@ from trading_pipeline.domain.alerting import (
     Acknowledgement,
     ChannelRecord,
     Delivery,
+    DeliveryState,
     Message,
     Outcome,
     QueueDepth,
@@ -43,14 +44,14 @@ class AlertTransaction(LedgerTransaction, Protocol):
     def deliveries(self, alert_id: str) -> Sequence[Delivery]:
         """All of one alert, by channel."""
 
+    def told_channels(self, alert_ids: Sequence[str]) -> Mapping[str, Mapping[str, DeliveryState]]:
+        """How each of these alerts stands with each channel it was meant for."""
+
     def due_deliveries(self, channel: str, at: datetime, horizon: datetime, limit: int) -> Sequence[Delivery]:
         """Pending ones due at `at`, the loudest first, then the oldest.
 
         horizon: a CRITICAL one due only after it is due now: nothing keeps one back so long but a clock set back.
         """
-
-    def next_due(self, after: datetime) -> datetime | None:
-        """When the next pending delivery is due; None when none is."""
 
     def of_message(self, message_id: str) -> Sequence[Delivery]:
         """Deliveries that left in one message and are not settled."""
@@ -74,11 +75,8 @@ class AlertTransaction(LedgerTransaction, Protocol):
     def due_watches(self, at: datetime, limit: int) -> Sequence[Watch]:
         """Of those that nobody acknowledged yet the ones whose next instant has come, the oldest first."""
 
-    def next_watch(self) -> datetime | None:
-        """When the next one is due; None when nothing is waited for."""
-
     def save_watches(self, watches: Sequence[Watch]) -> None: ...
-    def open_watches(self, *, kind: str | None = None, limit: int = 1000) -> Sequence[Watch]:
+    def open_watches(self, *, limit: int = 1000) -> Sequence[Watch]:
         """What waits for an acknowledgement, the oldest first."""
 
     def open_count(self) -> int:
@@ -86,6 +84,12 @@ class AlertTransaction(LedgerTransaction, Protocol):
 
     # acknowledgements
     def acknowledgement(self, alert_id: str) -> Acknowledgement | None: ...
+    def acknowledged(self, alert_ids: Sequence[str]) -> Mapping[str, Acknowledgement]:
+        """Those of these alerts that somebody has taken notice of."""
+
+    def unacknowledged(self, kind: str, limit: int = 1000) -> Sequence[Alert]:
+        """Alerts of a kind that nobody has taken notice of, the oldest first."""
+
     def add_acknowledgement(self, given: Acknowledgement) -> bool:
         """Put it on record, end the watch, and take back what was not sent yet; False when somebody was first."""
 
@@ -136,6 +140,10 @@ class Line(Protocol):
     @property
     def is_free(self) -> bool:
         """True when a message may be handed over."""
+
+    @property
+    def message_id(self) -> str:
+        """Of the message on its way; empty when none is."""
 
     def hand(self, message: Message) -> None:
         """Hand one over; only where it is free."""

@@ -1,0 +1,1 @@
+"""Delivery of alerts: off the trading path, durable, through whichever channel lives."""
