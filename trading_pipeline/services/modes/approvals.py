@@ -148,7 +148,7 @@ class ModeDesk:
         request = self._made(asking, person, report, state) if report.passed else None
         self.operators.tell(
             tx, MODE_REQUESTED, request.request_id if request else report.report_id, person.name,
-            account=self.ground.account, kind=report.kind.value, target=str(report.rung), reason=asking.reason,
+            account=self.ground.account, change=report.kind.value, target=str(report.rung), reason=asking.reason,
             report_id=report.report_id, failed=failed, evidence_account=report.evidence_account,
             statements=",".join(sorted(asking.statements)), config_hash=report.config_hash,
             limits_hash=report.limits_hash,
