@@ -33,6 +33,7 @@ from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.errors import AuditFormatError
 from trading_pipeline.ports.audit import Verifier
 from trading_pipeline.services.audit.damage import Damaged, Kind
+from trading_pipeline.services.audit.kept import Kept
 
 
 class Judge:
@@ -42,9 +43,9 @@ class Judge:
     kept elsewhere. notes: what is no damage and worth knowing.
     """
 
-    def __init__(self, log_id: str, anchors: Mapping[int, SignedCheckpoint], verify: Verifier) -> None:
-        """anchors: checkpoints kept elsewhere, by their number."""
-        self.log_id, self.anchors, self._verify = log_id, anchors, verify
+    def __init__(self, log_id: str, kept: Mapping[int, Kept], verify: Verifier) -> None:
+        """kept: checkpoints kept elsewhere, by their number."""
+        self.log_id, self.kept, self._verify = log_id, kept, verify
         self.seq = self.signed = self.anchored = self.number = 0
         self.head, self.tree = first_head(log_id), Frontier()
         self.key_id = ""
@@ -52,11 +53,11 @@ class Judge:
         self._previous = ""
         self._next_key_id: str | None = None
         self._renewed: set[str] = set()
-        self._acceptance: Mapping[str, Any] = {}
+        self._accepted_at: int | None = None
 
     def __deepcopy__(self, _memo: object) -> Judge:
-        """Anchors and the way to verify are shared."""
-        twin = Judge(self.log_id, self.anchors, self._verify)
+        """What was kept elsewhere and the way to verify are shared."""
+        twin = Judge(self.log_id, self.kept, self._verify)
         own = {**vars(self), "tree": self.tree.copy(), "notes": [*self.notes], "_renewed": {*self._renewed}}
         vars(twin).update(own)
         return twin
@@ -95,14 +96,16 @@ class Judge:
                 self.notes.append(f"entry {logged.seq} cannot be read: {error}")
 
     def _remember(self, body: Mapping[str, Any]) -> None:
+        said, words = body["data"], f"entry {body['seq']}, {body['recorded_at']}: {body['actor']}"
         if body["kind"] == RENEWED:
-            self._renewed.add(body["data"].get("key_id", ""))
-            self.notes.append(
-                f"entry {body['seq']}: the signing key was lost or given up, {body['actor']} took on "
-                f"{body['data'].get('key_id', '?')} at {body['recorded_at']}"
-            )
+            self._renewed.add(said.get("key_id", ""))
+            self.notes.append(f"{words} replaced a lost signing key by {said.get('key_id', '?')}")
         else:
-            self._acceptance = body
+            where = f"checkpoint {self._accepted_at}" if self._accepted_at else "no checkpoint"
+            self.notes.append(
+                f"{words} accepted what was found before {where}: {said.get('reason', 'no reason given')}"
+            )
+            self._accepted_at = None
 
     # checkpoints
 
@@ -122,19 +125,15 @@ class Judge:
             raise self._doubt(Kind.CONTRADICTED, f"Checkpoint {said.number} is signed over entry {said.seq}, another.")
         self._close(signed, said, frontier)
 
-    def resume(self, signed: SignedCheckpoint, frontier: str | None) -> str:
-        """Go on at a checkpoint by which a person accepted what was found before it; returns who and why, in words.
-
-        Raises Damaged when that checkpoint itself does not hold.
-        """
+    def resume(self, signed: SignedCheckpoint, frontier: str | None) -> None:
+        """Go on at a checkpoint that accepts what was found before it; raises Damaged when it does not hold itself."""
         said = self._said(signed)
         self._require_signature(signed, said)
-        if said.why is not Why.ACCEPTED or said.seq != self.seq or not self._acceptance:
-            raise self._doubt(Kind.CONTRADICTED, f"Checkpoint {said.number} accepts damage, and no entry says so.")
+        if said.why is not Why.ACCEPTED or said.seq != self.seq:
+            raise self._doubt(Kind.CONTRADICTED, f"Checkpoint {said.number} is of {said.seq} entries.")
         self.head = bytes.fromhex(said.head)
+        self._accepted_at = said.number
         self._close(signed, said, frontier)
-        entry = self._acceptance
-        return f"accepted by {entry['actor']} in entry {entry['seq']}: {entry['data'].get('reason', 'no reason given')}"
 
     def _said(self, signed: SignedCheckpoint) -> Checkpoint:
         try:
@@ -147,12 +146,11 @@ class Judge:
             raise self._doubt(Kind.CONTRADICTED, f"Checkpoint {said.number} is signed over another Merkle tree.")
         if frontier is not None and frontier != self.tree.text():
             raise self._doubt(Kind.CHECKPOINT, f"The subtrees beside checkpoint {said.number} are not its own.")
-        anchor = self.anchors.get(said.number)
-        if anchor is not None and anchor.text != signed.text:
+        kept = self.kept.get(said.number)
+        if kept is not None and kept != Kept.of(signed):
             raise Damaged(Kind.REWRITTEN, max(self.seq, 1), f"Checkpoint {said.number} is the first that differs.",
                           since=self.anchored + 1)  # fmt: skip
-        if anchor is not None:
-            self.anchored = said.seq
+        self.anchored = said.seq if kept is not None else self.anchored
         self.signed, self.number, self._previous, self.key_id = said.seq, said.number, signed.digest, said.key_id
         self._next_key_id = key_id_of(bytes.fromhex(said.next_key)) if said.why is Why.ROTATION else None
 
@@ -172,22 +170,27 @@ class Judge:
 
     # the end
 
-    def end(self, present_key: bytes | None) -> None:
-        """Nothing more is in the tables; raises Damaged when more was anchored, or when it is not our key that signed.
+    def end(self, present_key: bytes | None, *, needs_kept: bool = False) -> None:
+        """Nothing more is in the tables; raises Damaged when more was kept elsewhere, or when it is not our key.
 
-        present_key: of whoever signs now; None where it is not known.
+        present_key: of whoever signs now; None where it is not known. needs_kept: all checkpoints were kept elsewhere,
+        but for the newest, which a crash may have left out.
         """
-        later = [number for number in self.anchors if number > self.number]
-        if later:
-            told = self.anchors[max(later)].checkpoint
-            first = self.seq + 1 if told.seq > self.seq else self.signed + 1
-            raise Damaged(Kind.CUT, first, f"Checkpoint {told.number}, of {told.seq} entries at {instant_text(told.at)}, "
-                          f"was kept elsewhere; the database ends with checkpoint {self.number} and entry {self.seq}.")  # fmt: skip
+        kept = self.kept.get(max(self.kept, default=0))
+        if kept is not None and kept.number > self.number:
+            first = self.seq + 1 if kept.seq > self.seq else self.signed + 1
+            raise Damaged(Kind.CUT, first, f"Checkpoint {kept.number} of {kept.seq} entries was kept elsewhere; the "
+                          f"database ends with checkpoint {self.number} and entry {self.seq}.")  # fmt: skip
+        if needs_kept and self.number - (kept.number if kept else 0) > 1:
+            newest = f"checkpoint {kept.number}" if kept else "none"
+            raise Damaged(Kind.ANCHORS, max(self.seq, 1), f"The newest kept is {newest} of {self.number}: lines were "
+                          "cut, the file is gone, or it is another one.", since=self.anchored + 1)  # fmt: skip
         if present_key is None or not self.number:
             return
-        if key_id_of(present_key) not in {self.key_id, self._next_key_id, *self._renewed}:
-            raise Damaged(Kind.KEY, max(self.seq, 1), f"Checkpoint {self.number} is signed by {self.key_id}, and the key "
-                          f"here is {key_id_of(present_key)}.", since=self.anchored + 1)  # fmt: skip
+        key_id = key_id_of(present_key)
+        if key_id not in {self.key_id, self._next_key_id, *self._renewed}:
+            raise Damaged(Kind.KEY, max(self.seq, 1), f"Checkpoint {self.number} is signed by {self.key_id}, and the "
+                          f"key here is {key_id}.", since=self.anchored + 1)  # fmt: skip
 
 
 ACTED_ON = frozenset({RENEWED, ACCEPTED})
@@ -216,8 +219,7 @@ def _body_of(logged: LoggedEntry, told: AuditEntry | None) -> tuple[dict[str, An
         if told is not None and quick_body(body["seq"], body["recorded_at"], told) == logged.body:
             return body, True
         body = read_body(logged.body)
-        if type(body["seq"]) is not int:
-            raise AuditFormatError(f"its number is {body['seq']!r:.40}")
+        int.bit_count(body["seq"])  # a number, not the text of one
         return body, told is not None and body_of(body["seq"], instant_of(body["recorded_at"]), told) == logged.body
     except (AuditFormatError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise Damaged(Kind.EDITED, logged.seq, f"Its text is no canonical entry: {error}") from error

@@ -1,0 +1,63 @@
+"""Checkpoints that were kept elsewhere: lines of the anchor file, and those that an alert told to people."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from trading_pipeline.domain.audit import Checkpoint, SignedCheckpoint
+from trading_pipeline.domain.errors import AuditFormatError, InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What tells a checkpoint from any other of its number. signature: hexadecimal, as in the table."""
+
+    log_id: str
+    number: int
+    seq: int
+    signature: str
+
+    @classmethod
+    def of(cls, signed: SignedCheckpoint) -> Kept:
+        """Of a whole checkpoint."""
+        said = signed.checkpoint
+        return cls(log_id=said.log_id, number=said.number, seq=said.seq, signature=signed.signature)
+
+    @classmethod
+    def read(cls, line: str) -> Kept:
+        """Of a line of an anchor file, or of the message of an audit_checkpoint alert; raises InputError."""
+        try:
+            if line.lstrip().startswith("{"):
+                fields = json.loads(line)
+                return cls._of_text(fields["text"], fields["signature"])
+            words = line[line.index("audit ") :].split()
+            told = dict(zip(words[::2], words[1::2], strict=False))
+            return cls(
+                log_id=told["audit"], number=int(told["checkpoint"]), seq=int(told["entry"]),
+                signature=b64decode(told["signature"], validate=True).hex(),
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError, AuditFormatError) as error:
+            raise InputError(
+                f"{line[:80]!r} is no checkpoint. Pass the message of an audit_checkpoint alert, whole (it begins with "
+                "audit and ends with the signature), or a line of an anchor file"
+            ) from error
+
+    @classmethod
+    def _of_text(cls, text: str, signature: str) -> Kept:
+        said = Checkpoint.read(text)
+        return cls(log_id=said.log_id, number=said.number, seq=said.seq, signature=bytes.fromhex(signature).hex())
+
+
+def by_number(found: Iterable[Kept]) -> dict[int, Kept]:
+    """Each once; raises InputError where two of one number differ."""
+    kept = dict[int, Kept]()
+    for one in found:
+        if kept.setdefault(one.number, one) != one:
+            raise InputError(
+                f"two checkpoints {one.number} were kept, and they differ: the log was forked or rewritten, or one of "
+                "the copies was changed. Find out which of them left this machine first"
+            )
+    return kept

@@ -1,0 +1,237 @@
+"""Verify the audit log in the database, from its first entry to its last, without ever holding more than a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from trading_pipeline.domain.audit import LoggedEntry, SignedCheckpoint, Why
+from trading_pipeline.domain.control import AuditEntry
+from trading_pipeline.domain.errors import AuditError, AuditFormatError, AuditKeyError
+from trading_pipeline.ports.audit import AnchorFile, AuditKeys, AuditTransaction, Verifier
+from trading_pipeline.services.audit.damage import Damage, Damaged, Kind
+from trading_pipeline.services.audit.judgement import Judge, is_signed
+from trading_pipeline.services.audit.kept import Kept, by_number
+
+PAGE = 1000
+Compared = tuple[LoggedEntry, AuditEntry | None]
+Progress = Callable[[int, int], None]
+Watch = Callable[[LoggedEntry], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of the judgement.
+
+    entries: how many were found good, or accepted as they are. signed, anchored: the last entry that a checkpoint
+    covers, and one that was kept elsewhere. waiting: outbox rows that are no entries yet. damages: what a person
+    accepted, and at last what nobody did.
+    """
+
+    log_id: str
+    entries: int
+    checkpoints: int
+    signed: int
+    anchored: int
+    waiting: int
+    head: str
+    key_id: str
+    notes: tuple[str, ...] = ()
+    damages: tuple[Damage, ...] = ()
+
+    @property
+    def damage(self) -> Damage | None:
+        """What nobody accepted; None when the log holds."""
+        return next((one for one in self.damages if one.accepted_at is None), None)
+
+    @property
+    def is_sound(self) -> bool:
+        """True when nothing was found that a person has not accepted."""
+        return self.damage is None
+
+    @property
+    def is_anchored(self) -> bool:
+        """False when there are checkpoints, and none was kept elsewhere: then much would not be seen."""
+        return bool(self.anchored or not self.checkpoints or not self.entries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What the log is judged with. kept: checkpoints as people keep them, lines of text."""
+
+    verify: Verifier
+    keys: AuditKeys
+    anchors: AnchorFile
+    kept: Sequence[str] = ()
+
+
+def verify_log(
+    tx: AuditTransaction, means: Means, *, progress: Progress = lambda _done, _of: None, watch: Watch | None = None
+) -> Verdict:
+    """Judge the whole log as one state of the database shows it.
+
+    progress: is told the entries done, and those there. watch: is called with each entry that holds.
+    Raises InputError for `kept` that is no checkpoint, or when two of them differ.
+    """
+    extra = [Kept.read(line) for line in means.kept]
+    notes = list[str]()
+    found, problem = _anchored(means.anchors)
+    kept = _together(found, extra)
+    present_key = _present(means.keys, notes)
+    trial = _Trial(tx, Judge(tx.log_id() or "", kept, means.verify), means.verify, progress, watch)
+    trial.run(lambda judge: _ended(judge, present_key, problem))
+    judge = trial.judge
+    return Verdict(
+        log_id=judge.log_id, entries=judge.seq, checkpoints=judge.number, signed=judge.signed,
+        anchored=judge.anchored, waiting=tx.waiting().entries, head=judge.head.hex(), key_id=judge.key_id,
+        notes=(*notes, *judge.notes), damages=tuple(trial.damages),
+    )  # fmt: skip
+
+
+def _together(found: Sequence[SignedCheckpoint], extra: Sequence[Kept]) -> dict[int, Kept]:
+    in_file = {kept.number: kept for kept in map(Kept.of, found)}
+    return in_file | by_number(extra)  # what people kept outweighs a file of this machine
+
+
+def _anchored(anchors: AnchorFile) -> tuple[Sequence[SignedCheckpoint], str]:
+    """Lines of the file, and what is wrong with it."""
+    try:
+        return anchors.lines(), ""
+    except AuditError as error:
+        return (), str(error)
+
+
+def _present(keys: AuditKeys, notes: list[str]) -> bytes | None:
+    try:
+        found = keys.present()
+    except AuditKeyError as error:
+        notes.append(f"whether it is our key that signed was not judged: {error}")
+        return None
+    if found is None:
+        notes.append("whether it is our key that signed was not judged: no signing key is here")
+    return found
+
+
+def _ended(judge: Judge, present_key: bytes | None, problem: str) -> None:
+    if problem:
+        raise Damaged(Kind.ANCHORS, max(judge.seq, 1), problem, since=judge.anchored + 1)
+    judge.end(present_key, needs_kept=True)
+
+
+class _Trial:
+    """One run over the log: judged to the first damage, and from where a person accepted that."""
+
+    def __init__(
+        self, tx: AuditTransaction, judge: Judge, verify: Verifier, progress: Progress, watch: Watch | None
+    ) -> None:
+        self.judge, self.damages = judge, list[Damage]()
+        self._tx, self._verify, self._watch = tx, verify, watch
+        self._entries, self._checkpoints = self._read_entries(progress), _read_checkpoints(tx)
+        self._entry: Compared | None = None
+        self._checkpoint: SignedCheckpoint | None = None
+
+    def run(self, end: Callable[[Judge], None]) -> None:
+        """Judge all of it; what is found stands in `damages`."""
+        while True:
+            try:
+                self._judge()
+                end(self.judge)
+            except Damaged as found:
+                if self._go_on_after(found.damage):
+                    continue
+            return
+
+    def _judge(self) -> None:
+        """Every entry, and each checkpoint after the last entry it covers."""
+        judge = self.judge
+        while True:
+            self._entry = self._entry or next(self._entries, None)
+            self._judge_checkpoints(is_last=self._entry is None)
+            if self._entry is None:
+                return
+            judge.entry(*self._entry)
+            if self._watch is not None:
+                self._watch(self._entry[0])
+            self._entry = None
+
+    def _judge_checkpoints(self, *, is_last: bool) -> None:
+        while True:
+            signed = self._checkpoint = self._checkpoint or next(self._checkpoints, None)
+            if signed is None or not (is_last or self._is_due(signed)):
+                return
+            self.judge.checkpoint(signed, self._frontier(signed))
+            self._checkpoint = None
+
+    def _is_due(self, signed: SignedCheckpoint) -> bool:
+        """Also when it cannot be read, or covers less than was read: the judge says what is wrong with it."""
+        try:
+            return signed.checkpoint.seq <= self.judge.seq
+        except AuditFormatError:
+            return True
+
+    def _go_on_after(self, damage: Damage) -> bool:
+        """Pass over to the checkpoint by which a person accepted it; False when nobody did."""
+        accepted = self._acceptance()
+        if accepted is None:
+            self.damages.append(damage)
+            return False
+        said = accepted.checkpoint
+        try:
+            while self.judge.seq < said.seq and (entry := self._entry or next(self._entries, None)) is not None:
+                self.judge.skip(entry[0])
+                self._entry = None
+            self.judge.resume(accepted, self._frontier(accepted))
+        except Damaged as found:
+            self.damages += [damage, found.damage]
+            return False
+        self.damages.append(replace(damage, accepted_at=said.number))
+        return True
+
+    def _acceptance(self) -> SignedCheckpoint | None:
+        """The next signed checkpoint that accepts what was found before it."""
+        while (signed := self._checkpoint or next(self._checkpoints, None)) is not None:
+            self._checkpoint = None
+            try:
+                said = signed.checkpoint
+            except AuditFormatError:
+                continue
+            if said.why is Why.ACCEPTED and said.seq >= self.judge.seq and is_signed(signed, said, self._verify):
+                return signed
+        return None
+
+    def _frontier(self, signed: SignedCheckpoint) -> str | None:
+        try:
+            return self._tx.frontier(signed.checkpoint.number)
+        except AuditFormatError:
+            return None
+
+    def _read_entries(self, progress: Progress) -> Iterator[Compared]:
+        newest, at = self._tx.newest_logged(), 0
+        total = newest.seq if newest else 0
+        while page := _page(self._tx, at):
+            yield from page
+            at = page[-1][0].seq
+            progress(at, total)
+
+
+def _page(tx: AuditTransaction, after: int, limit: int = PAGE) -> Sequence[Compared]:
+    """The next entries; what cannot be read raises Damaged when it is the first of them, and ends the page else."""
+    try:
+        return tx.compared(after=after, limit=limit)
+    except (TypeError, ValueError, AttributeError) as error:
+        if limit == 1:
+            raise Damaged(Kind.UNREADABLE, after + 1, f"{type(error).__name__}: {error}") from error
+        return _page(tx, after, max(1, limit // 10))
+
+
+def _read_checkpoints(tx: AuditTransaction) -> Iterator[SignedCheckpoint]:
+    at = 0
+    while page := tx.checkpoints(after=at, limit=PAGE):
+        yield from page
+        try:
+            number = page[-1].checkpoint.number
+        except AuditFormatError:
+            return
+        if number <= at:
+            return  # its row is numbered otherwise than its text: the judge has said so
+        at = number
