@@ -21,8 +21,9 @@ from trading_pipeline.domain.trading_session import RiskEvent, SessionPhase
 from trading_pipeline.ports import Ledger, LedgerTransaction
 from trading_pipeline.services.latch import Latch, Latched, look_at
 from trading_pipeline.services.levels import levels_of
+from trading_pipeline.services.modes.stopping import go_on, require_approved
 from trading_pipeline.services.modes.terms import terms_in_force
-from trading_pipeline.services.trading_state import STATE_SEEN, a_word, standing_trips, tripped_by
+from trading_pipeline.services.trading_state import STATE_SEEN, a_word, adopt, standing_trips, tripped_by
 from trading_pipeline.settings import ExecutionSettings
 
 BEGAN, ENDED = "condition_began", "condition_ended"
@@ -209,20 +210,35 @@ def resume(
 ) -> ControlView:  # fmt: skip
     """A person lets entries leave again; what a condition holds back stays so until it lifts by itself.
 
-    The file goes first: until the record says so as well, it still blocks. Raises InputError without a reason or a
-    name, TradingError that says what is in the way, LatchError, LedgerError.
+    What was halted above SIMULATION needs people's approval first (services/modes/stopping.py). The file goes first:
+    until the record says so as well, it still blocks. Raises InputError without a reason or a name, TradingError that
+    says what is in the way, LatchError, LedgerError.
     """
     word = a_word(rules.account, TradingState.ACTIVE, reason=reason, operator=operator, at=at)
-    with ledger.read() as tx:
-        latched = look_at(latch)
-        view = _view(tx, latched, rules.account, rules.breaker)
-        _require_resumable(tx, view, latched, rules, at, override_cooldown=override_cooldown)
+    view = require_resumable(ledger, latch, rules, at=at, override_cooldown=override_cooldown)
+    if view.state is TradingState.HALTED:
+        with ledger.read() as tx:
+            require_approved(tx, rules.account)
     if latch is not None:
         latch.release()
     with ledger.transaction() as tx:
         tx.set_trading_state(word)
+        go_on(tx, rules.account, at=at, reason=word.reason, actor=word.set_by)
         tx.add_audit(_resumed(view, word, override_cooldown=override_cooldown))
     return read_control(ledger, latch, rules.account, rules.breaker)
+
+
+def require_resumable(
+    ledger: Ledger, latch: Latch | None, rules: ExecutionSettings, *, at: datetime, override_cooldown: bool = False
+) -> ControlView:
+    """How the account stands, when it may be resumed but for people's approval. Raises TradingError otherwise."""
+    latched = look_at(latch)
+    if latched.trip is not None and latched.state is TradingState.HALTED:
+        adopt(ledger, latched.trip)
+    with ledger.read() as tx:
+        view = _view(tx, latched, rules.account, rules.breaker)
+        _require_resumable(tx, view, latched, rules, at, override_cooldown=override_cooldown)
+    return view
 
 
 def _require_resumable(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from trading_pipeline.domain.breaker import Cause, SessionPeak, Trip, money_causes
+from trading_pipeline.domain.breaker import Cause, SessionPeak, money_causes
 from trading_pipeline.domain.breaker_rules import Trigger
 from trading_pipeline.domain.control import (
     Alert,
@@ -18,7 +18,6 @@ from trading_pipeline.domain.control import (
     Block,
     BlockKind,
     TradingState,
-    TradingStateRecord,
 )
 from trading_pipeline.domain.errors import OutcomeUnknown
 from trading_pipeline.domain.market import SessionTimes
@@ -27,7 +26,6 @@ from trading_pipeline.domain.positions import ExitReason
 from trading_pipeline.domain.protection import SETTLED
 from trading_pipeline.domain.submission import grows_exposure
 from trading_pipeline.domain.trading_session import RiskEvent, SessionRecord
-from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.care.asking import Quotes, ask_cancel, say_once
 from trading_pipeline.services.care.requests import exit_request
 from trading_pipeline.services.condition_watch import ConditionWatch
@@ -35,7 +33,7 @@ from trading_pipeline.services.desk import Desk
 from trading_pipeline.services.latch import Latched, look_at
 from trading_pipeline.services.levels import levels_of
 from trading_pipeline.services.modes.terms import under
-from trading_pipeline.services.trading_state import current_state, record_trip, standing_trips, trip, tripped_by
+from trading_pipeline.services.trading_state import adopt, current_state, standing_trips, trip, tripped_by
 
 log = logging.getLogger(__name__)
 BY = "breaker"
@@ -65,11 +63,7 @@ class Breaker:
         if latched.trip is None:
             self._tell_unreadable(latched)
             return
-        with self.desk.ledger.read() as tx:
-            is_behind = current_state(tx, self.desk.account).severity < latched.state.severity
-        if is_behind:
-            with self.desk.ledger.transaction() as tx:
-                _adopt(tx, latched.trip)
+        adopt(self.desk.ledger, latched.trip)
         self.desk.latch.retry()
         self.desk.latch.on_record()
 
@@ -254,16 +248,3 @@ class Breaker:
         )  # fmt: skip
         with self.desk.ledger.transaction() as tx:
             tx.add_alert(alert)
-
-
-def _adopt(tx: LedgerTransaction, found: Trip) -> None:
-    """A rule's trip as the rule would have recorded it; a person's word as that person's."""
-    if found.by == found.cause.trigger.value:
-        record_trip(tx, found)
-        return
-    tx.set_trading_state(
-        TradingStateRecord(
-            account=found.account, state=found.cause.state, reason=found.cause.words, set_by=found.by,
-            changed_at=found.at,
-        )
-    )  # fmt: skip

@@ -12,6 +12,7 @@ from trading_pipeline.domain.errors import InputError, LedgerError
 from trading_pipeline.domain.market import require_aware
 from trading_pipeline.domain.trading_session import RiskEvent
 from trading_pipeline.ports import Ledger, LedgerTransaction
+from trading_pipeline.services.modes.stopping import put_state
 
 if TYPE_CHECKING:
     from trading_pipeline.services.desk import Desk
@@ -35,7 +36,7 @@ def set_trading_state(
     """
     record = a_word(account, state, reason=reason, operator=operator, at=at)
     with ledger.transaction() as tx:
-        tx.set_trading_state(record)
+        put_state(tx, record)
     return record
 
 
@@ -103,10 +104,11 @@ def record_trip(tx: LedgerTransaction, found: Trip) -> None:
     """The state, tightened, and the rule's CRITICAL risk event; doing it again changes nothing."""
     cause = found.cause
     if cause.state.severity > current_state(tx, found.account).severity:
-        tx.set_trading_state(
+        put_state(
+            tx,
             TradingStateRecord(
                 account=found.account, state=cause.state, reason=cause.words, set_by=found.by, changed_at=found.at
-            )
+            ),
         )  # fmt: skip
     event = RiskEvent(
         event_id=_event_id(found.by, found.account, found.at), account=found.account, session=found.session,
@@ -117,6 +119,27 @@ def record_trip(tx: LedgerTransaction, found: Trip) -> None:
     )  # fmt: skip
     if tx.risk_event(event.event_id) is None:
         tx.add_risk_event(event)
+
+
+def adopt(ledger: Ledger, found: Trip) -> None:
+    """Bring the record in line with a latch that is stricter: whoever latched may have found no database.
+
+    A rule's trip as the rule would have recorded it; a person's word as that person's.
+    """
+    with ledger.read() as tx:
+        if current_state(tx, found.account).severity >= found.cause.state.severity:
+            return
+    with ledger.transaction() as tx:
+        if found.by == found.cause.trigger.value:
+            record_trip(tx, found)
+            return
+        put_state(
+            tx,
+            TradingStateRecord(
+                account=found.account, state=found.cause.state, reason=found.cause.words, set_by=found.by,
+                changed_at=found.at,
+            ),
+        )  # fmt: skip
 
 
 def tripped_by(tx: LedgerTransaction, record: TradingStateRecord) -> RiskEvent | None:

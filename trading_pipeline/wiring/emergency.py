@@ -23,6 +23,7 @@ from trading_pipeline.domain.control import Alert, AlertLevel, TradingStateRecor
 from trading_pipeline.domain.errors import DataFileError, HomeInUseError, SettingsError
 from trading_pipeline.ports import Clock
 from trading_pipeline.services.kill import Hand, Means
+from trading_pipeline.services.modes.stopping import put_state
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import rules_from
 from trading_pipeline.wiring.brokers import is_live, require_addresses
@@ -59,7 +60,7 @@ def _record(workspace: Workspace, trip: Trip) -> None:
         data={"flatten": "yes" if trip.cause.flattens else "no"},
     )  # fmt: skip
     with workspace.ledger.transaction() as tx:
-        tx.set_trading_state(state)
+        put_state(tx, state)
         tx.add_alert(alert)
 
 

@@ -25,6 +25,7 @@ from trading_pipeline.domain.modes import (
     limits_hash,
     rises,
 )
+from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.domain.risk_limits import RiskLimits
 from trading_pipeline.ports import LedgerTransaction
 
@@ -63,10 +64,14 @@ def change_mode(
 ) -> ModeState:
     """LOWER to a rung that allows less, or STOP: in force at once, on record with its audit entry.
 
+    RESUME only in SIMULATION, where nothing is at stake; elsewhere people approve it.
+
     actor: the operator, or the rule that acts by itself. Stopping twice changes nothing. Raises ModeRefused for what
     needs approval (see grant), InputError for a rung that is not lower and without a reason.
     """
     before = present_mode(tx, account)
+    if kind is ChangeKind.RESUME and before.is_stopped and before.mode is Mode.SIMULATION:
+        return _apply(tx, before, _change(before, kind, before.rung, at, reason, actor, is_stopped=False))
     if kind.needs_approval:
         raise ModeRefused(
             Refusal.MISSING_APPROVAL,
