@@ -60,6 +60,8 @@ VERBS = {
     "resume": ("control", "Let entries leave again"),
     "kill": ("control", "Stop all trading at once: latch, cancel entries, keep stops; --flatten closes positions"),
     "breaker": ("breaker", "show, history: what holds entries back, and what did"),
+    "mode": ("mode", "show, request, approve, step-down, history: the ladder from simulation to live"),
+    "operators": ("operators", "add, list, disable, enable, passwd: who may ask for modes and approve them"),
 }
 """Module and help of each verb. A verb's module is imported when it is used: help and mistakes answer at once."""
 
