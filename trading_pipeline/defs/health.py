@@ -8,10 +8,10 @@ from trading_pipeline.defs.partitions import calendar, configured
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.domain.errors import LedgerError
 from trading_pipeline.domain.health import Finding, HealthReport, Level
-from trading_pipeline.services.dead_man import dead_man, raise_alarm
+from trading_pipeline.services.dead_man import raise_alarm
 from trading_pipeline.services.health import NAMES
 from trading_pipeline.wiring.backups import backup
-from trading_pipeline.wiring.health import look_at, read_health
+from trading_pipeline.wiring.health import alarms_due, look_at, read_health
 
 OWNERS = ["team:trading"]
 IS_ON = configured().automation.enabled
@@ -57,13 +57,15 @@ def dead_man_sensor(workspace: WorkspaceResource) -> dg.RunRequest | dg.SkipReas
     """Look whether the loop of the running session lives; its death leaves a CRITICAL alert, once, and a health run."""
     with workspace.looked_into() as opened:
         look = look_at(opened, workspace.clock())
-        alarm = dead_man(look, opened.settings.health, opened.settings.execution.account)
-        if alarm is None:
+        due = alarms_due(opened, look)
+        if not due:
             return dg.SkipReason(look.trouble or "the loop lives, or none has to")
         try:
-            raise_alarm(opened.ledger, alarm)
+            for alarm in due:
+                raise_alarm(opened.ledger, alarm)
         except LedgerError as trouble:
-            return dg.SkipReason(f"{alarm.message} It is not on record yet: {trouble}")
+            return dg.SkipReason(f"{due[0].message} It is not on record yet: {trouble}")
+    alarm = due[0]
     return dg.RunRequest(run_key=alarm.alert_id, tags={"session": alarm.session.isoformat()})
 
 

@@ -11,6 +11,7 @@ from trading_pipeline.domain.health import Finding, HealthReport, HealthRules, L
 from trading_pipeline.domain.processes import ProcessPhase
 from trading_pipeline.domain.risk import RiskLimits
 from trading_pipeline.domain.trading_session import SessionPhase
+from trading_pipeline.services.health_audit import audit
 from trading_pipeline.services.health_facts import Facts, Look
 
 GIGABYTE = 1_000_000_000
@@ -231,12 +232,13 @@ def _queues(look: Look, facts: Facts, rules: HealthRules, _limits: RiskLimits) -
     waits = look.age(facts.unsent_since) if facts.unsent_since else 0.0
     level = rated(waits, rules.unsent_seconds) if look.in_session else Level.OK
     level = max(level, Level.WARN if facts.in_doubt else Level.OK, key=lambda one: one.severity)
-    said = ", ".join(f"{name} {count}" for name, count in facts.queues.items())
+    queues = facts.queues | ({"audit": look.around.audit.waiting} if look.around.audit else {})
+    said = ", ".join(f"{name} {count}" for name, count in queues.items())
     return Finding(
         name="queues", level=level, says=f"{said}, in doubt {facts.in_doubt}",
         threshold=f"unsent {_above(rules.unsent_seconds, 's')}",
         advice="see loop and broker; trading-pipeline orders" if level is not Level.OK else "",
-        measured={**facts.queues, "in_doubt": facts.in_doubt, "unsent_age_seconds": waits},
+        measured={**queues, "in_doubt": facts.in_doubt, "unsent_age_seconds": waits},
     )  # fmt: skip
 
 
@@ -320,6 +322,7 @@ JUDGES: dict[str, Judge] = {
     "positions": _by_record("positions", _positions),
     "risk": _by_record("risk", _risk),
     "reconcile": _by_record("reconcile", _reconcile),
+    "audit": audit,
     "queues": _by_record("queues", _queues),
     "errors": _errors,
     "disk": _disk,

@@ -14,8 +14,9 @@ from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.orders import OrdStatus
 from trading_pipeline.domain.processes import ProcessState
-from trading_pipeline.domain.trading_session import SessionRecord
+from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.ports import Ledger, LedgerTransaction
+from trading_pipeline.services.audit.standing import AuditStanding
 from trading_pipeline.services.breaker import ControlView
 from trading_pipeline.services.lease import lease_name
 
@@ -64,7 +65,7 @@ class Surroundings:
 
     bars_until: end of the newest stored bar of the session. logged_errors: lines in the log within the last hour.
     processes: of `up`; empty when it does not run. clock_skew_seconds: the broker's clock less ours. control: what may
-    leave, by record and latch file.
+    leave, by record and latch file. audit: how the audit log stands, which is late after that many seconds.
     """
 
     disk_free_bytes: int | None = None
@@ -75,6 +76,8 @@ class Surroundings:
     processes: Sequence[ProcessState] = ()
     clock_skew_seconds: float | None = None
     control: ControlView | None = None
+    audit: AuditStanding | None = None
+    audit_overdue_seconds: float = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,13 @@ class Look:
     def in_session(self) -> bool:
         """True from the open to the close of the session."""
         return self.times.opens_at <= self.now < self.times.closes_at
+
+    @property
+    def is_in_use(self) -> bool:
+        """True when somebody trades the running session, or `up` runs: then nothing may stand still."""
+        record = self.facts.record if self.facts else None
+        is_traded = self.in_session and record is not None and record.phase is SessionPhase.RUNNING
+        return is_traded or bool(self.around.processes)
 
     def age(self, instant: datetime) -> float:
         """Seconds since the instant."""

@@ -14,16 +14,18 @@ from trading_pipeline.adapters.logs.reading import errors_since
 from trading_pipeline.adapters.logs.setup import log_file
 from trading_pipeline.adapters.processes import read_processes
 from trading_pipeline.domain.control import Alert
-from trading_pipeline.domain.errors import LedgerError, TradingPipelineError
+from trading_pipeline.domain.errors import AuditError, LedgerError, TradingPipelineError
 from trading_pipeline.domain.health import HealthReport
 from trading_pipeline.domain.market import SessionTimes, Timeframe
 from trading_pipeline.domain.processes import ProcessState
 from trading_pipeline.ports import Clock
+from trading_pipeline.services.audit.standing import AuditStanding, overdue_alert, read_standing
 from trading_pipeline.services.breaker import ControlView, StandingCause, read_control
 from trading_pipeline.services.dead_man import dead_man, raise_alarm
 from trading_pipeline.services.health import judge
 from trading_pipeline.services.health_facts import HOUR, Facts, Look, Stream, Surroundings, read_facts
 from trading_pipeline.services.latch import look_at as look_at_latch
+from trading_pipeline.wiring.audit import audit_desk
 from trading_pipeline.wiring.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,12 @@ def look_at(workspace: Workspace, clock: Clock | None = None) -> Look:
     now = (clock or SystemClock()).now()
     times = workspace.calendar.times(workspace.calendar.session_of(now))
     facts, trouble = _facts(workspace, times, now)
-    around = replace(_around(workspace, times, now), control=_control(workspace, is_known=facts is not None))
+    is_known = facts is not None
+    around = replace(
+        _around(workspace, times, now), control=_control(workspace, is_known=is_known),
+        audit=_audit(workspace, now, is_known=is_known),
+        audit_overdue_seconds=workspace.settings.audit.overdue_seconds,
+    )  # fmt: skip
     return Look(now=now, times=times, facts=facts, around=around, trouble=trouble)
 
 
@@ -53,10 +60,21 @@ def judged(workspace: Workspace, look: Look) -> HealthReport:
 def watch(workspace: Workspace, clock: Clock | None = None) -> HealthReport:
     """Read the health, and raise the dead-man's alarm when it is due and the record takes it."""
     look = look_at(workspace, clock)
-    alarm = dead_man(look, workspace.settings.health, workspace.settings.execution.account)
-    if alarm is not None:
+    for alarm in alarms_due(workspace, look):
         _raise_alarm(workspace, alarm)
     return judged(workspace, look)
+
+
+def alarms_due(workspace: Workspace, look: Look) -> list[Alert]:
+    """What the processes that should say it may be too dead to say: the loop stopped, or the audit log stands still."""
+    dead = dead_man(look, workspace.settings.health, workspace.settings.execution.account)
+    standing = look.around.audit if look.is_in_use else None
+    late = _late(workspace, look, standing) if standing is not None else None
+    return [alarm for alarm in (dead, late) if alarm is not None]
+
+
+def _late(workspace: Workspace, look: Look, standing: AuditStanding) -> Alert | None:
+    return overdue_alert(audit_desk(workspace), standing, look.now, look.around.audit_overdue_seconds)
 
 
 def _raise_alarm(workspace: Workspace, alarm: Alert) -> None:
@@ -72,6 +90,13 @@ def _facts(workspace: Workspace, times: SessionTimes, now: datetime) -> tuple[Fa
         return read_facts(workspace.ledger, workspace.settings.execution.account, times.session, now), ""
     except LedgerError as trouble:
         return None, str(trouble)
+
+
+def _audit(workspace: Workspace, now: datetime, *, is_known: bool) -> AuditStanding | None:
+    try:
+        return read_standing(workspace.ledger, now) if is_known else None
+    except (LedgerError, AuditError):
+        return None
 
 
 def _control(workspace: Workspace, *, is_known: bool) -> ControlView | None:
