@@ -6,6 +6,7 @@ import dagster as dg
 
 from trading_pipeline.defs import (
     automation,
+    check_alerts,
     checks,
     health,
     hosting,
@@ -13,6 +14,7 @@ from trading_pipeline.defs import (
     live_data,
     market_data,
     periods,
+    relay,
     reports,
     sensors,
     signals,
@@ -48,7 +50,7 @@ defs = dg.Definitions(
         *health.JOBS,
     ],
     schedules=[*automation.SCHEDULES, *health.SCHEDULES],
-    sensors=[*sensors.SENSORS, *live_data.SENSORS, *health.SENSORS],
+    sensors=[*sensors.SENSORS, *live_data.SENSORS, *health.SENSORS, *check_alerts.SENSORS, *relay.SENSORS],
     resources={"workspace": WorkspaceResource()},
     loggers={QUIET: run_logger},
     executor=dg.in_process_executor,

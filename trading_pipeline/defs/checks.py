@@ -50,6 +50,14 @@ class EventLog(Protocol):
     def log(self) -> logging.Logger:
         """The run's own log."""
 
+    @property
+    def run_id(self) -> str:
+        """The run's."""
+
+    @property
+    def job_name(self) -> str:
+        """The job's."""
+
     def log_event(self, event: Any) -> None:
         """Record an event in the run."""
 
@@ -73,12 +81,21 @@ def report_checks(context: EventLog, desk: ResearchDesk, session: date, *assets:
                 continue
             evaluation = _evaluation(check, session, verdict)
             if context.has_partition_key and check.blocking and not verdict.passed:
-                context.instance.report_runless_asset_event(evaluation)  # a step that fails loses what it logged
+                _report_of_run(context, evaluation)  # a step that fails loses what it logged
                 raise dg.Failure(
                     f"session {session} may not be decided on: {check.asset}.{check.name}: {verdict.words}",
                     allow_retries=False,
                 )
             context.log_event(evaluation)
+
+
+def _report_of_run(context: EventLog, evaluation: dg.AssetCheckEvaluation) -> None:
+    """On record at once, under the run: Dagster keeps one evaluation of a check and partition for each."""
+    event = dg.DagsterEvent(
+        event_type_value=dg.DagsterEventType.ASSET_CHECK_EVALUATION.value, event_specific_data=evaluation,
+        job_name=context.job_name,
+    )  # fmt: skip
+    context.instance.report_dagster_event(event, run_id=context.run_id)
 
 
 def _evaluation(check: Check, session: date, verdict: Verdict) -> dg.AssetCheckEvaluation:
