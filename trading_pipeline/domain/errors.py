@@ -190,7 +190,11 @@ class NotReady(TradingError):
 
 
 class ChannelFailed(TradingPipelineError):
-    """A channel of alerts certainly did not take a message; words for people, never its address."""
+    """A channel of alerts did not take a message, or may not have; words for people, never its address."""
+
+    def __init__(self, message: str, *, may_have_arrived: bool = False) -> None:
+        self.may_have_arrived = may_have_arrived
+        super().__init__(message)
 
 
 class ChannelRefused(ChannelFailed):

@@ -125,8 +125,8 @@ class AlertChannel(Protocol):
     def send(self, message: Message) -> None:
         """Hand it over, and return once the other side has taken it.
 
-        Raises ChannelRefused when trying again is of no use, ChannelFailed for anything else that is certainly not
-        delivered; whatever else happens, the outcome is unknown. Errors never hold the address.
+        Raises ChannelRefused when trying again is of no use, ChannelFailed for anything else, which says whether it may
+        have arrived all the same; after any other error it may have. Words never hold the address.
         """
 
 

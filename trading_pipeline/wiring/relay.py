@@ -11,13 +11,17 @@ from uuid import uuid4
 
 from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.services.relay import Post, Relay
+from trading_pipeline.wiring.alerts import AlertDesk
 from trading_pipeline.wiring.audit import sequencer
 from trading_pipeline.wiring.workspace import Workspace
 
 
 def posts(workspace: Workspace) -> tuple[Post, ...]:
     """The relay's workers, in the order of a single pass: what one says the next one carries."""
-    return (Post(name="audit", begin=partial(sequencer, workspace)),)
+    return (
+        Post(name="audit", begin=partial(sequencer, workspace)),
+        Post(name="alerts", begin=AlertDesk(workspace).deliverer),
+    )
 
 
 def relay(workspace: Workspace, names: Sequence[str] = ()) -> Relay:

@@ -10,11 +10,14 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, SecretStr
 
 from trading_pipeline.adapters.logs.redaction import REDACTOR, Redactor
+from trading_pipeline.domain.alert_rules import AlertRules
 
 NAMED_SECRET = re.compile(
     r"SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE_KEY|API_?KEY|ACCESS_KEY|KEY_?ID", re.IGNORECASE
 )
 ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+NAMED_CHANNEL = re.compile(r"ALERTS__CHANNELS__.+__URL$")
+SHORTEST_TOKEN = 8
 SHORTEST_GUESS = 6
 """An environment variable that only sounds like a secret and is shorter is a switch or a number."""
 
@@ -32,7 +35,10 @@ def secrets_of_settings(model: BaseModel) -> Iterator[str]:
     """The value of every SecretStr, however deep; of an address also its password alone."""
     for name in type(model).model_fields:
         value = getattr(model, name)
-        if isinstance(value, BaseModel):
+        if isinstance(value, AlertRules):
+            for channel in value.channels.values():
+                yield from _of_channel(channel.url.get_secret_value())
+        elif isinstance(value, BaseModel):
             yield from secrets_of_settings(value)
         elif isinstance(value, SecretStr):
             yield from _parts(value.get_secret_value())
@@ -41,7 +47,9 @@ def secrets_of_settings(model: BaseModel) -> Iterator[str]:
 def secrets_of_environment(environ: Mapping[str, str]) -> Iterator[str]:
     """Values of variables named like a secret, and passwords in addresses whatever they are named."""
     for name, value in environ.items():
-        if ADDRESS.match(value):
+        if NAMED_CHANNEL.search(name):
+            yield from _of_channel(value)
+        elif ADDRESS.match(value):
             yield from _passwords(value)
         elif NAMED_SECRET.search(name) and len(value) >= SHORTEST_GUESS:
             yield value
@@ -53,6 +61,22 @@ def _parts(secret: str) -> Iterator[str]:
         yield from _passwords(secret)
     else:
         yield secret
+
+
+def _of_channel(address: str) -> Iterator[str]:
+    """All of a channel's address, and of its parts the password and what looks like a token: few letters alone do not.
+
+    Services put their tokens where a host, a path or a query would be.
+    """
+    yield from (address, *_passwords(address))
+    rest = address.partition("://")[2]
+    yield from (text for part in re.split(r"[/?&=:@]", rest) if _is_token(text := unquote(part)))
+
+
+def _is_token(text: str) -> bool:
+    """Long enough, no host name, no plain word."""
+    is_word = text.isalpha() and (text.islower() or text.istitle())
+    return len(text) >= SHORTEST_TOKEN and "." not in text and not is_word
 
 
 def _passwords(address: str) -> Iterator[str]:

@@ -29,7 +29,8 @@ from trading_pipeline.services.alerting.settling import COUNTED, NAMED, leave, r
 POLL = timedelta(milliseconds=250)
 """How often it looks for something new: a CRITICAL alert is taken up well within a second."""
 IN_FLIGHT = timedelta(milliseconds=50)
-END_WAIT = timedelta(seconds=3)
+LAST_TURN, LAST_WAIT = timedelta(seconds=5), timedelta(seconds=5)
+"""At a clean end, or of a single pass: for what is due, and then for what is on its way."""
 INTAKE, BUNDLE = 200, 500
 """Alerts queued, and deliveries looked at for a message, in one transaction: others want to write too."""
 
@@ -74,11 +75,18 @@ class Deliverer:
         return timedelta(0) if is_more else self._wait()
 
     def end(self) -> None:
-        """Give what is on its way a moment, so that it need not be sent twice."""
-        give_up_at = self._clock.now() + END_WAIT
+        """What is due gets its turn for a moment, and what is on its way its outcome, so that it is not sent twice."""
+        stop_at = self._clock.now() + LAST_TURN
+        while self._clock.now() < stop_at and (self.step() < POLL or self._busy()):
+            self._clock.sleep_until(self._clock.now() + IN_FLIGHT)
+        give_up_at = self._clock.now() + LAST_WAIT
         while self._busy() and self._clock.now() < give_up_at:
-            self._clock.sleep_until(min(give_up_at, self._clock.now() + IN_FLIGHT))
+            self._clock.sleep_until(self._clock.now() + IN_FLIGHT)
             self._collect()
+        self._put_down()
+
+    def _put_down(self) -> None:
+        """The last outcomes, and nothing new."""
         if self._records is not None and self._outcomes:
             with self._ledger.transaction() as tx:
                 work = Round(tx, self._rules, self._clock.now(), dict(self._records), self._chance)

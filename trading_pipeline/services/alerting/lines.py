@@ -96,7 +96,8 @@ class ThreadLine:
         except ChannelRefused as error:
             outcome = _outcome(flight.message, OutcomeKind.REFUSED, str(error))
         except ChannelFailed as error:
-            outcome = _outcome(flight.message, OutcomeKind.FAILED, str(error))
+            kind = OutcomeKind.UNKNOWN if error.may_have_arrived else OutcomeKind.FAILED
+            outcome = _outcome(flight.message, kind, str(error))
         finally:
             flight.outcome.put(outcome)
 
