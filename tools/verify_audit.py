@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Judge an export of the audit log, on any machine with Python 3.9 or newer and: pip install cryptography
+"""Judge an export of the audit log, on any machine with Python 3.10 or newer and: pip install cryptography
 
     python verify_audit.py EXPORT --key KEY --anchors FILE --anchor CHECKPOINT
     python verify_audit.py --proof PROOF --key KEY
@@ -58,7 +58,8 @@ def kept(line):
     if line.startswith("{"):
         told = parsed(json.loads(line)["text"])
         return told["log_id"], told["number"], told["seq"], json.loads(line)["signature"]
-    words = dict(zip(*[iter(line[line.index("audit ") :].split())] * 2))
+    words = line[line.index("audit ") :].split()
+    words = dict(zip(words[::2], words[1::2], strict=False))
     signature = base64.b64decode(words["signature"], validate=True).hex()
     return words["audit"], int(words["checkpoint"]), int(words["entry"]), signature
 

@@ -30,7 +30,8 @@ from trading_pipeline.services.audit.chain import logged_after
 
 PAGE = 1000
 COLUMNS = (
-    "type", "seq", "recorded_at", "occurred_at", "kind", "account", "subject", "actor", "data", "leaf", "head", "record",
+    "type", "seq", "recorded_at", "occurred_at", "kind", "account", "subject", "actor", "data", "leaf", "head",
+    "record",
 )  # fmt: skip
 OF_BODY = ("recorded_at", "occurred_at", "kind", "account", "subject", "actor")
 FORMULAS = tuple("=+-@＝＋－＠\t\r\n'")
@@ -187,7 +188,7 @@ def cell(text: str) -> str:
 
 def meant(text: str) -> str:
     """What a cell was written from."""
-    return text[1:] if text.startswith("'") else text
+    return text.removeprefix("'")
 
 
 def formats() -> Sequence[str]:
