@@ -103,9 +103,10 @@ class Checkpoint:
             fields = json.loads(text)
             version = fields.pop("v")
             read = cls(**{**fields, "at": instant_of(fields["at"]), "why": Why(fields["why"])})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            counts = {read.number, read.seq} if {type(read.number), type(read.seq)} == {int} else {-1}
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise AuditFormatError(f"this is no audit checkpoint: {text[:80]!r} ({error}).") from error
-        if version != VERSION or read.text != text:
+        if version != VERSION or min(counts) < 0 or read.text != text:
             raise AuditFormatError(f"this is no audit checkpoint of version {VERSION}: {text[:80]!r}.")
         return read
 
@@ -169,7 +170,7 @@ def read_body(body: str) -> dict[str, Any]:
     """What a body says; raises AuditFormatError when it is not what `body_of` writes."""
     try:
         fields = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AuditFormatError(f"the body {body[:80]!r} is no JSON ({error}).") from error
     if not isinstance(fields, dict) or set(fields) != BODY_FIELDS or canonical(fields) != body:
         raise AuditFormatError(f"the body {body[:80]!r} is no canonical entry of version {VERSION}.")
