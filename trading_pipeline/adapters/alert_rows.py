@@ -34,9 +34,8 @@ LOOK_BACK = 10_000
 """How far below the newest number a row that was committed late is still looked for."""
 
 LOUDEST_FIRST = case({level: -severity(level) for level in AlertLevel}, value=D.level)
-OPEN = (DeliveryState.PENDING, DeliveryState.SENDING)
 CHANGING = ("state", "reason", "bundle", "due_at", "attempts", "maybe_sent", "message_id", "handed_at", "settled_at")
-IS_OPEN = D.state.in_(OPEN)
+IS_OPEN = or_(D.state == DeliveryState.PENDING, D.state == DeliveryState.SENDING)
 
 NEWEST = select(func.max(A.record_no))
 QUEUED = exists().where(D.alert_no == A.record_no)
