@@ -36,6 +36,7 @@ VERBS = {
     "logs": ("logs", "What the processes say: the last lines; -f: and what is added"),
     "service": ("service", "print: a systemd unit that keeps `up` running"),
     "relay": ("relay", "run: number and sign the audit log, deliver alerts; `up` does it too"),
+    "alerts": ("alerts", "list, show, ack, test, channels, kinds: what was raised, whom it reached, who took notice"),
     "audit": ("audit", "verify, prove, export, tail, checkpoint, accept, keys: the log of all acts, and that it holds"),
     "doctor": ("doctor", "Whether this machine is fit to trade from; what is not comes with its fix"),
     "health": ("health", "serve: /healthz and /metrics for machines that watch"),

@@ -118,7 +118,6 @@ _SYSTEM = (
     ("loop_dead", "shutdown", CRITICAL, "no session loop guards the positions"),
     ("loop_heartbeat_stopped", "shutdown", CRITICAL, "the session loop gave no sign of life"),
     ("run_failed", "API error", (AlertLevel.ERROR, AlertLevel.CRITICAL), "a Dagster run failed"),
-    ("test", "test", INFO, "a test of the channels: trading-pipeline alerts test"),
     ("alert_channel_dead", "alerts", ERROR, "a channel of alerts takes no messages: others are told in its place"),
     ("alert_channel_restored", "alerts", INFO, "a channel of alerts takes messages again"),
     ("alerts_unacknowledged", "alerts", CRITICAL, "a reminder: nobody has acknowledged CRITICAL alerts"),
