@@ -24,6 +24,7 @@ TradingPipelineError                 a person can act on the message; the comman
 │   ├── LeaseHeld                    another process leads: this one may not start
 │   ├── LeaseLost                    another process leads now: this one may neither send nor write
 │   ├── StopRequested                this process was asked to end: it asks the venue nothing more
+│   ├── NotPermitted                 an account may not be traded under this configuration
 │   ├── ModeRefused                  a change of mode lacks evidence, an approval or the right person
 │   ├── NotReady                     a control or a precondition of trading is not as it must be
 │   └── LatchError                   the latch file cannot be read, written or removed: it blocks
@@ -174,6 +175,14 @@ class ModeRefused(TradingError):
 
     def __init__(self, refusal: str, message: str) -> None:
         self.refusal = refusal
+        super().__init__(message)
+
+
+class NotPermitted(TradingError):
+    """An account may not be traded at a broker under this configuration: names every condition that is missing."""
+
+    def __init__(self, missing: Sequence[str], message: str) -> None:
+        self.missing = tuple(missing)
         super().__init__(message)
 
 

@@ -62,12 +62,12 @@ def _alpaca(settings: Settings, home: Path, reread: Callable[[], Settings]) -> C
         ends.callback(ids.close)
         broker = AlpacaBroker(rules, clock, ids, account=settings.execution.account, keys=keys)
         ends.callback(broker.close)
-        broker.check_account(settings.broker.account_id, is_live=is_live(settings))
+        number = broker.check_account(settings.broker.account_id, is_live=is_live(settings))
         bell = Bell()
         news = AlpacaOrderNews(rules, keys, on_news=bell.ring, on_connected=bell.ring)
         news.start()
         ends.callback(news.stop)
-        return Line(broker, lambda: news.health().connections, broker.restore, bell, broker.venue_now)
+        return Line(broker, lambda: news.health().connections, broker.restore, bell, broker.venue_now, number)
 
     return connect
 
@@ -84,9 +84,9 @@ def _ib(settings: Settings, home: Path) -> Connect:
         ends.callback(told.close)
         broker = IbBroker(rules, clock, ids, told, settings.broker.account_id)
         ends.callback(broker.close)
-        broker.check_account(settings.broker.account_id, is_live=is_live(settings))
+        number = broker.check_account(settings.broker.account_id, is_live=is_live(settings))
         bell = Bell()
         ends.callback(broker.hear(bell.ring))
-        return Line(broker, lambda: broker.health().connections, broker.restore, bell, broker.venue_now)
+        return Line(broker, lambda: broker.health().connections, broker.restore, bell, broker.venue_now, number)
 
     return connect

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from trading_pipeline.services.configured import Acceptance, require_configurati
 from trading_pipeline.services.failing import tell_connection, tell_failure
 from trading_pipeline.services.lease import HeldLease, fenced
 from trading_pipeline.services.live import run_live_session
+from trading_pipeline.services.modes.permission import Permission, Seen
 from trading_pipeline.services.opening import require_its_day
 from trading_pipeline.services.preconditions import Preconditions
 from trading_pipeline.services.readiness import Check
@@ -33,6 +35,7 @@ from trading_pipeline.services.self_test import SelfTest
 from trading_pipeline.services.session_loop import Progress, SessionLoop
 from trading_pipeline.services.session_news import tell_stopped
 from trading_pipeline.services.startup import StartUp
+from trading_pipeline.wiring.permission import broker_look, permission_of
 from trading_pipeline.wiring.rooms import Room
 from trading_pipeline.wiring.venues import Access, OwnVenue
 
@@ -100,6 +103,8 @@ class Host:
     def _hosted(self, lease: HeldLease) -> SessionRecord | None:
         workspace = self.workspace
         self._require_configuration()
+        if self.venue_url is None:
+            self._permission.require(partial(broker_look, workspace))
         access = workspace.access(self.venue_url, self.market_url)
         room = Room(
             workspace, fenced(workspace.ledger, lease), access, clock=None if self.accelerated else workspace.clock,
@@ -112,6 +117,9 @@ class Host:
         loop = self._reached(room)
         if loop is None:
             return self._record()
+        if self._permission.is_live and self.venue_url is None:
+            desk = loop.desk
+            self._permission.require_seen(Seen(desk.venue_account, desk.broker.account().equity_usd))
         if not self.accelerated:
             loop.start_up = self._start_up(loop, is_own=isinstance(access, OwnVenue))
         return run_live_session(loop)
@@ -141,11 +149,16 @@ class Host:
 
     def _start_up(self, loop: SessionLoop, *, is_own: bool) -> StartUp:
         desk, times, machine = loop.desk, loop.times, self.workspace.clock if is_own else SystemClock()
+        needed = (*self._permission.checks(), *Preconditions(desk, self.workspace.research, times, machine).checks())
         guards = Check("append_only", self.workspace.ledger.require_append_only)
         return StartUp(
-            desk, times, Preconditions(desk, self.workspace.research, times, machine).checks(),
+            desk, times, needed,
             (*SelfTest(desk, times).checks(), guards), monotonic,
         )  # fmt: skip
+
+    @property
+    def _permission(self) -> Permission:
+        return permission_of(self.workspace)
 
     def _require_its_day(self) -> None:
         """Raises InputError unless the session is of today, or was begun: that may always be finished."""

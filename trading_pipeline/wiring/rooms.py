@@ -107,6 +107,7 @@ class Room:
             elapsed=monotonic if self.clock else _no_time, answers=timed.take_answers,
             latch=None if self.any_research else self.workspace.latch,
             news=line.bell, venue_now=line.venue_now if is_live else None, stop_requested=self.stop_requested,
+            modes=self.workspace.settings.modes, venue_account=line.account_id,
         )  # fmt: skip
 
 

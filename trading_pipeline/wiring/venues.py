@@ -49,7 +49,7 @@ class Line:
     """Who takes orders; how often it was connected to so far; and what it must be told of orders that are open.
 
     bell: rung when it may have news; None where nothing happens but in the loop's own steps. venue_now: its own clock;
-    None where it has none but ours.
+    None where it has none but ours. account_id: the broker's own number of the account, as it told it.
     """
 
     broker: Broker
@@ -57,6 +57,7 @@ class Line:
     restore: Callable[[Sequence[AnyRequest]], None] | None = None
     bell: NewsBell | None = None
     venue_now: Callable[[], datetime] | None = None
+    account_id: str = ""
 
 
 Connect = Callable[[Clock, ExitStack], Line]

@@ -91,9 +91,9 @@ class IbBroker:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def check_account(self, expected: str, *, is_live: bool) -> None:
-        """Raises SettingsError when TWS is not there, logged in to another account or kind, or takes no orders, and
-        when the account is not kept in USD.
+    def check_account(self, expected: str, *, is_live: bool) -> str:
+        """The account's number. Raises SettingsError when TWS is not there, logged in to another account or kind, or
+        takes no orders, and when the account is not kept in USD.
 
         Raises OutcomeUnknown when that cannot be told now.
         """
@@ -121,6 +121,7 @@ class IbBroker:
         self.account()  # whose figures are in USD
         self._checked = account
         self._call(self._alone(self._submitting.withdraw_parts))
+        return account
 
     def restore(self, requests: Sequence[AnyRequest]) -> None:
         """Take over what our record has open, before anything is sent, into a file of ids that is new or was lost.
