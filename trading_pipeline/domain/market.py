@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from trading_pipeline.domain.errors import NaiveDatetimeError
 
-FULL_SESSION = timedelta(hours=6, minutes=30)
+FULL_SESSION, ONE_DAY = timedelta(hours=6, minutes=30), timedelta(days=1)
 
 
 class Timeframe(StrEnum):
@@ -61,6 +61,11 @@ class SessionTimes:
     def is_half_day(self) -> bool:
         """True when the close is earlier than a full session's."""
         return self.closes_at - self.opens_at < FULL_SESSION
+
+    @property
+    def follows_at_once(self) -> bool:
+        """True in a market that never closes: it opens at the instant at which the session before closes."""
+        return self.closes_at - self.opens_at >= ONE_DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

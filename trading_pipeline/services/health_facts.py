@@ -127,7 +127,7 @@ def _money(tx: LedgerTransaction, account: str, records: Sequence[SessionRecord]
     return {
         "positions": len(positions),
         "open_risk_usd": sum((open_risk_usd(one) for one in positions), ZERO),
-        "equity_usd": points[-1].equity_usd if points else None,
+        "equity_usd": points[-1].equity_usd if points else last.opening_equity_usd if last else None,
         "reconciled_at": passed.at if passed else None,
     }
 

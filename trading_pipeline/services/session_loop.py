@@ -128,7 +128,8 @@ class SessionLoop:
         with desk.ledger.transaction() as tx:
             record = opening_record(desk, tx, self.times, self.session_after)
             tx.save_session_record(record)
-            tx.add_equity_point(self._point(tx, record, self.times.opens_at))
+            if not self.times.follows_at_once:  # else the session before has told of this instant, as its close
+                tx.add_equity_point(self._point(tx, record, self.times.opens_at))
             tell_started(tx, record, desk.clock.now())
         return record
 

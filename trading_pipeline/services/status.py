@@ -39,7 +39,7 @@ def _trading(tx: LedgerTransaction, account: str, now: datetime) -> dict[str, ob
         "sessions_run": len(records),
         "last_session": last.session.isoformat() if last else None,
         "last_session_is": last.phase.value if last else None,
-        "equity_usd": plain(points[-1].equity_usd) if points else None,
+        "equity_usd": plain(points[-1].equity_usd if points else last.opening_equity_usd) if last else None,
         "open_positions": len(tx.positions(account)),
         "working_orders": len(tx.open_orders(account)),
         "trades": len(whole_trades(tx.trades(account))),
