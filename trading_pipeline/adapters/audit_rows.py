@@ -76,6 +76,9 @@ class AuditLogRows(Rows):
         found = self._connection.execute(SIGNED.order_by(CHECKPOINTS.c.number.desc()).limit(1)).first()
         return _signed(found) if found else None
 
+    def highest_checkpoint(self) -> int:
+        return self._connection.execute(select(func.coalesce(func.max(CHECKPOINTS.c.number), 0))).scalar_one()
+
     def checkpoints(self, *, after: int = 0, limit: int = 1000) -> Sequence[SignedCheckpoint]:
         number = CHECKPOINTS.c.number
         return [_signed(row) for row in self._connection.execute(

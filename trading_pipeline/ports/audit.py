@@ -69,6 +69,9 @@ class AuditTransaction(LedgerTransaction, Protocol):
     def newest_checkpoint(self) -> SignedCheckpoint | None:
         """The one with the highest number."""
 
+    def highest_checkpoint(self) -> int:
+        """Its number, whatever its text says; 0 for none."""
+
     def checkpoints(self, *, after: int = 0, limit: int = 1000) -> Sequence[SignedCheckpoint]:
         """Checkpoints with numbers above `after`, ascending."""
 

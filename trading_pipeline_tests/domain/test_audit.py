@@ -1,4 +1,4 @@
-"""The audit log's format: one text for one entry, a chain that every change breaks, a tree that agrees with RFC 9162."""
+"""The audit log's format: one text for one entry, a chain that every change breaks, the tree of RFC 9162."""
 
 from __future__ import annotations
 

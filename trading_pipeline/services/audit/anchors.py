@@ -33,11 +33,13 @@ ACTED_ON = frozenset({MODE_CHANGED, ROTATION_ASKED, RENEWED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What the database and the file say. newest, anchored: their last checkpoints. uncovered: entries after `newest`
-    that the log acts on. problem: why the two do not fit, in words; empty when they do.
+    """What the database and the file say. newest, anchored: their last checkpoints, where somebody's signature is on
+    them. highest: the table's highest number. uncovered: entries after `newest` that the log acts on. problem: why the
+    two do not fit, in words; empty when they do.
     """
 
     chain: Chain
+    highest: int = 0
     newest: SignedCheckpoint | None = None
     anchored: SignedCheckpoint | None = None
     uncovered: tuple[LoggedEntry, ...] = ()
@@ -46,8 +48,12 @@ class Found:
     @property
     def last(self) -> SignedCheckpoint | None:
         """Whichever is further: what the next checkpoint continues."""
-        both = [one for one in (self.newest, self.anchored) if one is not None]
-        return max(both, key=lambda one: one.checkpoint.number, default=None)
+        return max(self.ends, key=lambda one: one.checkpoint.number, default=None)
+
+    @property
+    def ends(self) -> list[SignedCheckpoint]:
+        """Those there are, the table's first."""
+        return [one for one in (self.newest, self.anchored) if one is not None]
 
     @property
     def is_file_behind(self) -> bool:
@@ -59,7 +65,7 @@ class Found:
         """A short name of exactly this state: what a person accepts is this, and nothing that comes later."""
         ends = {"database": self.newest, "file": self.anchored}
         state = {
-            "log": self.chain.log_id,
+            "highest": self.highest, "log": self.chain.log_id,
             "seq": self.chain.seq,
             "head": self.chain.head.hex(),
             "problem": self.problem,
@@ -98,9 +104,14 @@ def examine(tx: AuditTransaction, log_id: str, anchors: AnchorFile, verify: Veri
         require_signed(anchored, f"the last line of {anchors.place}", log_id, verify)
         problem = _difference(newest, anchored, anchors.place)
     except AuditFormatError as error:
-        newest = newest if newest is None or _is_readable(newest) else None
-        return Found(chain=as_it_is(tx, log_id), newest=newest, anchored=_readable(anchors), problem=str(error))
-    return Found(chain=chain, newest=newest, anchored=anchored, uncovered=tuple(look.uncovered), problem=problem)
+        return Found(
+            chain=as_it_is(tx, log_id), newest=_genuine(newest, verify), anchored=_genuine(_readable(anchors), verify),
+            highest=tx.highest_checkpoint(), problem=str(error),
+        )  # fmt: skip
+    return Found(
+        chain=chain, newest=newest, anchored=anchored, highest=tx.highest_checkpoint(),
+        uncovered=tuple(look.uncovered), problem=problem,
+    )  # fmt: skip
 
 
 def require_signed(signed: SignedCheckpoint | None, what: str, log_id: str, verify: Verifier) -> None:
@@ -110,9 +121,14 @@ def require_signed(signed: SignedCheckpoint | None, what: str, log_id: str, veri
     said = signed.checkpoint
     if said.log_id != log_id:
         raise AuditFormatError(f"{what} is of log {said.log_id}, and the database holds log {log_id}")
-    key, signature = _bytes(signed.public_key), _bytes(signed.signature)
-    if key_id_of(key) != said.key_id or not verify(key, signed_bytes(signed.text), signature):
+    if not is_signed(signed, verify):
         raise AuditFormatError(f"{what} (number {said.number}) does not bear the signature of key {said.key_id}")
+
+
+def is_signed(signed: SignedCheckpoint, verify: Verifier) -> bool:
+    """True when the key that it names has signed it, whoever's that is; raises AuditFormatError for no checkpoint."""
+    key, signature = _bytes(signed.public_key), _bytes(signed.signature)
+    return key_id_of(key) == signed.checkpoint.key_id and verify(key, signed_bytes(signed.text), signature)
 
 
 def _difference(newest: SignedCheckpoint | None, anchored: SignedCheckpoint | None, place: str) -> str:
@@ -169,11 +185,11 @@ def _readable(anchors: AnchorFile) -> SignedCheckpoint | None:
         return None
 
 
-def _is_readable(signed: SignedCheckpoint) -> bool:
+def _genuine(signed: SignedCheckpoint | None, verify: Verifier) -> SignedCheckpoint | None:
     try:
-        return bool(signed.checkpoint.number)
+        return signed if signed is not None and is_signed(signed, verify) else None
     except AuditFormatError:
-        return False
+        return None
 
 
 def _bytes(text: str) -> bytes:

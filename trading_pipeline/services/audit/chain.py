@@ -78,7 +78,8 @@ def at_checkpoint(tx: AuditTransaction, log_id: str, newest: SignedCheckpoint | 
     said = newest.checkpoint
     last = next(iter(tx.logged(after=said.seq - 1, limit=1)), None) if said.seq else None
     stored_head = first_head(log_id).hex() if not said.seq else last.head if last and last.seq == said.seq else ""
-    if stored_head != said.head:
+    is_whole = last is None or last.leaf == leaf_of(last.body).hex()
+    if stored_head != said.head or not is_whole:
         what = "is missing" if said.seq and not stored_head else "was changed"
         raise AuditFormatError(f"entry {said.seq}, the last of checkpoint {said.number}, {what}")
     frontier = _frontier(tx, said.seq, tx.frontier(said.number), bytes.fromhex(said.root))

@@ -52,11 +52,14 @@ class AuditDesk:
 class CheckpointBook:
     """The checkpoints of a log, continued after `last`."""
 
-    def __init__(self, desk: AuditDesk, last: SignedCheckpoint | None, *, unwritten: SignedCheckpoint | None) -> None:
-        """unwritten: the table's newest, where the file lacks it."""
+    def __init__(
+        self, desk: AuditDesk, last: SignedCheckpoint | None, *, highest: int, unwritten: SignedCheckpoint | None
+    ) -> None:
+        """highest: number in the table, whatever it says. unwritten: the table's newest, where the file lacks it."""
         self._desk = desk
         self._last = last
         self._said = last.checkpoint if last else None
+        self._number = max(highest, self._said.number if self._said else 0)
         self._unwritten = unwritten
         self._told_on: date | None = None
 
@@ -64,11 +67,6 @@ class CheckpointBook:
     def seq(self) -> int:
         """Entries that a checkpoint covers."""
         return self._said.seq if self._said else 0
-
-    @property
-    def number(self) -> int:
-        """Of the last one; 0 for none."""
-        return self._said.number if self._said else 0
 
     def settle(self) -> None:
         """Write into the file what it lacks; raises AuditError when it cannot be written."""
@@ -86,6 +84,7 @@ class CheckpointBook:
             if (alert := self._daily(signed)) is not None:
                 tx.raise_alert(alert)
         self._last, self._said, self._unwritten = signed, signed.checkpoint, signed
+        self._number = self._said.number
         self.settle()
         log.info("audit checkpoint %d (%s) at entry %d", self._said.number, why.value, self._said.seq)
         return signed
@@ -97,7 +96,7 @@ class CheckpointBook:
                 "the audit key is gone: no checkpoint is made. Put it back, or: trading-pipeline audit keys renew"
             )
         said = Checkpoint(
-            log_id=chain.log_id, number=self.number + 1, seq=chain.seq, head=chain.head.hex(),
+            log_id=chain.log_id, number=self._number + 1, seq=chain.seq, head=chain.head.hex(),
             root=chain.frontier.root().hex(), previous=self._last.digest if self._last else "",
             at=self._desk.clock.now(), key_id=key_id_of(public_key), why=why, next_key=next_key.hex(),
         )  # fmt: skip

@@ -108,8 +108,8 @@ class Sequencer:
         if found.problem and not accepted:
             self._refuse(found)
         unwritten = found.newest if found.is_file_behind and not accepted else None
-        book = CheckpointBook(self._desk, found.last, unwritten=unwritten)
-        opened = _Open(found.chain, book, self._signer(found, renewed))
+        book = CheckpointBook(self._desk, found.last, highest=found.highest, unwritten=unwritten)
+        opened = _Open(found.chain, book, self._signer(found, renewed, accepted=accepted))
         if accepted:
             log.warning("the audit log goes on though %s: a person accepted that", found.problem)
             self._checkpoint(opened, Why.ACCEPTED)
@@ -146,8 +146,11 @@ class Sequencer:
             return None
         return present if is_renewed(tx, found, key_id_of(present)) else None
 
-    def _signer(self, found: Found, renewed: bytes | None) -> bytes:
-        """The key that signs from now on: the one before, the one it named as next, or one that a person renewed."""
+    def _signer(self, found: Found, renewed: bytes | None, *, accepted: bool) -> bytes:
+        """The key that signs from now on: the one before, the one it named as next, or one that a person renewed.
+
+        accepted: table and file do not agree, so that the one before is that of either.
+        """
         keys, last = self._desk.keys, found.last
         if last is None:
             return keys.present() or keys.create()
@@ -155,7 +158,8 @@ class Sequencer:
         if last.checkpoint.next_key and keys.present() == bytes.fromhex(last.public_key):
             keys.promote_next(expected)  # a crash came after the checkpoint that named it
         present = keys.present()
-        if present is not None and present in {expected, renewed}:
+        allowed = {expected, renewed, *(map(next_signer, found.ends) if accepted else ())}
+        if present is not None and present in allowed:
             return present
         has = f"is {key_id_of(present)}" if present else "is missing"
         raise AuditKeyError(
