@@ -141,8 +141,9 @@ class AlertDeliveryRows(Rows):
         self._require_writable()
         insert_missing(self._connection, WATCHES, watches)
 
-    def due_watches(self, at: datetime, limit: int) -> Sequence[Watch]:
-        due = WATCHES.select().where(W.ended_at.is_(None), W.next_at <= at).order_by(W.next_at, W.alert_no)
+    def due_watches(self, at: datetime, horizon: datetime, limit: int) -> Sequence[Watch]:
+        is_due = or_(W.next_at <= at, W.next_at > horizon)
+        due = WATCHES.select().where(W.ended_at.is_(None), is_due).order_by(W.next_at, W.alert_no)
         return WATCHES.records(self._connection, due.limit(limit))
 
     def save_watches(self, watches: Sequence[Watch]) -> None:

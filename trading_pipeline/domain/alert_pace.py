@@ -20,9 +20,9 @@ def one_less(channel: ChannelRecord, rules: ChannelRules, now: datetime) -> Chan
 
 
 def _used(channel: ChannelRecord, rules: ChannelRules, now: datetime) -> timedelta:
-    """What is left of it grows back with time; a clock that was set back costs one burst, not more."""
+    """What is left of it grows back with time. More than a burst cannot be used up: the clock was set back."""
     ahead = timedelta(0) if channel.free_at is None else channel.free_at - now
-    return min(max(ahead, timedelta(0)), _full(rules))
+    return ahead if timedelta(0) < ahead <= _full(rules) else timedelta(0)
 
 
 def _spacing(rules: ChannelRules) -> timedelta:

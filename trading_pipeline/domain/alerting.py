@@ -194,10 +194,14 @@ def rule_for(alert: Alert, rules: AlertRules) -> AlertRule:
 
 
 def recipients(alert: Alert, rule: AlertRule, rules: AlertRules) -> tuple[str, ...]:
-    """Channels told first, in the order of escalation. A CRITICAL alert always has some, while any is enabled."""
+    """Channels told first, in the order of escalation.
+
+    A CRITICAL alert, and one about a channel that the rule names alone, always has some while others are enabled.
+    """
     usable = channels_for(alert, rules)
     named = tuple(name for name in usable if EVERYBODY in rule.channels or name in rule.channels)
-    return named or (usable if alert.level is AlertLevel.CRITICAL else ())
+    is_needed = alert.level is AlertLevel.CRITICAL or alert.data.get(ABOUT_CHANNEL) in rule.channels
+    return named or (usable if is_needed else ())
 
 
 def channels_for(alert: Alert, rules: AlertRules) -> tuple[str, ...]:
@@ -272,9 +276,11 @@ def retry_at(attempts: int, rules: RetryRules, now: datetime, chance: Random) ->
     return now + timedelta(seconds=wait * (0.5 + chance.random() / 2))
 
 
-def may_send(channel: ChannelRecord, now: datetime) -> bool:
-    """True unless the circuit is open and its next probe lies ahead."""
-    return channel.circuit is not CircuitState.OPEN or channel.probe_at is None or channel.probe_at <= now
+def may_send(channel: ChannelRecord, rules: CircuitRules, now: datetime) -> bool:
+    """True unless the circuit is open and its next probe lies ahead; further than it can, after a clock set back."""
+    if channel.circuit is not CircuitState.OPEN or channel.probe_at is None:
+        return True
+    return not now < channel.probe_at <= now + timedelta(seconds=rules.longest_seconds)
 
 
 def probing(channel: ChannelRecord) -> ChannelRecord:

@@ -72,8 +72,8 @@ class AlertTransaction(LedgerTransaction, Protocol):
     def add_watches(self, watches: Sequence[Watch]) -> None:
         """Wait for acknowledgement of these; one waited for already stays as it is."""
 
-    def due_watches(self, at: datetime, limit: int) -> Sequence[Watch]:
-        """Of those that nobody acknowledged yet the ones whose next instant has come, the oldest first."""
+    def due_watches(self, at: datetime, horizon: datetime, limit: int) -> Sequence[Watch]:
+        """Of those that nobody acknowledged yet the ones whose next instant has come, or lies after the horizon."""
 
     def save_watches(self, watches: Sequence[Watch]) -> None: ...
     def open_watches(self, *, limit: int = 1000) -> Sequence[Watch]:

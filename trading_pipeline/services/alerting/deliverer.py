@@ -17,11 +17,19 @@ from trading_pipeline.domain import alerting
 from trading_pipeline.domain.alert_pace import messages_left, one_less
 from trading_pipeline.domain.alert_rules import AlertRules
 from trading_pipeline.domain.alert_text import Redact, Writer
-from trading_pipeline.domain.alerting import ChannelRecord, Delivery, DeliveryState, Message, Outcome, Watch
+from trading_pipeline.domain.alerting import (
+    ChannelRecord,
+    CircuitState,
+    Delivery,
+    DeliveryState,
+    Message,
+    Outcome,
+    Watch,
+)
 from trading_pipeline.domain.errors import LedgerError
 from trading_pipeline.ports import Clock
 from trading_pipeline.ports.alerting import AlertLedger, AlertTransaction, Line
-from trading_pipeline.services.alerting.escalation import escalate, watch_of
+from trading_pipeline.services.alerting.escalation import escalate, watch_horizon, watch_of
 from trading_pipeline.services.alerting.picking import pick
 from trading_pipeline.services.alerting.round import Round
 from trading_pipeline.services.alerting.settling import COUNTED, NAMED, leave, recover, settle
@@ -110,7 +118,9 @@ class Deliverer:
     def _is_due(self, now: datetime, records: Mapping[str, ChannelRecord]) -> bool:
         """Whether there is anything to write: asked without taking the writers' turn."""
         with self._ledger.read() as tx:
-            if tx.newest_alert_no() != self._queued_no or tx.due_watches(now, 1):
+            if tx.newest_alert_no() != self._queued_no or tx.due_watches(
+                now, watch_horizon(self._rules.escalation, now), 1
+            ):
                 return True
             return any(
                 tx.due_deliveries(name, now, self._horizon(now), 1)
@@ -120,7 +130,7 @@ class Deliverer:
 
     def _may_move(self, name: str, record: ChannelRecord, now: datetime) -> bool:
         """True when a due delivery of this channel can go somewhere: to the channel, or away from it."""
-        if not alerting.may_send(record, now):
+        if not alerting.may_send(record, self._rules.circuit, now):
             return True
         return self._lines[name].is_free and messages_left(record, self._rules.channels[name], now) > 0
 
@@ -167,13 +177,15 @@ class Deliverer:
     def _next(self, work: Round, name: str) -> Message | None:
         """The channel's next message, marked as leaving; None when it has none, or may not have one now."""
         record, limits = work.record(name), self._rules.channels[name]
-        if not alerting.may_send(record, work.now):
+        if not alerting.may_send(record, self._rules.circuit, work.now):
             self._divert(work, name)
             return None
         left = messages_left(record, limits, work.now)
         if not self._lines[name].is_free or left < 1:
             return None
         due = work.tx.due_deliveries(name, work.now, self._horizon(work.now), BUNDLE)
+        if record.circuit is not CircuitState.CLOSED:
+            due = sorted(due, key=lambda one: one.attempts)  # one that is itself the trouble must not stand for all
         picked = pick(work.tx, due, left, self._rules, work.now)
         work.tx.save_deliveries(picked.held)
         if not picked.parts:

@@ -31,9 +31,14 @@ def watch_of(number: int, alert: Alert, rules: EscalationRules, now: datetime) -
     )  # fmt: skip
 
 
+def watch_horizon(rules: EscalationRules, now: datetime) -> datetime:
+    """No watch waits for longer than until then; only a clock that was set back makes it seem so."""
+    return now + timedelta(seconds=max(rules.unacknowledged_seconds, rules.repeat_minutes * 60))
+
+
 def escalate(work: Round) -> int:
     """Carry on what nobody acknowledged in time; how many were looked at."""
-    due = work.tx.due_watches(work.now, AT_ONCE)
+    due = work.tx.due_watches(work.now, watch_horizon(work.rules.escalation, work.now), AT_ONCE)
     if not due:
         return 0
     ids = [watch.alert_id for watch in due]

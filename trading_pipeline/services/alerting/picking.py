@@ -53,7 +53,7 @@ def _held_back(tx: AlertTransaction, one: Delivery, rules: AlertRules, now: date
     if repeated_until is not None and now < repeated_until <= now + _window(one, rule, rules):
         return SAME, repeated_until
     if not one.is_critical:
-        told = tx.told_since(one.channel, one.rule, now - HOUR)
+        told = [at for at in tx.told_since(one.channel, one.rule, now - HOUR) if at <= now]
         if len(told) >= rule.max_per_hour:
             return RATE, told[-rule.max_per_hour] + HOUR
     return "", None

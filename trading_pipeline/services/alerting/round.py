@@ -83,8 +83,9 @@ class Round:
         changed, further = list[Delivery](), list[Delivery]()
         for part in parts:
             told = standing.get(part.alert_id, {})
-            tired = is_tired or part.attempts >= self.rules.retry.attempts
-            is_given_up = tired or part.channel in self.dead
+            is_dead = part.channel in self.dead
+            tired = is_tired or (part.attempts >= self.rules.retry.attempts and not is_dead)
+            is_given_up = tired or is_dead
             next_name = alerting.next_told(alerts[part.alert_id], tuple(told), self.rules, self.dead)
             if is_given_up and next_name is not None:
                 changed.append(self._settled(part, DeliveryState.ESCALATED, f"{why}; {next_name} is told"))

@@ -26,7 +26,12 @@ TAKES, FAILS, REFUSES, HANGS, LIES = "takes", "fails", "refuses", "hangs", "lies
 def rules_of(*names: str, **further: object) -> AlertRules:
     """Channels of these names, asked in this order, as quick as they can be made; other settings by name."""
     channels = {
-        name: {"url": f"json://{name}", "escalation_order": place + 1, "messages_per_minute": 600, "burst_messages": 100}
+        name: {
+            "url": f"json://{name}",
+            "escalation_order": place + 1,
+            "messages_per_minute": 600,
+            "burst_messages": 100,
+        }
         for place, name in enumerate(names)
     }
     return AlertRules.model_validate({"channels": channels, **further})
