@@ -23,9 +23,23 @@ STATUS = re.compile(r"error=(\d{3})")
 """How Apprise ends what it says of an answer that is no success."""
 USELESS = frozenset({400, 401, 403, 404, 405, 410, 413, 422})
 """HTTP answers that the same message would get again."""
+BROKEN = "Socket Exception"
+"""How Apprise begins what it says of a broken connection, among much else that is left out."""
+NEVER_LEFT = (
+    (re.compile("Connection refused"), "nobody listens there"),
+    (re.compile("Name or service not known|name resolution|getaddrinfo|NameResolution"), "its name is not known"),
+    (re.compile("No route to host|Network is unreachable"), "there is no way to it"),
+    (re.compile("CERTIFICATE_VERIFY_FAILED"), "its certificate is not trusted"),
+    (re.compile("WRONG_VERSION_NUMBER|STARTTLS extension not supported"), "it speaks no TLS there"),
+)
+"""What a broken connection says when the message has certainly not been handed over."""
+LOGIN_REFUSED = frozenset({"530", "534", "535", "550", "553"})
+LOUD = frozenset({"WARNING", "ERROR", "CRITICAL"})
+MAIL_ANSWER = re.compile(r"\(([45]\d\d), ")
 
 logging.getLogger("apprise").addHandler(logging.NullHandler())
 logging.getLogger("apprise").propagate = False  # it repeats parts of addresses; what matters is in the outcome
+logging.getLogger("apprise").setLevel(logging.DEBUG)  # else it keeps to itself why a connection broke
 
 
 class AppriseChannel:
@@ -49,10 +63,13 @@ class AppriseChannel:
         sender = Apprise(asset=_asset())
         sender.add(self._service())
         result = sender.notify(
-            body=message.body, title=message.title, notify_type=KINDS[message.level], body_format=NotifyFormat.TEXT
-        )
+            body=message.body, title=message.title, notify_type=KINDS[message.level], body_format=NotifyFormat.TEXT,
+            log_level=logging.DEBUG,
+        )  # fmt: skip
         if not result:
-            raise self._failure(" ".join(entry.message for entry in result.logs()))
+            said = [(entry.level, entry.message) for entry in result.logs()]
+            broken = " ".join(words for _, words in said if words.startswith(BROKEN))
+            raise self._failure(" ".join(words for level, words in said if level in LOUD), broken)
 
     def _service(self) -> NotifyBase:
         service = Apprise.instantiate(self._url, asset=_asset())
@@ -65,13 +82,20 @@ class AppriseChannel:
         service.request_rate_per_sec = 0  # the deliverer keeps the channel's rate, and knows what waits
         return service
 
-    def _failure(self, words: str) -> ChannelFailed:
-        """What Apprise says of it. A server's answer is certain; after a broken connection it may have arrived."""
+    def _failure(self, words: str, broken: str) -> ChannelFailed:
+        """What Apprise says of it. A server's answer is certain; after a broken connection it may have arrived.
+
+        broken: what the socket said, which is not passed on: it repeats addresses.
+        """
         told = self._redact(words or "it was not taken, without a word why")
-        status = STATUS.search(words)
-        if status is None:
-            return ChannelFailed(told, may_have_arrived=True)
-        return ChannelRefused(told) if int(status.group(1)) in USELESS else ChannelFailed(told)
+        status, answer = STATUS.search(words), MAIL_ANSWER.search(broken)
+        if status is not None:
+            return ChannelRefused(told) if int(status.group(1)) in USELESS else ChannelFailed(told)
+        if answer is not None:
+            told = f"{told}: the mail server answered {answer.group(1)}"
+            return ChannelRefused(told) if answer.group(1) in LOGIN_REFUSED else ChannelFailed(told)
+        why = next((why for pattern, why in NEVER_LEFT if pattern.search(broken)), "")
+        return ChannelFailed(f"{told}: {why}" if why else told, may_have_arrived=not why)
 
 
 def open_channels(rules: AlertRules, redact: Callable[[str], str]) -> Mapping[str, AppriseChannel]:
