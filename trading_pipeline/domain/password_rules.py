@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 LEAST_LENGTH, MOST_LENGTH, LEAST_DIFFERENT = 12, 1024, 5
+LEAST_NAME = 4
+"""A shorter name stands in many sentences."""
 COMMON = frozenset({
     "abcdefghijkl", "administrator", "baseball", "changeme", "correcthorsebatterystaple", "dragon", "football",
     "iloveyou", "letmein", "master", "monkey", "operator", "passphrase", "passwd", "password", "passwort",
@@ -21,13 +23,15 @@ def weakness(password: str, name: str) -> str:
         return f"it is shorter than {LEAST_LENGTH} characters"
     if len(password) > MOST_LENGTH:
         return f"it is longer than {MOST_LENGTH} characters"
-    if name.casefold() in password.casefold():
+    if len(name) >= LEAST_NAME and name.casefold() in password.casefold():
         return "the operator's name is in it"
     if len(set(password)) < LEAST_DIFFERENT:
         return f"it has fewer than {LEAST_DIFFERENT} different characters"
     if _is_a_row(password):
         return "its characters stand in a row"
-    return "it is one of those that everybody tries first" if _is_common(letters) else ""
+    if _is_common(letters) or _is_common(letters.replace(name.casefold(), "")):
+        return "it is one of those that everybody tries first"
+    return ""
 
 
 def _is_common(letters: str) -> bool:

@@ -1,0 +1,372 @@
+"""What a mode does to a session: its limits, its first trades, its falls; and a replay does the same again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from trading_pipeline.domain.control import BlockKind, TradingState
+from trading_pipeline.domain.errors import TradingError
+from trading_pipeline.domain.mode_terms import Terms
+from trading_pipeline.domain.modes import ChangeKind, Rung
+from trading_pipeline.domain.orders import Leg, OrdStatus
+from trading_pipeline.domain.risk_book import Mode
+from trading_pipeline.domain.risk_limits import RiskLimits
+from trading_pipeline.domain.trading_session import RiskEvent
+from trading_pipeline.ports import Ledger
+from trading_pipeline.services.breaker import resume
+from trading_pipeline.services.latch import Latch
+from trading_pipeline.services.modes.noting import SUGGESTED
+from trading_pipeline.services.modes.terms import TERMS_SEEN
+from trading_pipeline.services.modes.transitions import MODE_CHANGED, change_mode, present_mode
+from trading_pipeline_tests.builders import a_trade, dec
+from trading_pipeline_tests.memory_ledger import MemoryLedger
+from trading_pipeline_tests.services.braking import FALL, TIGHT, falling, played
+from trading_pipeline_tests.services.modes.people import GROUND, KIM, LEE, HandClock, Office, a_session, prove
+from trading_pipeline_tests.services.scripted import NEXT, OPENS, TIMES, Scene, Stage, flat_bars, minute
+from trading_pipeline_tests.services.test_replay_acts import ABOVE, Acts, again, run, watched
+
+JANUARY = datetime(2025, 1, 2, 12, tzinfo=UTC)
+LIVE = {"mode": "live"}
+
+
+def office(scene: Scene) -> Office:
+    ground = replace(GROUND, config_hash="c", limits=scene.rules.risk)
+    return Office(scene.ledger, ground, HandClock(JANUARY))
+
+
+def in_mode(scene: Scene, mode: Mode, *, at: datetime | None = None, **ground: object) -> Office:
+    """The scene's account, taken there in January by evidence and approvals; the last approval is of `at`.
+
+    The evidence is of a ledger of its own: the scene's venue knows nothing of it.
+    """
+    people, elsewhere = office(scene), MemoryLedger()
+    climber = replace(people, ledger=elsewhere).under(**ground)
+    climber.climb(tuple(Mode)[tuple(Mode).index(mode) - 1])
+    prove(climber)
+    climber.clock.instant = at or climber.clock.instant
+    request = climber.asked(mode.value)
+    for who in (KIM, LEE)[: 2 if mode is Mode.LIVE_SCALED else 1]:
+        climber.approve(request, who)
+    copy_modes(elsewhere, scene.ledger)
+    return people
+
+
+def copy_modes(source: Ledger, target: Ledger) -> None:
+    with source.read() as read, target.transaction() as write:
+        state = read.mode_state("A")
+        assert state is not None
+        write.save_mode_state(state)
+        for operator in read.operators():
+            write.save_operator(operator)
+        for change in read.mode_changes("A"):
+            write.add_mode_change(change)
+        for request in read.mode_requests("A"):
+            write.add_mode_request(request)
+            for approval in read.approvals(request.request_id):
+                write.add_approval(approval)
+                if (use := read.approval_use(approval.approval_id)) is not None:
+                    write.use_approval(use)
+
+
+def notes(scene: Scene, session: object = TIMES.session) -> list[RiskEvent]:
+    with scene.ledger.read() as tx:
+        return [one for one in tx.risk_events("A", session) if one.kind == TERMS_SEEN]  # type: ignore[arg-type]
+
+
+def terms(scene: Scene, session: object = TIMES.session) -> list[Terms]:
+    return [Terms.of(one.data) for one in notes(scene, session)]
+
+
+def kinds(scene: Scene, session: object = TIMES.session) -> list[str]:
+    with scene.ledger.read() as tx:
+        return [one.kind for one in tx.risk_events("A", session)]  # type: ignore[arg-type]
+
+
+def shares(scene: Scene) -> list[int]:
+    return [int(order.quantity) for order in scene.orders(Leg.ENTRY)]
+
+
+def lowered(scene: Scene, to: Rung) -> Callable[[], None]:
+    def act() -> None:
+        with scene.ledger.transaction() as tx:
+            change_mode(tx, "A", ChangeKind.LOWER, to, at=OPENS, reason="a drill", actor="kim")
+
+    return act
+
+
+def with_trades(scene: Scene, *nets: int, at: datetime = OPENS) -> Callable[[], None]:
+    def act() -> None:
+        with scene.ledger.transaction() as tx:
+            for net in nets:
+                tx.add_trade(
+                    a_trade(net, session=at.date(), entry_at=at, exit_at=at, snapshot_id=None, setup_id=None)
+                )  # fmt: skip
+
+    return act
+
+
+def test_an_account_of_which_nobody_said_anything_notes_nothing(stage: Stage) -> None:
+    scene = watched(stage, flat_bars(), at=(15,))
+    scene.loop().run()
+
+    assert notes(scene) == []
+    assert shares(scene) == [200]
+
+
+@pytest.mark.parametrize(
+    ("mode", "configured", "risk", "expected"),
+    [
+        (Mode.PAPER, "paper", {}, 200),  # 0.5 % of 100,000 at 2 a share are 250; 10,000 USD at 50 are 200
+        (Mode.PAPER, "paper", {"max_trade_risk_fraction": "0.002"}, 100),  # configuration is the stricter one
+        (Mode.LIVE_MINIMAL, "live", {}, 10),  # 2 % of 100,000, of which a quarter: 500 USD at 50
+        (Mode.LIVE_MINIMAL, "simulation", {}, 10),
+    ],
+)
+def test_an_entry_is_as_large_as_configuration_and_mode_both_allow(
+    stage: Stage, mode: Mode, configured: str, risk: dict[str, str], expected: int
+) -> None:
+    scene = watched(stage, flat_bars(), at=(15,), mode=configured, risk=risk)
+    in_mode(scene, mode)
+
+    scene.loop().run()
+
+    assert shares(scene)[0] == expected
+    assert [one.rung.mode for one in terms(scene)] == [mode]
+
+
+def test_a_session_in_a_mode_is_verified_by_its_replay(stage: Stage) -> None:
+    scene = watched(stage, flat_bars(), **LIVE)
+    in_mode(scene, Mode.LIVE_MINIMAL)
+    scene.loop().run()
+
+    assert shares(scene)
+    assert again(stage, scene).verified
+
+
+@pytest.mark.parametrize("configured", ["paper", "live"])
+def test_nothing_is_entered_in_a_mode_that_configuration_does_not_have(stage: Stage, configured: str) -> None:
+    scene = watched(stage, flat_bars(), mode=configured)
+    if configured == "live":
+        in_mode(scene, Mode.PAPER)
+
+    scene.loop().run()
+
+    assert shares(scene) == []
+    (noted,) = terms(scene)
+    assert f"execution.mode {configured} needs" in noted.barred_by
+    with scene.ledger.read() as tx:
+        assert [block.kind for block in tx.blocks("A")] == [BlockKind.MODE]
+    assert again(stage, scene).verified
+
+
+def test_a_live_mode_that_was_approved_under_another_configuration_enters_nothing(stage: Stage) -> None:
+    scene = watched(stage, flat_bars(), **LIVE)
+    in_mode(scene, Mode.LIVE_MINIMAL, config_hash="d")
+
+    scene.loop().run()
+
+    assert shares(scene) == []
+    assert "approved under configuration d, and c is set now" in terms(scene)[0].barred_by
+
+
+def test_a_live_mode_that_was_approved_with_other_limits_enters_nothing(stage: Stage) -> None:
+    scene = watched(stage, flat_bars(), **LIVE)
+    in_mode(scene, Mode.LIVE_MINIMAL, limits=RiskLimits(max_trade_risk_fraction=dec("0.0005")))
+
+    scene.loop().run()
+
+    assert shares(scene) == []
+    assert "with other limits than those of now" in terms(scene)[0].barred_by
+
+
+def test_a_mode_lowered_in_the_session_binds_from_the_next_step_and_ends_what_it_outdates(stage: Stage) -> None:
+    scene = watched(stage, ABOVE, at=(15, 60), **LIVE)  # no entry fills
+    in_mode(scene, Mode.LIVE_SCALED)
+
+    run(scene, {30: lowered(scene, Rung(Mode.LIVE_MINIMAL))})
+
+    first, *later = scene.orders(Leg.ENTRY)
+    assert [one.rung.mode for one in terms(scene)] == [Mode.LIVE_SCALED, Mode.LIVE_MINIMAL]
+    assert (first.status, [one.quantity < first.quantity for one in later]) == (OrdStatus.CANCELED, [True] * len(later))
+    with scene.ledger.read() as tx:
+        assert tx.blocks("A") == []
+    assert again(stage, scene).verified
+
+
+def test_a_fall_out_of_the_live_modes_leaves_exits_alone(stage: Stage) -> None:
+    scene = watched(stage, flat_bars(), **LIVE)
+    in_mode(scene, Mode.LIVE_MINIMAL)
+
+    run(scene, {20: lowered(scene, Rung(Mode.PAPER))})
+
+    assert len(shares(scene)) == 1
+    assert {order.leg for order in scene.orders() if order.created_at > minute(20)} <= {Leg.STOP, Leg.EXIT}
+    with scene.ledger.read() as tx:
+        assert not tx.positions("A")
+        assert [block.kind for block in tx.blocks("A")] == [BlockKind.MODE]
+    assert again(stage, scene).verified
+
+
+def test_after_five_trades_a_live_mode_has_its_whole_size(stage: Stage) -> None:
+    scene = watched(stage, ABOVE, at=(15, 60), **LIVE)
+    in_mode(scene, Mode.LIVE_MINIMAL)
+    with_trades(scene, 1, 1, 1, 1)()
+
+    run(scene, {40: with_trades(scene, 1)})
+
+    assert [one.first_fraction for one in terms(scene)] == [dec("0.25"), 1]
+    small, large = shares(scene)
+    assert large // small == 4
+
+
+def test_after_a_rise_to_a_live_mode_the_first_day_is_watched(stage: Stage) -> None:
+    scene = watched(stage, flat_bars(), at=(15,), **LIVE)
+    in_mode(scene, Mode.LIVE_MINIMAL, at=minute(-1380))  # 23 hours before the open
+
+    scene.loop().run()
+
+    assert [(one.is_watched, note.occurred_at) for one, note in zip(terms(scene), notes(scene), strict=True)] == [
+        (True, minute(0)), (False, minute(60)),
+    ]  # fmt: skip
+    assert again(stage, scene).verified
+
+
+def test_losses_in_a_row_halve_the_risk_and_nothing_gives_it_back_but_people(stage: Stage) -> None:
+    scene = watched(stage, ABOVE, at=(15, 45, 90), **LIVE)
+    people = in_mode(scene, Mode.LIVE_MINIMAL)
+    with_trades(scene, 1, 1, 1, 1, 1)()
+
+    run(scene, {30: with_trades(scene, -1, -1, -1), 60: with_trades(scene, 50)})
+
+    assert [one.risk_fraction for one in terms(scene)] == [1, dec("0.5")]
+    assert kinds(scene).count(SUGGESTED) == 1
+    scene.watchlist("XYZ", at=15, times=NEXT)
+    scene.loop(NEXT).run()
+    assert [one.risk_fraction for one in terms(scene, NEXT.session)] == [dec("0.5")]
+    assert people.state.mode is Mode.LIVE_MINIMAL
+    assert again(stage, scene, NEXT.session).verified
+
+
+@pytest.mark.parametrize("mode", [Mode.PAPER, Mode.LIVE_MINIMAL])
+def test_six_losses_in_a_row_take_the_mode_down_and_say_so(stage: Stage, mode: Mode) -> None:
+    scene = watched(stage, ABOVE, at=(15, 60), mode="paper" if mode is Mode.PAPER else "live")
+    people = in_mode(scene, mode)
+
+    run(scene, {30: with_trades(scene, *[-1] * 6)})
+
+    beneath = tuple(Mode)[tuple(Mode).index(mode) - 1]
+    assert people.state.mode is beneath
+    assert [one.rung.mode for one in terms(scene)] == [mode, beneath]
+    assert terms(scene)[-1].barred_by
+    with scene.ledger.read() as tx:
+        (alert,) = [one for one in tx.alerts("A", TIMES.session) if one.kind == MODE_CHANGED]
+        (entry,) = [
+            one for _, one in tx.audit_entries(limit=10_000) if one.kind == MODE_CHANGED and one.actor == "mode_watch"
+        ]  # fmt: skip
+    assert "6 losing trades in a row" in alert.message
+    assert entry.data["after"] == beneath.value
+    assert [order.status for order in scene.orders(Leg.ENTRY)] == [OrdStatus.CANCELED]
+
+
+def test_a_mode_that_was_lowered_counts_anew(stage: Stage) -> None:
+    scene = watched(stage, ABOVE, at=(15,), **LIVE)
+    people = in_mode(scene, Mode.LIVE_SCALED)
+
+    run(scene, {30: with_trades(scene, *[-1] * 6)})
+
+    assert people.state.mode is Mode.LIVE_MINIMAL
+    assert kinds(scene).count(MODE_CHANGED) == 1
+
+
+def test_a_drawdown_in_the_mode_takes_it_down_whatever_the_day_s_loss(stage: Stage) -> None:
+    scene = watched(stage, ABOVE, at=(15,), mode="paper")
+    people = in_mode(scene, Mode.PAPER)
+    with scene.ledger.transaction() as tx:  # the account has opened a session of this mode with much more
+        past = a_session("A", minute(-3000), dec(110_000))
+        tx.save_session_record(past)
+        tx.save_session_record(a_session("A", minute(-1500), dec(100_000)))
+
+    scene.loop().run()
+
+    assert people.state.mode is Mode.SIMULATION
+
+
+# the emergency stop
+
+
+def test_a_trip_stops_the_mode_and_a_person_s_word_ends_it_in_simulation(stage: Stage, latch: Latch) -> None:
+    scene = falling(stage, FALL)
+    played(scene, latch)
+
+    with scene.ledger.read() as tx:
+        state = present_mode(tx, "A")
+    assert (state.name, state.rung) == ("EMERGENCY_STOP", Rung(Mode.SIMULATION))
+    resume(
+        scene.ledger, latch, scene.rules, reason="looked at it", operator="ann", at=minute(0, NEXT),
+        override_cooldown=True,
+    )  # fmt: skip
+    with scene.ledger.read() as tx:
+        state, trading = present_mode(tx, "A"), tx.trading_state("A")
+    assert (state.name, trading.state if trading else None) == ("SIMULATION", TradingState.ACTIVE)
+
+
+@pytest.mark.parametrize("mode", [Mode.PAPER, Mode.LIVE_MINIMAL])
+def test_above_simulation_a_halted_account_goes_on_only_by_approval(stage: Stage, latch: Latch, mode: Mode) -> None:
+    configured = "paper" if mode is Mode.PAPER else "live"
+    scene = falling(stage, FALL, mode=configured, risk={"daily_loss_fraction": "0.0001"})
+    people = in_mode(scene, mode)
+    played(scene, latch)
+    people.clock.instant = minute(60, NEXT)
+
+    def resumed() -> TradingState:
+        return resume(
+            scene.ledger, latch, scene.rules, reason="looked at it", operator="ann", at=people.clock.now()
+        ).state  # fmt: skip
+
+    assert (people.state.is_stopped, people.state.mode) == (True, mode)
+    with pytest.raises(TradingError, match="going on takes approval: trading-pipeline mode request RESUME"):
+        resumed()
+    assert latch.look().state is TradingState.HALTED
+    with scene.ledger.transaction() as tx:  # the self-test of the newest session, which this loop did not make
+        tx.add_risk_event(_self_test())
+    people.approve(people.asked("RESUME"))
+    assert (people.state.is_stopped, latch.look().state) == (False, TradingState.HALTED)
+
+    assert resumed() is TradingState.ACTIVE
+    assert (people.state.is_stopped, people.state.mode) == (False, mode)
+
+
+def test_an_approval_to_go_on_is_good_for_one_stop(stage: Stage, latch: Latch) -> None:
+    scene = falling(stage, FALL, mode="paper", risk=TIGHT)
+    people = in_mode(scene, Mode.PAPER)
+    for _ in range(2):
+        with scene.ledger.transaction() as tx:
+            change_mode(tx, "A", ChangeKind.STOP, at=people.clock.now(), reason="drill", actor="kim")
+        assert people.state.is_stopped
+
+
+def _self_test() -> RiskEvent:
+    return RiskEvent(
+        event_id="tested", account="A", session=TIMES.session, occurred_at=minute(0), kind="self_test", severity="INFO",
+        message="all good", data={"turn": "000001", "blocked_by": ""},
+    )  # fmt: skip
+
+
+def test_e46_nothing_in_the_trading_services_raises_a_mode_without_a_person(stage: Stage) -> None:
+    """Whatever happens in sessions, the mode is never higher after them than what people approved."""
+    scene = watched(stage, flat_bars(), **LIVE)
+    people = in_mode(scene, Mode.PAPER)
+    acts: Acts = {20: with_trades(scene, *[500] * 40)}
+
+    run(scene, acts)
+
+    with scene.ledger.read() as tx:
+        changes = tx.mode_changes("A")
+    assert people.state.mode is Mode.PAPER
+    assert all(change.approvals for change in changes)
+    assert sum((Decimal(1) for _ in changes), Decimal(0)) == 1
