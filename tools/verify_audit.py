@@ -147,8 +147,8 @@ class Log:
         require(ends and self.last in (None, self.seq), "the export does not end as it says", self.seq + 1)
         if self.last is None and self.number < max(self.anchors, default=0):
             _, number, seq, _ = self.anchors[max(self.anchors)]
-            first = (self.seq if seq > self.seq else self.signed) + 1
-            require(False, f"cut or rolled back, checkpoint {number} was kept elsewhere", first, seq)
+            lost = f"cut or rolled back to {self.seq} entries, checkpoint {number} of {seq} was kept elsewhere"
+            require(False, lost, self.anchored + 1, self.seq + (seq > self.seq))
         doubt = self.first > 1 or self.last is not None or not self.anchored
         said = f"entries {self.first} to {self.seq}, signed to {self.signed}, anchored to {self.anchored}"
         words = f"{'A PART, OR NO ANCHOR' if doubt else 'OK'}: log {self.log_id}, {said}, head {self.head.hex()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Annotated
@@ -132,11 +133,11 @@ def prove(
     """Prove that an entry is in the log, as JSON that tools/verify_audit.py --proof judges."""
     from trading_pipeline.wiring.audit_reading import prove as prove_entry
 
-    document = prove_entry(workspace_of(context), seq, checkpoint).document()
+    document = json.dumps(prove_entry(workspace_of(context), seq, checkpoint).document(), indent=2)
     if out is None:
-        print_json(document)
+        typer.echo(document)
         return
-    out.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    out.write_text(document + "\n", encoding="utf-8")
     say(f"the proof of entry {seq} is in {out}: python tools/verify_audit.py --proof {out} --key KEY")
 
 
@@ -154,6 +155,8 @@ def export(
 
     if form not in formats():
         raise InputError(f"--format {form}: there are {', '.join(formats())}")
+    if form == "csv" and out is None and sys.stdout.isatty():
+        raise InputError("a csv holds texts as they are, which may steer a terminal: name a file with --out")
     lines = write(workspace_of(context), form, out, start, end)
     if out is not None:
         say(f"{lines:,} lines are in {out}")

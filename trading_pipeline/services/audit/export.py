@@ -156,9 +156,9 @@ def _checkpoints(tx: AuditTransaction) -> Iterator[SignedCheckpoint]:
 
 
 def as_json(lines: Iterable[Line]) -> Iterator[str]:
-    """JSON lines."""
+    """JSON lines, of ASCII alone."""
     for line in lines:
-        yield json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
+        yield json.dumps(line, separators=(",", ":")) + "\n"
 
 
 def as_csv(lines: Iterable[Line]) -> Iterator[str]:
@@ -175,7 +175,7 @@ def as_csv(lines: Iterable[Line]) -> Iterator[str]:
 
 def _row(line: Line) -> dict[str, str]:
     if line["type"] != "entry":
-        return {"type": line["type"], "record": json.dumps(line, ensure_ascii=False)}
+        return {"type": line["type"], "record": json.dumps(line)}
     body = json.loads(line["body"])
     own = {"type": "entry", "seq": str(line["seq"]), "leaf": line["leaf"], "head": line["head"]}
     return own | {name: body[name] for name in OF_BODY} | {"data": canonical(body["data"])}

@@ -62,6 +62,12 @@ class Judge:
         vars(twin).update(own)
         return twin
 
+    def require_own_log(self) -> None:
+        """Raise Damaged when checkpoints were kept elsewhere, and none of them is of this log."""
+        others = {kept.log_id for kept in self.kept.values()} - {self.log_id}
+        if others and len(others) == len({kept.log_id for kept in self.kept.values()}):
+            raise Damaged(Kind.OTHER_LOG, 1, f"They are of log {min(others)}, and this is {self.log_id or 'none'}.")
+
     # entries
 
     def entry(self, logged: LoggedEntry, told: AuditEntry | None) -> None:
@@ -156,13 +162,21 @@ class Judge:
 
     def _require_signature(self, signed: SignedCheckpoint, said: Checkpoint) -> None:
         """By the key it names, and that by the one before: by rotation, or by a person where it was lost."""
-        if not is_signed(signed, said, self._verify):
+        if not self.is_signed(signed, said):
             raise self._doubt(Kind.SIGNATURE, f"Checkpoint {said.number} names key {said.key_id}.")
         expected = self._next_key_id or self.key_id or said.key_id
         if said.key_id == expected:
             return
         if said.key_id not in self._renewed:
             raise self._doubt(Kind.KEY, f"Checkpoint {said.number} is signed by {said.key_id} instead of {expected}.")
+
+    def is_signed(self, signed: SignedCheckpoint, said: Checkpoint) -> bool:
+        """True when the key that the checkpoint names has signed it."""
+        try:
+            key, signature = bytes.fromhex(signed.public_key), bytes.fromhex(signed.signature)
+        except ValueError:
+            return False
+        return key_id_of(key) == said.key_id and self._verify(key, signed_bytes(signed.text), signature)
 
     def _doubt(self, kind: Kind, seen: str) -> Damaged:
         """Damage somewhere after the last entry that a good checkpoint covers."""
@@ -178,9 +192,10 @@ class Judge:
         """
         kept = self.kept.get(max(self.kept, default=0))
         if kept is not None and kept.number > self.number:
-            first = self.seq + 1 if kept.seq > self.seq else self.signed + 1
+            first = self.seq + 1 if kept.seq > self.seq else max(self.seq, 1)
             raise Damaged(Kind.CUT, first, f"Checkpoint {kept.number} of {kept.seq} entries was kept elsewhere; the "
-                          f"database ends with checkpoint {self.number} and entry {self.seq}.")  # fmt: skip
+                          f"database ends with checkpoint {self.number} and entry {self.seq}.",
+                          since=self.anchored + 1)  # fmt: skip
         if needs_kept and self.number - (kept.number if kept else 0) > 1:
             newest = f"checkpoint {kept.number}" if kept else "none"
             raise Damaged(Kind.ANCHORS, max(self.seq, 1), f"The newest kept is {newest} of {self.number}: lines were "
@@ -194,15 +209,6 @@ class Judge:
 
 
 ACTED_ON = frozenset({RENEWED, ACCEPTED})
-
-
-def is_signed(signed: SignedCheckpoint, said: Checkpoint, verify: Verifier) -> bool:
-    """True when the key that the checkpoint names has signed it."""
-    try:
-        key, signature = bytes.fromhex(signed.public_key), bytes.fromhex(signed.signature)
-    except ValueError:
-        return False
-    return key_id_of(key) == said.key_id and verify(key, signed_bytes(signed.text), signature)
 
 
 def _leaf_of(logged: LoggedEntry) -> bytes:

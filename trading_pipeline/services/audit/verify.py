@@ -10,7 +10,7 @@ from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.errors import AuditError, AuditFormatError, AuditKeyError
 from trading_pipeline.ports.audit import AnchorFile, AuditKeys, AuditTransaction, Verifier
 from trading_pipeline.services.audit.damage import Damage, Damaged, Kind
-from trading_pipeline.services.audit.judgement import Judge, is_signed
+from trading_pipeline.services.audit.judgement import Judge
 from trading_pipeline.services.audit.kept import Kept, by_number
 
 PAGE = 1000
@@ -78,14 +78,30 @@ def verify_log(
     found, problem = _anchored(means.anchors)
     kept = _together(found, extra)
     present_key = _present(means.keys, notes)
-    trial = _Trial(tx, Judge(tx.log_id() or "", kept, means.verify), means.verify, progress, watch)
-    trial.run(lambda judge: _ended(judge, present_key, problem))
-    judge = trial.judge
+    judge = Judge(tx.log_id() or "", kept, means.verify)
+    damages = judge_rest(tx, judge, lambda: _ended(judge, present_key, problem), progress=progress, watch=watch)
     return Verdict(
         log_id=judge.log_id, entries=judge.seq, checkpoints=judge.number, signed=judge.signed,
         anchored=judge.anchored, waiting=tx.waiting().entries, head=judge.head.hex(), key_id=judge.key_id,
-        notes=(*notes, *judge.notes), damages=tuple(trial.damages),
+        notes=(*notes, *judge.notes), damages=tuple(damages),
     )  # fmt: skip
+
+
+def judge_rest(
+    tx: AuditTransaction,
+    judge: Judge,
+    end: Callable[[], None],
+    *,
+    progress: Progress = lambda _done, _of: None,
+    watch: Watch | None = None,
+) -> Sequence[Damage]:
+    """Judge what follows on the last entry that the judge has seen; what a person accepted, and what nobody did.
+
+    end: is called once everything was read; raises Damaged when that should not be all.
+    """
+    trial = _Trial(tx, judge, progress, watch)
+    trial.run(end)
+    return trial.damages
 
 
 def _together(found: Sequence[SignedCheckpoint], extra: Sequence[Kept]) -> dict[int, Kept]:
@@ -121,21 +137,22 @@ def _ended(judge: Judge, present_key: bytes | None, problem: str) -> None:
 class _Trial:
     """One run over the log: judged to the first damage, and from where a person accepted that."""
 
-    def __init__(
-        self, tx: AuditTransaction, judge: Judge, verify: Verifier, progress: Progress, watch: Watch | None
-    ) -> None:
+    def __init__(self, tx: AuditTransaction, judge: Judge, progress: Progress, watch: Watch | None) -> None:
         self.judge, self.damages = judge, list[Damage]()
-        self._tx, self._verify, self._watch = tx, verify, watch
-        self._entries, self._checkpoints = self._read_entries(progress), _read_checkpoints(tx)
+        self._tx, self._watch = tx, watch
+        self._entries = self._read_entries(judge.seq, progress)
+        self._checkpoints = _read_checkpoints(tx, judge.number)
         self._entry: Compared | None = None
         self._checkpoint: SignedCheckpoint | None = None
+        self._due = 0
 
-    def run(self, end: Callable[[Judge], None]) -> None:
+    def run(self, end: Callable[[], None]) -> None:
         """Judge all of it; what is found stands in `damages`."""
         while True:
             try:
+                self.judge.require_own_log()
                 self._judge()
-                end(self.judge)
+                end()
             except Damaged as found:
                 if self._go_on_after(found.damage):
                     continue
@@ -156,18 +173,17 @@ class _Trial:
 
     def _judge_checkpoints(self, *, is_last: bool) -> None:
         while True:
-            signed = self._checkpoint = self._checkpoint or next(self._checkpoints, None)
-            if signed is None or not (is_last or self._is_due(signed)):
+            signed = self._next_checkpoint()
+            if signed is None or not (is_last or self._due <= self.judge.seq):
                 return
             self.judge.checkpoint(signed, self._frontier(signed))
             self._checkpoint = None
 
-    def _is_due(self, signed: SignedCheckpoint) -> bool:
-        """Also when it cannot be read, or covers less than was read: the judge says what is wrong with it."""
-        try:
-            return signed.checkpoint.seq <= self.judge.seq
-        except AuditFormatError:
-            return True
+    def _next_checkpoint(self) -> SignedCheckpoint | None:
+        if self._checkpoint is None:
+            self._checkpoint = next(self._checkpoints, None)
+            self._due = _covered(self._checkpoint) if self._checkpoint is not None else 0
+        return self._checkpoint
 
     def _go_on_after(self, damage: Damage) -> bool:
         """Pass over to the checkpoint by which a person accepted it; False when nobody did."""
@@ -189,13 +205,13 @@ class _Trial:
 
     def _acceptance(self) -> SignedCheckpoint | None:
         """The next signed checkpoint that accepts what was found before it."""
-        while (signed := self._checkpoint or next(self._checkpoints, None)) is not None:
+        while (signed := self._next_checkpoint()) is not None:
             self._checkpoint = None
             try:
                 said = signed.checkpoint
             except AuditFormatError:
                 continue
-            if said.why is Why.ACCEPTED and said.seq >= self.judge.seq and is_signed(signed, said, self._verify):
+            if said.why is Why.ACCEPTED and said.seq >= self.judge.seq and self.judge.is_signed(signed, said):
                 return signed
         return None
 
@@ -205,13 +221,21 @@ class _Trial:
         except AuditFormatError:
             return None
 
-    def _read_entries(self, progress: Progress) -> Iterator[Compared]:
-        newest, at = self._tx.newest_logged(), 0
+    def _read_entries(self, at: int, progress: Progress) -> Iterator[Compared]:
+        newest = self._tx.newest_logged()
         total = newest.seq if newest else 0
         while page := _page(self._tx, at):
             yield from page
             at = page[-1][0].seq
             progress(at, total)
+
+
+def _covered(signed: SignedCheckpoint) -> int:
+    """Entries that it covers; none when it cannot be read, so that the judge sees it at once."""
+    try:
+        return signed.checkpoint.seq
+    except AuditFormatError:
+        return 0
 
 
 def _page(tx: AuditTransaction, after: int, limit: int = PAGE) -> Sequence[Compared]:
@@ -224,8 +248,7 @@ def _page(tx: AuditTransaction, after: int, limit: int = PAGE) -> Sequence[Compa
         return _page(tx, after, max(1, limit // 10))
 
 
-def _read_checkpoints(tx: AuditTransaction) -> Iterator[SignedCheckpoint]:
-    at = 0
+def _read_checkpoints(tx: AuditTransaction, at: int) -> Iterator[SignedCheckpoint]:
     while page := tx.checkpoints(after=at, limit=PAGE):
         yield from page
         try:
