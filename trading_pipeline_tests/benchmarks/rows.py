@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trading_pipeline_tests.benchmarks.harness import Result
 from trading_pipeline_tests.benchmarks.sizes import Sizes
@@ -160,9 +160,18 @@ def _cycle(found: Result, _sizes: Sizes) -> list[Row]:
 def _halt(found: Result, _sizes: Sizes) -> list[Row]:
     return [
         _latency(found, "halt", 0.5, "halt: latch in file and record, and 10 working entries asked to cancel"),
-        _latency(found, "killed", 5.0, "kill: latched, 100 working entries cancelled and verified at a venue's door"),
         _latency(found, "alert", 0.05, "an alert on record"),
         _latency(found, "acknowledged", 5.0, "watchlist of 10 to the last order's acknowledgement"),
+    ]
+
+
+def _killed(found: Result, _sizes: Sizes) -> list[Row]:
+    entries, after = found.counts["entries"], found.counts["left_after"]
+    last = _latency(found, "blocked", 0.1, f"from the word to the last of {entries:.0f} entries that still leaves")
+    return [
+        replace(last, figure=f"{last.figure}, at most {after:.0f} of them"),
+        _latency(found, "stopped", 0.5, "emergency stop: latched, and the last of 10 cancels sent to a venue's door"),
+        _latency(found, "killed", 5.0, "kill: latched, 100 working entries cancelled and verified at a venue's door"),
     ]
 
 
@@ -198,5 +207,6 @@ ROWS: Mapping[str, Callable[[Result, Sizes], list[Row]]] = {
     "writes": _writes,
     "cycle": _cycle,
     "halt": _halt,
+    "killed": _killed,
     "streaming": _streaming,
 }

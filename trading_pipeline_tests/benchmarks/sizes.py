@@ -36,6 +36,8 @@ class Sizes:
     decisions: int
     positions: int
     cycles: int
+    stops: int
+    """How often trading is stopped; the last entry to leave is timed twice as often."""
 
 
 FULL = Sizes(
@@ -57,6 +59,7 @@ FULL = Sizes(
     decisions=250,
     positions=500,
     cycles=100,
+    stops=100,
 )
 _SMALL = SyntheticMarketSpec(symbols=8, sessions=110, timeframe=Timeframe.MIN5)
 TINY = Sizes(
@@ -78,5 +81,6 @@ TINY = Sizes(
     decisions=2,
     positions=4,
     cycles=3,
+    stops=2,
 )
 SIZES = {"full": FULL, "tiny": TINY}

@@ -1,22 +1,17 @@
-"""Benchmarks of trading: intents, decisions, order writes, the loop's round over many positions, and a halt."""
+"""Benchmarks of trading: intents, decisions, order writes, and the loop's round over many positions."""
 
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
-from decimal import Decimal
 from functools import partial
 from itertools import count
 from pathlib import Path
 
-from trading_pipeline.adapters.brokers.remote import RemoteBroker
-from trading_pipeline.adapters.clock import ReplayClock, SystemClock
-from trading_pipeline.adapters.latch_file import FileLatch
+from trading_pipeline.adapters.clock import ReplayClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
-from trading_pipeline.domain.control import Alert, AlertLevel, TradingState
 from trading_pipeline.domain.market import Quote
 from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.ports import Ledger
@@ -25,23 +20,14 @@ from trading_pipeline.services.border import border
 from trading_pipeline.services.cycle import Cycle
 from trading_pipeline.services.dispatch import dispatch_due
 from trading_pipeline.services.entries import decide_on_snapshot
-from trading_pipeline.services.kill import Hand, Means, a_kill, kill
-from trading_pipeline.services.latch import Latch
 from trading_pipeline.services.reconcile import Reconciler
-from trading_pipeline.services.trading_state import set_trading_state
-from trading_pipeline.venue.engine import SimulatedVenue
-from trading_pipeline.venue.rules import VenueRules
-from trading_pipeline_tests.adapters.venue_worlds import a_door
 from trading_pipeline_tests.benchmarks import ledger_load as load
 from trading_pipeline_tests.benchmarks import rooms
 from trading_pipeline_tests.benchmarks.harness import Timings
 from trading_pipeline_tests.benchmarks.sizes import Sizes
 from trading_pipeline_tests.postgres import OwnServer
 from trading_pipeline_tests.services.scripted import TIMES, minute, write_watchlist
-from trading_pipeline_tests.venue.builders import a_bracket
 
-KILLED = 100
-"""Working entries of one kill."""
 SETUPS = 10
 """Of one watchlist: as many as one execution may enter."""
 FASTEST = {"orders_per_second": 50, "venue_requests_per_minute": 6000}
@@ -123,7 +109,7 @@ def submit_a_day(ledger: Ledger, account: str, listed: Sequence[ScanSnapshot]) -
             clock.sleep_until(snapshot.as_of)
             decide_on_snapshot(desk, snapshot, TIMES, fresh(clock, SETUPS, number * SETUPS))
             dispatch_due(desk)
-        _require(broker.taken, SETUPS * len(listed), "orders sent")
+        require(broker.taken, SETUPS * len(listed), "orders sent")
 
     return day
 
@@ -152,7 +138,7 @@ def decision(sizes: Sizes, folder: Path, timings: Timings) -> None:
                     rooms.fill_the_book(tx, room, positions=10, orders=99)
                 with timings.measure(name):
                     decided = decide_on_snapshot(room.desk, snapshot, TIMES, fresh(clock, 20))
-                _require(decided.planned, 20, "setups decided")
+                require(decided.planned, 20, "setups decided")
                 timings.counts["approved"] = decided.approved
 
 
@@ -200,66 +186,12 @@ def cycle(sizes: Sizes, folder: Path, timings: Timings) -> None:
             moved += care.trail_stops(room.desk, held, before, now)
             dealings.attend(room.record, now)
         before, most = now, max(most, room.calls.total())
-    _require(len(held), sizes.positions, "positions held")
+    require(len(held), sizes.positions, "positions held")
     timings.counts |= {"positions": len(held), "calls": most, "raised": moved}
     ledger.close()
 
 
-def halt(sizes: Sizes, folder: Path, timings: Timings) -> None:
-    """A halt from the word, in file and record, to the last cancel of ten working entries; an alert put on record; an
-    order acknowledged; a kill of a hundred working entries at the venue, verified."""
-    shutil.rmtree(folder / "halt", ignore_errors=True)
-    ledger = rooms.empty_ledger(folder, "halt")
-    snapshot = watchlist(ledger, SETUPS, at=15)
-    for number in range(sizes.rounds * 10):
-        _halt_once(ledger, folder / "halt", f"H{number}", snapshot, timings)
-    for number in range(sizes.rounds * 10):
-        _kill_once(folder / "halt", f"K{number}", timings)
-    ledger.close()
-
-
-def _kill_once(folder: Path, account: str, timings: Timings) -> None:
-    """Past ledger and loop: the latch file, cancels at a venue behind its door, and its word that none works."""
-    with a_door(SimulatedVenue(None, VenueRules(account=account, initial_cash_usd=Decimal(10_000_000)))) as url:
-        clock = ReplayClock(minute(15))
-        for number in range(KILLED):
-            RemoteBroker(url, clock).submit(a_bracket(f"b{number}", entry=10, stop=5, target=20, symbol=f"S{number}"))
-        means = Means(
-            account=account, session=TIMES.session, latch=Latch(FileLatch(folder, account), SystemClock()),
-            clock=SystemClock(), elapsed=time.monotonic, sleep=time.sleep,
-            venue=lambda: nullcontext(Hand(RemoteBroker(url, clock))), record=lambda _: None,
-        )  # fmt: skip
-        word = a_kill(account, TIMES.session, operator="me", reason="test", flatten=False, clock=clock)
-        with timings.measure("killed"):
-            done = kill(means, word)
-    _require(len(done.canceled), KILLED, "cancels sent")
-    _require(float(done.is_verified), 1, "verified")
-
-
-def _halt_once(ledger: Ledger, folder: Path, account: str, snapshot: ScanSnapshot, timings: Timings) -> None:
-    room, clock = rooms.venue_room(ledger, account)
-    latch = Latch(FileLatch(folder, account), clock)
-    room = replace(room, desk=replace(room.desk, latch=latch))
-    with timings.measure("acknowledged"):
-        decide_on_snapshot(room.desk, snapshot, TIMES, fresh(clock, SETUPS))
-        sent = dispatch_due(room.desk).sent
-    dealings = Cycle(room.desk, TIMES, Reconciler(room.desk, TIMES.session))
-    dealings.look(room.record)
-    room.calls.clear()
-    with timings.measure("halt"):
-        latch.overwrite(a_kill(account, TIMES.session, operator="me", reason="test", flatten=False, clock=clock))
-        set_trading_state(ledger, account, TradingState.HALTED, reason="test", operator="me", at=clock.now())
-        dealings.watch(room.record, {})
-    _require(room.calls["cancel"], sent, "cancels sent")
-    alert = Alert(
-        alert_id=account, account=account, session=TIMES.session, occurred_at=clock.now(), level=AlertLevel.CRITICAL,
-        kind="halted", message="trading is halted", data={},
-    )  # fmt: skip
-    with timings.measure("alert"), ledger.transaction() as tx:
-        tx.add_alert(alert)
-    _require(sent, SETUPS, "entries working")
-
-
-def _require(found: float, expected: float, what: str) -> None:
+def require(found: float, expected: float, what: str) -> None:
+    """Raise AssertionError unless a benchmark did its work."""
     if found != expected:
         raise AssertionError(f"{found} {what}, {expected} expected")
