@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
 
 import pytest
 
@@ -23,9 +22,10 @@ from trading_pipeline.services.latch import Latch
 from trading_pipeline.services.modes.noting import SUGGESTED
 from trading_pipeline.services.modes.terms import TERMS_SEEN
 from trading_pipeline.services.modes.transitions import MODE_CHANGED, change_mode, present_mode
+from trading_pipeline.services.trading_state import set_trading_state
 from trading_pipeline_tests.builders import a_trade, dec
 from trading_pipeline_tests.memory_ledger import MemoryLedger
-from trading_pipeline_tests.services.braking import FALL, TIGHT, falling, played
+from trading_pipeline_tests.services.braking import FALL, falling, played
 from trading_pipeline_tests.services.modes.people import GROUND, KIM, LEE, HandClock, Office, a_session, prove
 from trading_pipeline_tests.services.scripted import NEXT, OPENS, TIMES, Scene, Stage, flat_bars, minute
 from trading_pipeline_tests.services.test_replay_acts import ABOVE, Acts, again, run, watched
@@ -63,14 +63,21 @@ def copy_modes(source: Ledger, target: Ledger) -> None:
         write.save_mode_state(state)
         for operator in read.operators():
             write.save_operator(operator)
+        requests = read.mode_requests("A")
+        approvals = [approval for one in requests for approval in read.approvals(one.request_id)]
+        for request in requests:
+            report = read.gate_report(request.report_id)
+            assert report is not None
+            write.add_gate_report(report)
+            write.add_mode_request(request)
+        for approval in approvals:
+            write.add_approval(approval)
         for change in read.mode_changes("A"):
             write.add_mode_change(change)
-        for request in read.mode_requests("A"):
-            write.add_mode_request(request)
-            for approval in read.approvals(request.request_id):
-                write.add_approval(approval)
-                if (use := read.approval_use(approval.approval_id)) is not None:
-                    write.use_approval(use)
+        for approval in approvals:
+            use = read.approval_use(approval.approval_id)
+            assert use is not None
+            write.use_approval(use)
 
 
 def notes(scene: Scene, session: object = TIMES.session) -> list[RiskEvent]:
@@ -274,7 +281,7 @@ def test_six_losses_in_a_row_take_the_mode_down_and_say_so(stage: Stage, mode: M
 
 
 def test_a_mode_that_was_lowered_counts_anew(stage: Stage) -> None:
-    scene = watched(stage, ABOVE, at=(15,), **LIVE)
+    scene = watched(stage, ABOVE, at=(15, 45, 60), **LIVE)
     people = in_mode(scene, Mode.LIVE_SCALED)
 
     run(scene, {30: with_trades(scene, *[-1] * 6)})
@@ -342,12 +349,25 @@ def test_above_simulation_a_halted_account_goes_on_only_by_approval(stage: Stage
 
 
 def test_an_approval_to_go_on_is_good_for_one_stop(stage: Stage, latch: Latch) -> None:
-    scene = falling(stage, FALL, mode="paper", risk=TIGHT)
+    scene = watched(stage, flat_bars(), mode="paper")
     people = in_mode(scene, Mode.PAPER)
-    for _ in range(2):
-        with scene.ledger.transaction() as tx:
-            change_mode(tx, "A", ChangeKind.STOP, at=people.clock.now(), reason="drill", actor="kim")
-        assert people.state.is_stopped
+    scene.loop().run()
+    with scene.ledger.transaction() as tx:
+        tx.add_risk_event(_self_test())
+
+    people.clock.instant = minute(0, NEXT)
+    for number in range(2):
+        if number:
+            people.clock.wait(hours=1)
+        set_trading_state(
+            scene.ledger, "A", TradingState.HALTED, reason="drill", operator="ann", at=people.clock.now()
+        )  # fmt: skip
+        people.clock.wait(hours=1)
+        with pytest.raises(TradingError, match="going on takes approval"):
+            resume(scene.ledger, latch, scene.rules, reason="ok", operator="ann", at=people.clock.now())
+        people.approve(people.asked("RESUME"))
+        resume(scene.ledger, latch, scene.rules, reason="ok", operator="ann", at=people.clock.now())
+        assert people.state.name == "PAPER"
 
 
 def _self_test() -> RiskEvent:
@@ -366,7 +386,6 @@ def test_e46_nothing_in_the_trading_services_raises_a_mode_without_a_person(stag
     run(scene, acts)
 
     with scene.ledger.read() as tx:
-        changes = tx.mode_changes("A")
+        (change,) = tx.mode_changes("A")
     assert people.state.mode is Mode.PAPER
-    assert all(change.approvals for change in changes)
-    assert sum((Decimal(1) for _ in changes), Decimal(0)) == 1
+    assert change.approvals
