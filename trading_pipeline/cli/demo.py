@@ -24,6 +24,7 @@ from trading_pipeline.services.decision_log import decision_log, log_hash
 from trading_pipeline.services.funnel import session_funnel
 from trading_pipeline.services.session_rows import session_rows
 from trading_pipeline.wiring import SECTORS, Workspace
+from trading_pipeline.wiring.relay import relay
 
 MIN_SYMBOLS, MARKET_SESSIONS = 8, 115
 
@@ -44,6 +45,7 @@ def demo(
         with progress() as shown:
             build_market(workspace, spec, shown)
             _trade(workspace, traded, shown)
+        number_log(workspace)
     _show(workspace, traded)
 
 
@@ -89,6 +91,13 @@ def _trade(workspace: Workspace, sessions: Sequence[date], shown: Progress) -> N
         with _following(lambda task=task: shown.advance(task)):  # type: ignore[misc]
             work()
         shown.update(task, completed=total)
+
+
+def number_log(workspace: Workspace) -> None:
+    """Give what happened its place in the audit log, signed; where a relay runs it has done so already."""
+    for trouble in relay(workspace, ("audit",)).run_once().values():
+        if trouble:
+            say(f"the audit log: {trouble}")
 
 
 @contextmanager
@@ -139,4 +148,5 @@ def _show_next(entries: Sequence[str], last: date) -> None:
     if entries:
         say(f"  {program} explain {entries[0]}   a trade, back to its bars")
     say(f"  {program} funnel --session {last}                why candidates ended where they did")
+    say(f"  {program} audit verify                                  that nobody changed what was recorded")
     say("  make ui                                                       runs, assets and lineage in Dagster")

@@ -1,13 +1,16 @@
-"""The relay in Dagster, for deployments without `up`: what nobody carries on is carried on from here."""
+"""The relay in Dagster, for deployments without `up`, and the hourly look at the audit log."""
 
 import dagster as dg
 
-from trading_pipeline.defs.partitions import configured
+from trading_pipeline.defs.partitions import calendar, configured
 from trading_pipeline.defs.resources import WorkspaceResource
-from trading_pipeline.domain.errors import TradingPipelineError
+from trading_pipeline.domain.errors import AuditError, TradingPipelineError
+from trading_pipeline.wiring.audit_reading import verify
 from trading_pipeline.wiring.relay import pass_if_idle
 
-WATCHING = dg.DefaultSensorStatus.RUNNING if configured().automation.enabled else dg.DefaultSensorStatus.STOPPED
+IS_ON = configured().automation.enabled
+WATCHING = dg.DefaultSensorStatus.RUNNING if IS_ON else dg.DefaultSensorStatus.STOPPED
+SCHEDULED = dg.DefaultScheduleStatus.RUNNING if IS_ON else dg.DefaultScheduleStatus.STOPPED
 
 
 @dg.sensor(
@@ -26,4 +29,33 @@ def relay_sensor(workspace: WorkspaceResource) -> dg.SkipReason:
     return dg.SkipReason("; ".join(f"{name}: {trouble or 'done'}" for name, trouble in became.items()))
 
 
+@dg.op(description="Number and sign what nobody has yet, then verify the audit log from its first entry.")
+def verify_audit_log(context: dg.OpExecutionContext, workspace: WorkspaceResource) -> None:
+    opened = workspace.open(context.run_id)
+    for name, trouble in pass_if_idle(opened).items():
+        if trouble:
+            context.log.warning("%s: %s", name, trouble)
+    verdict = verify(opened).verdict
+    if verdict.damage is not None:
+        raise AuditError(f"{verdict.damage.words} See: trading-pipeline audit verify")
+    context.log.info(
+        "%d entries hold; the last %d were signed, and kept elsewhere up to %d; %d wait", verdict.entries,
+        verdict.signed, verdict.anchored, verdict.waiting,
+    )  # fmt: skip
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def audit_job() -> None:
+    """Sign and verify the audit log; damage fails the run, which leaves an alert."""
+    verify_audit_log()
+
+
+JOBS = (audit_job,)
+SCHEDULES = (
+    dg.ScheduleDefinition(
+        name="audit_schedule", job_name="audit_job", cron_schedule="50 * * * *",
+        execution_timezone=str(calendar().zone), default_status=SCHEDULED,
+        description="The audit log is signed, and verified from its first entry, every hour.",
+    ),
+)  # fmt: skip
 SENSORS = (relay_sensor,)
