@@ -15,6 +15,7 @@ from trading_pipeline.adapters.ledger_control import require_held
 from trading_pipeline.adapters.ledger_engine import LOCK_WAIT_SECONDS, ledger_engine, make_folder
 from trading_pipeline.adapters.ledger_errors import place_of
 from trading_pipeline.adapters.ledger_guards import APPEND_ONLY, missing_guards
+from trading_pipeline.adapters.ledger_outbox import Outbox
 from trading_pipeline.adapters.ledger_transaction import SqlTransaction
 from trading_pipeline.adapters.ledger_wire import BEGIN_WRITING, Wires
 from trading_pipeline.adapters.migrations import bring_up_to_date
@@ -72,7 +73,7 @@ class SqlLedger:
     def read(self) -> Iterator[SqlTransaction]:
         """Read one consistent state; never waits for a writer."""
         with self._wires.reading() as wire:
-            yield SqlTransaction(wire, writable=False)
+            yield SqlTransaction(wire, Outbox(), writable=False)
 
     def fenced(self, lease: Lease) -> SqlLedger:
         """The same ledger for the holder of a lease: once it is lost, writing raises LeaseLost and changes nothing."""
@@ -89,13 +90,13 @@ class SqlLedger:
 class _Writing:
     """The block of one transaction that writes. A class: a generator's block costs as much as a statement."""
 
-    __slots__ = ("_fence", "_now", "_transaction", "_wire", "_wires")
+    __slots__ = ("_fence", "_now", "_outbox", "_wire", "_wires")
 
     def __init__(self, wires: Wires, fence: Lease | None, now: Callable[[], datetime]) -> None:
         self._wires, self._fence, self._now = wires, fence, now
 
     def __enter__(self) -> SqlTransaction:
-        wire = self._wire = self._wires.writer()
+        wire = self._wire = self._wires.take(self._wires.writers)
         try:
             wire.begin(BEGIN_WRITING)
             if self._fence is not None:
@@ -103,8 +104,8 @@ class _Writing:
         except BaseException as error:
             wire.give_up(error)
             raise
-        self._transaction = SqlTransaction(wire, writable=True)
-        return self._transaction
+        self._outbox = Outbox()
+        return SqlTransaction(wire, self._outbox, writable=True)
 
     def __exit__(self, _kind: object, raised: BaseException | None, _where: object) -> None:
         wire = self._wire
@@ -112,10 +113,10 @@ class _Writing:
             wire.give_up(raised)
             return
         try:
-            self._transaction.flush()
+            self._outbox.flush(wire)
             wire.commit()
         except BaseException as error:
             wire.give_up(error)
             raise
-        self._wires.rest(wire)
-        self._transaction.tell()
+        self._wires.rest(wire, self._wires.writers)
+        self._outbox.log()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from json.encoder import encode_basestring
@@ -113,14 +113,27 @@ def _declared(record: type, path: str) -> tuple[type, bool]:
 
 
 def _quoting(of: type) -> Callable[[Any], str]:
-    """How values of a type are written as JSON texts. Numbers repeat: an order, its legs and what becomes of them."""
+    """How values of a type are written as JSON texts. Numbers and instants repeat: an order, its legs, their ends."""
     if issubclass(of, str):
         return encode_basestring
+    return _QUOTING.get(of, lambda value: encode_basestring(TEXTS[of](value)))
 
-    def quote(value: Any) -> str:
-        return encode_basestring(TEXTS[of](value))
 
-    return lru_cache(1024)(quote) if of is Decimal else quote
+@lru_cache(1024)
+def _quoted_number(number: Decimal) -> str:
+    return encode_basestring(plain(number))
+
+
+def _quoted_instant(instant: datetime) -> str:
+    return _quoted_utc(instant) if instant.tzinfo is UTC else encode_basestring(instant.isoformat())
+
+
+@lru_cache(1024)  # of UTC only: elsewhere the two instants of an hour that comes twice are equal to Python
+def _quoted_utc(instant: datetime) -> str:
+    return encode_basestring(instant.isoformat())
+
+
+_QUOTING: Mapping[type, Callable[[Any], str]] = {Decimal: _quoted_number, datetime: _quoted_instant}
 
 
 def _named(*names: str) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Select, bindparam, update
@@ -18,7 +18,7 @@ from trading_pipeline.adapters.ledger_rows import Rows
 from trading_pipeline.adapters.ledger_statements import identities, in_lists, named
 from trading_pipeline.domain.errors import LedgerError
 from trading_pipeline.domain.money import ZERO
-from trading_pipeline.domain.orders import EXTERNAL, TERMINAL, ExecType, ExecutionReport, Fill, Leg, Order, OrdStatus
+from trading_pipeline.domain.orders import TERMINAL, ExecType, ExecutionReport, Fill, Order, OrdStatus
 
 ORDERS = kinds.ORDERS.table
 _ONE = ORDERS.c.client_order_id == bindparam("identity")
@@ -31,6 +31,9 @@ CLAIM = (
 )
 SAVE = update(ORDERS).where(_ONE).values({name: bindparam(f"new_{name}") for name in kinds.ORDER_STATE})
 END = SAVE.values(is_working_entry=False)
+STATUSES = {status.value: status for status in OrdStatus}
+ENDED = frozenset(status.value for status in TERMINAL)
+"""Terminal states, as they are stored."""
 
 # A stored order is compared with its row, and sent, as it is: by the places of its fields.
 SAVED = (*(f"new_{name}" for name in kinds.ORDER_STATE), "identity")
@@ -64,7 +67,7 @@ class OrderRows(Rows):
 
     def add_order(self, order: Order) -> bool:
         """Record an order; the second time what was asked must be the same, whatever became of it since."""
-        return self._add(kinds.ORDERS, order, as_asked(order))
+        return self._add(kinds.ORDERS, order)
 
     def order(self, client_order_id: str) -> Order | None:
         rows, stored = self._wire.rows_and_stored(kinds.ORDERS.select_one, {"identity": client_order_id})
@@ -86,9 +89,9 @@ class OrderRows(Rows):
         """The same for each of these; of two states of one order the later stays."""
         self._require_writable()
         self._learn([order.client_order_id for order in orders])
-        states = {order.client_order_id: (order.is_open, of_state(self._checked(order))) for order in orders}
-        self._wire.change_all(SAVE, SAVED, [state for is_open, state in states.values() if is_open])
-        self._wire.change_all(END, SAVED, [state for is_open, state in states.values() if not is_open])
+        states = {order.client_order_id: self._checked(order) for order in orders}
+        self._wire.change_all(SAVE, SAVED, [of_state(one) for one in states.values() if one[STATUS] not in ENDED])
+        self._wire.change_all(END, SAVED, [of_state(one) for one in states.values() if one[STATUS] in ENDED])
 
     def _learn(self, client_order_ids: Sequence[str]) -> None:
         """Read those rows that were not read before in this transaction."""
@@ -110,7 +113,7 @@ class OrderRows(Rows):
             verify(kinds.ORDERS, there, here, self._wire.dialect)
         self._known[order.client_order_id] = given
         if given[STATUS] != recorded[STATUS]:
-            self._outbox.recorded(StatusChange(OrdStatus(recorded[STATUS]), order))
+            self._outbox.recorded(StatusChange(STATUSES[recorded[STATUS]], order))
         return given
 
     def claim_order(self, client_order_id: str, owner: str, fence: int) -> bool:
@@ -130,7 +133,7 @@ class OrderRows(Rows):
         return kinds.ORDERS.found(self._wire, OF_SESSION, {"account": account, "session": session})
 
     def add_report(self, broker: str, report: ExecutionReport) -> bool:
-        return self._add(kinds.REPORTS, report, (broker,))
+        return self._add(kinds.REPORTS, report, broker)
 
     def reports(self, client_order_id: str) -> Sequence[ExecutionReport]:
         """What was said about one order, oldest first."""
@@ -187,16 +190,3 @@ def filled_by(reports: Iterable[ExecutionReport]) -> tuple[Decimal, Decimal]:
             taken_back += max(standing.get(trade, ZERO) - report.last_qty, ZERO)
             standing[trade] = report.last_qty
     return sum(standing.values(), ZERO), taken_back
-
-
-def as_asked(order: Order) -> tuple[Any, ...]:
-    """What an order's row keeps besides the order."""
-    return (*_asked(order), _is_working_entry(order))
-
-
-_asked = attrgetter(*kinds.ASKED.values())
-
-
-def _is_working_entry(order: Order) -> bool:
-    """Of these a symbol has one: what somebody else entered at the venue is a fact, and never refused."""
-    return order.leg is Leg.ENTRY and order.strategy != EXTERNAL and order.is_open

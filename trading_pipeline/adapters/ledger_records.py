@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -74,7 +74,8 @@ class Kind(Generic[R]):
 
     identities: the unique keys, the record's own first. bookkeeping: fields that may differ between two runs that
     did the same, so that they are not compared; the first recorded value stays. only_one: for rows with this flag set,
-    what identifies them too, and how to say so. further: columns that are no field of the record.
+    what identifies them too, and how to say so. derived: columns that are no field of the record, and the attribute of
+    it that a new row keeps there. further: those whose values are given beside the record.
     """
 
     record: type[R]
@@ -82,6 +83,7 @@ class Kind(Generic[R]):
     identities: tuple[tuple[str, ...], ...]
     bookkeeping: frozenset[str] = frozenset()
     only_one: OnlyOne | None = None
+    derived: Mapping[str, str] = field(default_factory=dict)
     further: tuple[str, ...] = ()
 
     @cached_property
@@ -99,11 +101,16 @@ class Kind(Generic[R]):
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns of a new row, in the order of its values."""
-        return self.names + self.further
+        return (*self.names, *self.derived, *self.further)
 
     def values(self, record: R) -> Values:
         """The record as column values."""
         return {name: getattr(record, name) for name in self.names}
+
+    def row_values(self, record: R, further: Parameters) -> Values:
+        """A new row as column values."""
+        derived = {name: getattr(record, attribute) for name, attribute in self.derived.items()}
+        return {**self.values(record), **derived, **dict(zip(self.further, further, strict=True))}
 
     def select(self) -> Select[Any]:
         """A query of whole records."""
@@ -126,21 +133,18 @@ class Kind(Generic[R]):
 
     def stored(self, record: R, dialect: Dialect) -> Parameters:
         """The record's values as the database keeps them, in the order of `names`."""
-        return self._sql(dialect).stored(record)
+        return (self._in_sql.get(dialect.name) or self._sql(dialect)).stored(record)
 
     def always(self, dialect: Dialect) -> Insertion:
         """How rows are inserted that cannot be there already."""
-        return self._sql(dialect).always
+        return (self._in_sql.get(dialect.name) or self._sql(dialect)).always
 
     def unless_there(self, dialect: Dialect) -> Insertion:
         """How rows are inserted that may be there already: those stay as they are."""
-        return self._sql(dialect).unless_there
+        return (self._in_sql.get(dialect.name) or self._sql(dialect)).unless_there
 
     def _sql(self, dialect: Dialect) -> InSql[R]:
-        found = self._in_sql.get(dialect.name)
-        if found is None:
-            found = self._in_sql[dialect.name] = InSql(self, dialect)
-        return found
+        return self._in_sql.setdefault(dialect.name, InSql(self, dialect))
 
     @cached_property
     def _in_sql(self) -> dict[str, InSql[R]]:
@@ -183,7 +187,8 @@ class InSql(Generic[R]):
 
     def __init__(self, kind: Kind[R], dialect: Dialect) -> None:
         to = conversions([kind.table.c[name].type for name in kind.columns], dialect)
-        values = [*(f"given.{name}" for name in kind.names), *(f"further[{n}]" for n in range(len(kind.further)))]
+        of_record = [f"given.{attribute}" for attribute in (*kind.names, *kind.derived.values())]
+        values = [*of_record, *(f"further[{n}]" for n in range(len(kind.further)))]
         parts = dict(zip(kind.columns, zip(values, to, strict=True), strict=True))
         self.stored: Callable[[R], Parameters] = written_out([parts[name] for name in kind.names])
         self._kind, self._dialect, self._parts = kind, dialect, parts
@@ -224,7 +229,7 @@ ORDERS = Kind(
     (("client_order_id",),),
     bookkeeping=frozenset({"created_at", "is_working_entry", *ORDER_STATE}),
     only_one=OnlyOne("is_working_entry", ("account", "symbol"), "an entry is already working in this symbol"),
-    further=(*ASKED, "is_working_entry"),
+    derived={**ASKED, "is_working_entry": "is_working_entry"},
 )  # quantity and prices are compared as asked: see ASKED
 REPORTS = Kind(ExecutionReport, tables.ExecutionReportRow, (("broker", "exec_id"),), further=("broker",))
 FILLS = Kind(Fill, tables.FillRow, (("broker", "exec_id"),))
@@ -267,13 +272,10 @@ def insert_or_verify(wire: Wire, kind: Kind[R], record: R, further: Parameters =
     return False
 
 
-def insert_or_verify_all(
-    wire: Wire, kind: Kind[R], records: Sequence[R], further: Callable[[R], Parameters] | None = None
-) -> list[bool]:
+def insert_or_verify_all(wire: Wire, kind: Kind[R], records: Sequence[R], further: Parameters = ()) -> list[bool]:
     """The same for many records of a kind whose first field identifies them, in as few statements as it takes."""
     statement, row = kind.unless_there(wire.dialect)
-    rows = [row(one, further(one)) for one in records] if further else [row(one) for one in records]
-    added = wire.append_new(statement, rows)
+    added = wire.append_new(statement, [row(one, further) for one in records])
     if len(added) == len(records):
         return [True] * len(records)
     new, answers = {identity for (identity,) in added}, list[bool]()
@@ -282,12 +284,12 @@ def insert_or_verify_all(
         answers.append(identity in new)
         new.discard(identity)  # the second of two that are the same is not new
         if not answers[-1]:
-            _verify_recorded(wire, kind, record, further(record) if further else ())
+            _verify_recorded(wire, kind, record, further)
     return answers
 
 
 def _verify_recorded(wire: Wire, kind: Kind[R], record: R, further: Parameters) -> None:
-    values = {**kind.values(record), **dict(zip(kind.further, further, strict=True))}
+    values = kind.row_values(record, further)
     verify(kind, find(wire.connection, kind, values), values, wire.dialect)
 
 

@@ -89,8 +89,7 @@ class RoundRows(OrderRows):
 
     def add_reports(self, broker: str, reports: Sequence[ExecutionReport]) -> Sequence[bool]:
         self._require_writable()
-        of_broker = (broker,)
-        return insert_or_verify_all(self._wire, kinds.REPORTS, reports, lambda _: of_broker)
+        return insert_or_verify_all(self._wire, kinds.REPORTS, reports, (broker,))
 
     def last_look(self, client_order_id: str) -> LastLook | None:
         """What decides whether an order may leave now, as it stood at one instant; None: never added."""

@@ -21,10 +21,8 @@ Condition = ColumnElement[bool]
 class Rows:
     """Reads and writes inside one transaction; what was written is told to the outbox, flushed before the commit."""
 
-    def __init__(self, wire: Wire, *, writable: bool) -> None:
-        self._wire = wire
-        self._writable = writable
-        self._outbox = Outbox()
+    def __init__(self, wire: Wire, outbox: Outbox, *, writable: bool) -> None:
+        self._wire, self._outbox, self._writable = wire, outbox, writable
         self._plan_accounts: dict[str, str] = {}
         self._known: dict[str, Sequence[Any]] = {}
         """Orders as they are stored, read here: nobody else writes before this transaction ends."""
@@ -37,15 +35,11 @@ class Rows:
         """Write the audit entries and alerts of what was changed so far."""
         self._outbox.flush(self._wire)
 
-    def tell(self) -> None:
-        """Log what was recorded; to be called once it is committed."""
-        self._outbox.log()
-
     def _require_writable(self) -> None:
         if not self._writable:
             raise LedgerError("this block only reads the ledger: write inside `with ledger.transaction()`.")
 
-    def _add(self, kind: Kind[R], record: R, further: tuple[Any, ...] = ()) -> bool:
+    def _add(self, kind: Kind[R], record: R, *further: str) -> bool:
         self._require_writable()
         is_new = insert_or_verify(self._wire, kind, record, further)
         if is_new:

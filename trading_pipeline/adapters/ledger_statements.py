@@ -55,7 +55,7 @@ class Prepared:
         self._converted = arranged([*conversions(types, dialect), *unchanged], order)
         self._placed = arranged([None] * len(known), order)
         self.order = tuple(known[place] for place in order)
-        self._of_rows = {1: self.sql}
+        self._of_rows = dict[int, str]()
         self._types = [column.type for column in _columns_of(statement)]
         self._decoded: Arrange | None = None
 
@@ -113,9 +113,19 @@ def written_out(taken: Sequence[tuple[str, Conversion | None]]) -> Callable[...,
     """A function that takes these parts of what it is `given`, and of `further` values, each through its conversion.
 
     It is written out, as `dataclass` writes out its methods: a loop over the conversions takes three times as long.
+    What is taken again is not converted again.
     """
-    convert = {f"convert_{place}": to for place, (_, to) in enumerate(taken) if to is not None}
-    parts = [part if to is None else f"convert_{place}({part})" for place, (part, to) in enumerate(taken)]
+    convert, parts = dict[str, Conversion](), list[str]()
+    for place, (part, to) in enumerate(taken):
+        first = taken.index((part, to))
+        if to is None:
+            parts.append(part)
+        elif first < place:
+            parts.append(f"converted_{first}")
+        else:
+            convert[f"convert_{place}"] = to
+            kept = f"converted_{place} := " if (part, to) in taken[place + 1 :] else ""
+            parts.append(f"({kept}convert_{place}({part}))")
     made: Callable[..., Parameters] = eval(  # noqa: S307
         f"lambda given, further=(): ({''.join(f'{part}, ' for part in parts)})", convert
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -13,7 +13,6 @@ from trading_pipeline.adapters.audit_compared import ComparedRows
 from trading_pipeline.adapters.audit_rows import AuditLogRows
 from trading_pipeline.adapters.ledger_accounts import PositionRows, ResultRows
 from trading_pipeline.adapters.ledger_control import ControlRows, LeaseRows, OutboxRows
-from trading_pipeline.adapters.ledger_orders import as_asked
 from trading_pipeline.adapters.ledger_records import Kind, insert_or_verify_all
 from trading_pipeline.adapters.ledger_rounds import RoundRows
 from trading_pipeline.adapters.ledger_scans import DecisionRows, ScanRows
@@ -37,17 +36,13 @@ class SqlTransaction(
     def add_all(self, records: Sequence[Decidable]) -> Sequence[bool]:
         """Each as its add_* would: told in the order given, stored kind by kind so that causes come first."""
         self._require_writable()
-        answers = [False] * len(records)
-        places_of = dict[type, list[int]]()
-        for place, record in enumerate(records):
-            places_of.setdefault(type(record), []).append(place)
+        given, new = dict[type, list[Any]](), dict[type, Iterator[bool]]()
+        for record in records:
+            given.setdefault(type(record), []).append(record)
         for kind in CAUSES_FIRST:
-            places = places_of.get(kind.record)
-            if places:
-                further = as_asked if kind is kinds.ORDERS else None
-                of_kind = insert_or_verify_all(self._wire, kind, [records[place] for place in places], further)
-                for place, is_new in zip(places, of_kind, strict=True):
-                    answers[place] = is_new
+            if kind.record in given:
+                new[kind.record] = iter(insert_or_verify_all(self._wire, kind, given[kind.record]))
+        answers = [next(new[type(record)]) for record in records]
         self._tell(records, answers)
         return answers
 

@@ -39,10 +39,14 @@ class Wire:
         self.dialect = engine.dialect
         self._engine, self._driver = engine, driver
         self._connection: Connection | None = None
+        self._in_use: Connection | None = None
+        """The same, once this transaction used it."""
         assert driver.dbapi_connection is not None
         self._raw = driver.dbapi_connection
         self._cursor: DBAPICursor = self._raw.cursor()
-        self._is_heard = bool(engine.dispatch.before_cursor_execute)
+        self._events = engine.dispatch
+        self._is_heard = bool(self._events.before_cursor_execute)
+        self.resting_since: float | None = None
         self._options = engine.get_execution_options()
         self._before = self._options.get(BEFORE_WRITING)
         self._driver_error = engine.dialect.loaded_dbapi.Error
@@ -54,6 +58,7 @@ class Wire:
             self._connection = Connection(self._engine, self._driver).execution_options(**{BEGUN: True})
         if not self._connection.in_transaction():
             self._connection.begin()
+        self._in_use = self._connection
         return self._connection
 
     def change(self, statement: Statement, names: Sequence[str], values: Sequence[Any]) -> int:
@@ -84,6 +89,9 @@ class Wire:
         if not rows:
             return
         made = prepared(statement, self.dialect, names)
+        if len(rows) == 1:
+            self._send(made.sql, made.placed(rows[0]))
+            return
         parameters = [made.placed(row) for row in rows]
         if self._is_heard:
             self.connection.exec_driver_sql(made.sql, parameters)
@@ -96,28 +104,29 @@ class Wire:
     def append(self, insertion: Prepared, rows: Sequence[Parameters]) -> None:
         """Insert rows, as they are stored and in the order of the insertion, many in one statement."""
         for part in in_parts(rows):
-            self._send(insertion.of_rows(len(part)), tuple(chain.from_iterable(part)))
+            self._insert(insertion, part)
 
     def append_new(self, insertion: Prepared, rows: Sequence[Parameters]) -> list[Any]:
         """The same with those rows that are not there; what the insertion returns of each new one."""
         new = list[Any]()
         for part in in_parts(rows):
-            new += self._send(insertion.of_rows(len(part)), tuple(chain.from_iterable(part))).fetchall()
+            new += self._insert(insertion, part).fetchall()
         return new
 
     def begin(self, option: str) -> None:
         """Begin to write, which waits for the writer before, or to read (BEGIN_WRITING, BEGIN_READING)."""
         if self._before is not None:
             self._before()
-        self._is_heard = bool(self._engine.dispatch.before_cursor_execute)
+        self._in_use, listening = None, self._events.before_cursor_execute
+        self._is_heard = bool(listening.listeners or listening.parent_listeners)  # its own truth takes a slow call
         sql = self._options.get(option)
         if sql:
             self._send(sql)
 
     def commit(self) -> None:
         """Make it durable."""
-        if self._connection is not None and self._connection.in_transaction():
-            self._connection.commit()
+        if self._in_use is not None and self._in_use.in_transaction():
+            self._in_use.commit()
             return
         try:
             self._raw.commit()
@@ -126,8 +135,8 @@ class Wire:
 
     def undo(self) -> None:
         """End the transaction without a trace: what only read has nothing to keep."""
-        if self._connection is not None and self._connection.in_transaction():
-            self._connection.rollback()
+        if self._in_use is not None and self._in_use.in_transaction():
+            self._in_use.rollback()
             return
         try:
             self._raw.rollback()
@@ -164,6 +173,11 @@ class Wire:
         """Give the connection back; what was not committed is undone."""
         (self._connection or self._driver).close()
 
+    def _insert(self, insertion: Prepared, rows: Sequence[Parameters]) -> Any:
+        if len(rows) == 1:
+            return self._send(insertion.sql, rows[0])
+        return self._send(insertion.of_rows(len(rows)), tuple(chain.from_iterable(rows)))
+
     def _send(self, sql: str, parameters: Parameters = ()) -> Any:
         if self._is_heard:
             return self.connection.exec_driver_sql(sql, parameters)
@@ -185,21 +199,34 @@ class Wires:
     """The connections of an engine: one that ended its transaction waits for the next of its sort."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._writers, self._readers = list[Resting](), list[Resting]()
+        self._engine, self._has_server = engine, engine.dialect.name != "sqlite"
+        self.writers, self.readers = list[Wire](), list[Wire]()
 
-    def writer(self) -> Wire:
-        """A connection to write with; given back by `rest` after its transaction, or it gives up."""
-        return _rested(self._writers) or Wire(self._engine, self._checked_out())
+    def take(self, resting: list[Wire]) -> Wire:
+        """One of the `writers` or `readers`; given back by `rest` after its transaction, or it gives up."""
+        while True:
+            try:
+                wire = resting.pop()
+            except IndexError:  # none rests, or another thread was quicker
+                break
+            since = wire.resting_since
+            if since is None or monotonic() - since < REST_SECONDS or wire.lives():
+                return wire
+        wire = Wire(self._engine, self._checked_out())
+        if resting is self.readers:
+            wire.only_read()
+        return wire
 
-    def rest(self, wire: Wire) -> None:
-        """It ended its transaction and waits for the next."""
-        self._writers.append((wire, monotonic()))
+    def rest(self, wire: Wire, resting: list[Wire]) -> None:
+        """It ended its transaction and waits for the next of its sort."""
+        if self._has_server:  # which may end it meanwhile
+            wire.resting_since = monotonic()
+        resting.append(wire)
 
     @contextmanager
     def reading(self) -> Iterator[Wire]:
         """A transaction that sees one consistent state and writes nothing."""
-        wire = _rested(self._readers) or self._reader()
+        wire = self.take(self.readers)
         try:
             wire.begin(BEGIN_READING)
             yield wire
@@ -207,34 +234,17 @@ class Wires:
         except BaseException:
             wire.discard()  # it must not go where somebody would write with it
             raise
-        self._readers.append((wire, monotonic()))
+        self.rest(wire, self.readers)
 
     def close(self) -> None:
         """Give them all back; none of them is used again."""
-        while self._writers:
-            self._writers.pop()[0].close()
-        while self._readers:
-            self._readers.pop()[0].discard()
-
-    def _reader(self) -> Wire:
-        wire = Wire(self._engine, self._checked_out())
-        wire.only_read()
-        return wire
+        while self.writers:
+            self.writers.pop().close()
+        while self.readers:
+            self.readers.pop().discard()
 
     def _checked_out(self) -> PoolProxiedConnection:
         try:
             return self._engine.raw_connection()
         except self._engine.dialect.loaded_dbapi.Error as error:
             raise ledger_error(error, place_of(self._engine.url)) from error
-
-
-Resting = tuple[Wire, float]
-
-
-def _rested(resting: list[Resting]) -> Wire | None:
-    """One that can be used again; None when there is none."""
-    while resting:
-        wire, since = resting.pop()
-        if monotonic() - since < REST_SECONDS or wire.lives():
-            return wire
-    return None

@@ -201,6 +201,11 @@ class Order:
         """True while the venue may still execute it (an order in doubt counts as open)."""
         return self.status not in TERMINAL
 
+    @property
+    def is_working_entry(self) -> bool:
+        """Of these a symbol has one: what somebody else entered at the venue is a fact, and never refused."""
+        return self.leg is Leg.ENTRY and self.strategy != EXTERNAL and self.is_open
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
