@@ -262,6 +262,20 @@ class Settings(_Frozen):
             raise ValueError(f"execution.mode: {mode} needs broker.name: alpaca or ib; simulated is no broker")
         return self
 
+    @model_validator(mode="after")
+    def _waiting_for_a_broker_is_not_taken_for_hanging(self) -> Settings:
+        name, hang = self.broker.name, self.execution.lease.hang_seconds
+        if name == "simulated":
+            return self
+        rules = self.broker.ib if name == "ib" else self.broker.alpaca
+        if rules.longest_wait_seconds >= hang:
+            raise ValueError(
+                f"execution.lease.hang_seconds ({hang:g}) must be more than {rules.longest_wait_seconds:g}, the seconds "
+                f"one answer may take with broker.{name}.timeout_seconds {rules.timeout_seconds:g}: a loop that waits "
+                "for a slow broker would be ended as one that hangs"
+            )
+        return self
+
     @property
     def alpaca(self) -> AlpacaRules:
         """Alpaca with the keys of the configured mode."""

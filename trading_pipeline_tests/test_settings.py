@@ -90,6 +90,18 @@ def test_leverage_needs_a_capital_scaling_above_one(limit: str) -> None:
         Settings.model_validate({"execution": {"risk": {limit: "2.1"}, "rebalance": {"capital_scaling": "2.0"}}})
 
 
+@pytest.mark.parametrize(("broker", "longest"), [("ib", 15), ("alpaca", 45)])
+def test_a_loop_that_waits_for_a_slow_broker_is_never_taken_for_one_that_hangs(broker: str, longest: float) -> None:
+    def tree(name: str, seconds: float) -> dict[str, object]:
+        return {"broker": {"name": name, broker: {"timeout_seconds": seconds}}}
+
+    with pytest.raises(ValidationError, match=rf"hang_seconds \(90\) .* broker.{broker}.timeout_seconds {longest:g}: "):
+        Settings.model_validate(tree(broker, longest))
+    assert Settings.model_validate(tree(broker, longest - 0.1))
+    assert Settings.model_validate(tree("simulated", longest))
+    assert Settings.model_validate(tree(broker, longest) | {"execution": {"lease": {"hang_seconds": 91}}})
+
+
 def test_the_venue_lends_what_the_limits_count_on_and_a_cash_account_borrows_nothing() -> None:
     execution = {"risk": {"buying_power_multiple": "2.0"}, "rebalance": {"capital_scaling": "2.0"}}
     assert rules_from(Settings.model_validate({"execution": execution})).buying_power_multiple == 2

@@ -190,11 +190,13 @@ def request(timed: Timed, due: Due) -> dg.RunRequest:
 
 
 def _schedule(timed: Timed) -> dg.ScheduleDefinition:
-    lines = timetable.cron_lines(timed.duty, calendar())
+    """Off where the settings leave it nothing to do: its ticks would only fill the timeline."""
+    lines, needless = timetable.cron_lines(timed.duty, calendar()), timed.needless(configured())
 
     @dg.schedule(
         name=timed.name, job_name=timed.job, cron_schedule=lines[0] if len(lines) == 1 else lines,
-        execution_timezone=str(calendar().zone), default_status=STATUS, description=f"{timed.what} {timed.when}.",
+        execution_timezone=str(calendar().zone), description=f"{timed.what} {timed.when}.",
+        default_status=dg.DefaultScheduleStatus.STOPPED if needless else STATUS,
     )  # fmt: skip
     def run(context: dg.ScheduleEvaluationContext, workspace: WorkspaceResource) -> Decision:
         found = tick(timed, context.scheduled_execution_time, workspace.clock().now())

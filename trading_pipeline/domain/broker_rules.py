@@ -41,6 +41,11 @@ class AlpacaRules(_Frozen):
     timeout_seconds: float = Field(5.0, gt=0, le=120, description="of one request; the client library has none")
     stream_silence_seconds: float = Field(30.0, gt=0, le=3600, description="a stream mute for longer is reopened")
 
+    @property
+    def longest_wait_seconds(self) -> float:
+        """For one answer: a question whose answer broke off is asked once more."""
+        return 2 * self.timeout_seconds
+
     def of_mode(self, mode: str) -> AlpacaRules:
         """The same with the keys that execution.mode `mode` uses as its keys: the live ones in live alone."""
         if mode != "live":
@@ -76,6 +81,11 @@ class IbRules(_Frozen):
     timeout_seconds: float = Field(10.0, gt=0, le=120, description="of one answer")
     market_data_lines: int = Field(100, ge=1, le=10_000, description="streams at the same time")
     historical_requests_per_10_minutes: int = Field(55, ge=1, le=1_000_000, description="IB allows 60")
+
+    @property
+    def longest_wait_seconds(self) -> float:
+        """For one answer: connecting and what belongs to a request are several of TWS's, then it is given up."""
+        return 6 * self.timeout_seconds
 
 
 class BrokerRules(_Frozen):

@@ -44,8 +44,6 @@ CAPABILITIES = VenueCapabilities(
     times_in_force=TIMES_IN_FORCE,
     replaces_quantity=True,
 )
-PATIENCE = 6.0
-"""How many answers' time a call may take as a whole before it is given up from outside."""
 
 
 class IbBroker:
@@ -189,12 +187,12 @@ class IbBroker:
     # inside
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        longest = self._rules.longest_wait_seconds
         try:
-            return self._thread.call(work, PATIENCE * self._rules.timeout_seconds)
+            return self._thread.call(work, longest)
         except TimeoutError as error:
             raise OutcomeUnknown(
-                f"Interactive Brokers gave no answer within {PATIENCE * self._rules.timeout_seconds:g} s. Look before "
-                "anything is sent again"
+                f"Interactive Brokers gave no answer within {longest:g} s. Look before anything is sent again"
             ) from error
 
     async def _alone(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
