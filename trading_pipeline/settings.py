@@ -270,9 +270,9 @@ class Settings(_Frozen):
         rules = self.broker.ib if name == "ib" else self.broker.alpaca
         if rules.longest_wait_seconds >= hang:
             raise ValueError(
-                f"execution.lease.hang_seconds ({hang:g}) must be more than {rules.longest_wait_seconds:g}, the seconds "
-                f"one answer may take with broker.{name}.timeout_seconds {rules.timeout_seconds:g}: a loop that waits "
-                "for a slow broker would be ended as one that hangs"
+                f"execution.lease.hang_seconds ({hang:g}) must be more than {rules.longest_wait_seconds:g}, which one "
+                f"answer may take with broker.{name}.timeout_seconds {rules.timeout_seconds:g}: a loop that waits for "
+                "a slow broker would be ended as one that hangs"
             )
         return self
 
