@@ -11,7 +11,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from trading_pipeline.domain.alert_rules import severity
-from trading_pipeline.domain.alerting import DIGEST, LATE, QUIET, Delivery, Message
+from trading_pipeline.domain.alerting import DIGEST, LATE, QUIET, REMINDER, Delivery, Message
 from trading_pipeline.domain.control import Alert, AlertLevel
 
 Redact = Callable[[str], str]
@@ -81,7 +81,8 @@ class Writer:
         return cut(f"{part.level.value}: {self._safe(alert.kind)}{of}", min(TITLE_CHARACTERS, self.max_characters // 2))
 
     def _body(self, part: Delivery, alert: Alert, used: int) -> str:
-        act = f"Acknowledge: trading-pipeline alerts ack {self._safe(part.alert_id)}" if part.is_critical else ""
+        is_asked = part.is_critical and part.kind != REMINDER  # which says itself what waits
+        act = f"Acknowledge: trading-pipeline alerts ack {self._safe(part.alert_id)}" if is_asked else ""
         further = [
             REPEATED if part.maybe_sent else "",
             f"Told here because {self._safe(part.escalated_from)}." if part.escalated_from else "",

@@ -29,6 +29,8 @@ NOBODY = ""
 """Channel of the delivery that says an alert goes to nobody."""
 LATE, QUIET, DIGEST = "late", "quiet", "digest"
 """Bundles: deliveries of a channel that leave in one message."""
+REMINDER = "alerts_unacknowledged"
+"""Kind of the alert that reminds of others; nobody has to acknowledge it."""
 ABOUT_CHANNEL = "channel"
 """In an alert's data: the channel it is about, which is not asked to tell of itself."""
 

@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 
 from trading_pipeline.domain import alert_kinds
 from trading_pipeline.domain.alert_rules import EscalationRules
-from trading_pipeline.domain.alerting import Delivery, DeliveryState, Watch, deliveries_of, next_told
+from trading_pipeline.domain.alerting import REMINDER, Delivery, DeliveryState, Watch, deliveries_of, next_told
 from trading_pipeline.domain.control import Alert, AlertLevel
 from trading_pipeline.services.alerting.round import Round
 
-REMINDER = "alerts_unacknowledged"
 AT_ONCE = 100
 """Watches in one transaction: others want to write too."""
 

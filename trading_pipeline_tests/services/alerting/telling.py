@@ -114,7 +114,8 @@ class Telling:
 
     def begin(self, ledger: AlertLedger) -> Deliverer:
         """A deliverer of a new lease, with the phones of this process."""
-        return Deliverer(ledger, self.rules, self.phones, self.clock, redact=str, chance=Random(7))
+        chance = Random(7)
+        return Deliverer(ledger, self.rules, self.phones, self.clock, redact=str, chance=chance)
 
     def restart(self) -> None:
         """A new process: what was on its way is forgotten."""
