@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from trading_pipeline.settings import Settings
+from trading_pipeline.settings import Settings, load_settings
 from trading_pipeline.wiring import Workspace
 from trading_pipeline.wiring.rehearsal import Plan, Rehearsal, fault_script, own_environment
 from trading_pipeline.wiring.rehearsed_doors import DOORS
@@ -48,3 +48,20 @@ def test_faults_come_at_the_rate_asked_for_and_none_at_zero(broker: str) -> None
 
     for op in {rule.op for rule in script.rules}:
         assert sum(rule.probability for rule in script.rules if rule.op == op) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("mode", ["paper", "live"])
+def test_a_rehearsal_is_a_simulation_whatever_mode_the_home_is_in(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRADING_PIPELINE__EXECUTION__MODE", mode)
+    settings = Settings.model_validate({"execution": {"mode": mode}, "broker": {"name": "alpaca"}})
+    home = Workspace(tmp_path / "home", settings)
+    (home.home / "bars").mkdir(parents=True)
+    rehearsal = Rehearsal(
+        home, Plan(broker="alpaca", sessions=(), seed=1, fault_rate=0.0, kills=0), tmp_path / "r", print
+    )
+
+    rehearsal._furnish()
+
+    assert load_settings(profile=rehearsal.profile, environ=own_environment()).execution.mode == "simulation"

@@ -10,12 +10,22 @@ import typer
 from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.cli.context import JsonOption, workspace_of
 from trading_pipeline.cli.output import print_json, print_table, say, say_line
+from trading_pipeline.cli.passwords import ask_password
+from trading_pipeline.domain.approvals import Refusal
+from trading_pipeline.domain.control import TradingState
+from trading_pipeline.domain.errors import ModeRefused, TradingError
+from trading_pipeline.domain.modes import ChangeKind
 from trading_pipeline.domain.money import plain
-from trading_pipeline.services.breaker import ControlView, pause_trading
+from trading_pipeline.services.breaker import ControlView, pause_trading, require_resumable
 from trading_pipeline.services.breaker import resume as resume_trading
+from trading_pipeline.services.modes.approvals import Asking
+from trading_pipeline.services.modes.operators import Credentials
+from trading_pipeline.services.modes.stopping import needs_approval
+from trading_pipeline.services.modes.targets import Target
 
 if TYPE_CHECKING:
     from trading_pipeline.services.kill import KillReport
+    from trading_pipeline.wiring import Workspace
 
 NOT_CONFIRMED, NOT_LATCHED = 3, 4
 """Exit codes of kill: the venue has not confirmed everything; nothing could be latched."""
@@ -50,13 +60,42 @@ def resume(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Let entries leave again, once the cooldown is over, its cause is gone, and record and venue agree."""
+    """Let entries leave again, once the cooldown is over, its cause is gone, and record and venue agree.
+
+    Above SIMULATION the operator's password is asked for, and where it takes two people, another one approves as well.
+    """
     workspace = workspace_of(context)
+    _approve_going_on(workspace, reason, operator, override_cooldown)
     view = resume_trading(
         workspace.ledger, workspace.latch, workspace.settings.execution, reason=reason, operator=operator,
         at=SystemClock().now(), override_cooldown=override_cooldown,
     )  # fmt: skip
     _tell(view, as_json)
+
+
+def _approve_going_on(workspace: Workspace, reason: str, operator: str, override_cooldown: bool) -> None:
+    """What was halted above SIMULATION: the operator asks that it goes on, and approves it."""
+    from trading_pipeline.wiring.modes import mode_desk
+
+    rules = workspace.settings.execution
+    view = require_resumable(
+        workspace.ledger, workspace.latch, rules, at=SystemClock().now(), override_cooldown=override_cooldown
+    )  # fmt: skip
+    with workspace.ledger.read() as tx:
+        if view.state is not TradingState.HALTED or not needs_approval(tx, rules.account):
+            return
+    desk, who = mode_desk(workspace), Credentials(operator, ask_password(operator))
+    request, report = desk.request(Asking(target=Target(ChangeKind.RESUME), reason=reason), who)
+    if request is None:
+        wrong = "; ".join(f"{one.name}: {one.measured} (needs {one.threshold})" for one in report.failed)
+        raise TradingError(f"not resumed: {wrong}")
+    done = desk.approve(request.request_id, who, reason)
+    if done.missing:
+        raise ModeRefused(
+            Refusal.MISSING_APPROVAL,
+            f"not resumed yet: {done.missing} more has to approve it: trading-pipeline mode approve "
+            f"{request.request_id} --operator NAME --reason TEXT; then resume again",
+        )
 
 
 def kill(

@@ -17,6 +17,7 @@ from trading_pipeline.domain.risk import Finding, RiskBook
 from trading_pipeline.domain.risk_usage import Usage, usages
 from trading_pipeline.services.book import values_by_symbol
 from trading_pipeline.services.entries import rearm as rearm_symbol
+from trading_pipeline.services.modes.terms import terms_in_force, under_terms
 from trading_pipeline.services.risk_view import WhatIf, newest_record, present_book
 from trading_pipeline.services.risk_view import what_if as judge
 from trading_pipeline.wiring import Workspace
@@ -37,10 +38,13 @@ def show(context: typer.Context, as_json: JsonOption = False) -> None:
     workspace = workspace_of(context)
     record = newest_record(workspace.ledger, workspace.settings.execution.account)
     at, times = record.cursor_at or record.started_at, workspace.calendar.times(record.session)
-    book = present_book(workspace.risk_desk(at), times, at)
-    used = usages(book, workspace.settings.execution.risk)
+    desk = workspace.risk_desk(at)
+    book = present_book(desk, times, at)
+    with workspace.ledger.read() as tx:
+        terms = terms_in_force(tx, desk.account, record.session)
+    used = usages(book, under_terms(desk, terms, book.equity_usd).rules.risk)
     risks = workspace.facts().value_at_risk(values_by_symbol(book), record.session)
-    found = _document(workspace, book, used, risks)
+    found = _document(workspace, book, used, risks) | {"terms": terms.words()}
     if as_json:
         print_json(found)
     else:
@@ -93,7 +97,7 @@ def _exposure(book: RiskBook, symbol: str, value: Decimal) -> dict[str, Any]:
 
 
 def _show(found: dict[str, Any]) -> None:
-    say(f"account {found['account']} as of {found['as_of']}, {found['mode']}, trading state {found['trading_state']}")
+    say(f"account {found['account']} as of {found['as_of']}, {found['terms']}, trading state {found['trading_state']}")
     heading("Limits")
     print_records([{**one, "usage_percent": f"{one['usage_percent']:.1f}"} for one in found["limits"]])
     say(f"fullest: {found['fullest']}")

@@ -10,6 +10,7 @@ from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.trades import whole_trades
 from trading_pipeline.ports import BarStore, Ledger, LedgerTransaction
 from trading_pipeline.services.lease import lease_name
+from trading_pipeline.services.modes.transitions import present_mode
 
 
 def read_status(ledger: Ledger, bars: BarStore, account: str, now: datetime) -> dict[str, object]:
@@ -50,6 +51,7 @@ def _control(tx: LedgerTransaction, account: str, now: datetime) -> dict[str, ob
     state, lease = tx.trading_state(account), tx.lease(lease_name(account))
     blocks = [f"{block.symbol or account} ({block.kind.value})" for block in tx.blocks(account)]
     return {
+        "mode": present_mode(tx, account).name,
         "trading": state.state.value if state else TradingState.ACTIVE.value,
         "trading_because": f"{state.reason} ({state.set_by}, {state.changed_at:%Y-%m-%d %H:%M} UTC)" if state else None,
         "led_by": leader(lease, now),

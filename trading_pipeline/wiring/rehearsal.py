@@ -40,7 +40,12 @@ FAULTS_TO_BEGIN_AT = 5
 """The first calls of each kind go through, so that a loop can begin at all."""
 
 OWN_LEDGER: dict[str, object] = {"storage": {"database_url": ""}}
-FOREIGN = ("TRADING_PIPELINE__STORAGE__", "TRADING_PIPELINE__BROKER__", "TRADING_PIPELINE_ENV_FILE")
+AS_SIMULATION: dict[str, object] = {"execution": {"mode": "simulation"}}
+"""Whatever mode the home is in: a rehearsal speaks to this machine alone, and needs nobody's approval."""
+FOREIGN = (
+    "TRADING_PIPELINE__STORAGE__", "TRADING_PIPELINE__BROKER__", "TRADING_PIPELINE__EXECUTION__MODE",
+    "TRADING_PIPELINE_ENV_FILE",
+)  # fmt: skip
 """Variables of the real account: a process of the rehearsal never sees them."""
 
 OnSession = Callable[[date, str], None]
@@ -99,7 +104,8 @@ class Rehearsal:
 
     def _write_profile(self, addresses: dict[str, str]) -> None:
         own = self.workspace.profile.read_text(encoding="utf-8") if self.workspace.profile else "{}"
-        merged = _merged(yaml.safe_load(own) or {}, DOORS[self.plan.broker].settings(addresses) | OWN_LEDGER)
+        of_door = DOORS[self.plan.broker].settings(addresses)
+        merged = _merged(yaml.safe_load(own) or {}, of_door | OWN_LEDGER | AS_SIMULATION)
         self.profile.write_text(yaml.safe_dump(merged), encoding="utf-8")
 
     def _command(self, *arguments: str) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from trading_pipeline.domain.approvals import Approval, ApprovalUse, Refusal
-from trading_pipeline.domain.control import AuditEntry
+from trading_pipeline.domain.control import AuditEntry, Block, BlockKind
 from trading_pipeline.domain.errors import InputError, ModeRefused
 from trading_pipeline.domain.market import require_aware
 from trading_pipeline.domain.mode_permit import Case, denied
@@ -83,7 +83,9 @@ def change_mode(
         return _apply(tx, before, _change(before, kind, before.rung, at, reason, actor, is_stopped=True))
     if to is None or to == before.rung or rises(before.rung, to):
         raise InputError(f"account {account} is in {before.name}: {to} is not lower. Upwards: mode request")
-    return _apply(tx, before, _change(before, kind, to, at, reason, actor, is_stopped=before.is_stopped))
+    change = _change(before, kind, to, at, reason, actor, is_stopped=before.is_stopped)
+    tx.add_block(_until_noted(change))
+    return _apply(tx, before, change)
 
 
 def grant(tx: LedgerTransaction, request_id: str, ground: Ground, at: datetime) -> ModeState:
@@ -151,6 +153,14 @@ def _change(
         account=before.account, at=at, kind=kind, from_mode=before.mode, from_step=before.step,
         from_symbols=before.rung.symbols, from_stopped=before.is_stopped, mode=to.mode, step=to.step,
         symbols=to.symbols, is_stopped=is_stopped, reason=reason.strip(), actor=actor.strip(),
+    )  # fmt: skip
+
+
+def _until_noted(change: ModeChange) -> Block:
+    """Nothing that was decided before a fall leaves after it: until the loop has noted it, its last look finds this."""
+    return Block(
+        block_id=f"{BlockKind.MODE.value}-{change.change_id}", account=change.account, symbol="", kind=BlockKind.MODE,
+        reason=f"the mode was lowered to {change.after}, and the session has not noted it yet", since=change.at,
     )  # fmt: skip
 
 

@@ -8,16 +8,19 @@ from datetime import UTC, datetime
 
 import pytest
 
+from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
 from trading_pipeline.domain.control import BlockKind, TradingState
 from trading_pipeline.domain.errors import TradingError
 from trading_pipeline.domain.mode_terms import Terms
 from trading_pipeline.domain.modes import ChangeKind, Rung
-from trading_pipeline.domain.orders import Leg, OrdStatus
+from trading_pipeline.domain.orders import AnyRequest, Leg, OrdStatus
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.domain.risk_limits import RiskLimits
 from trading_pipeline.domain.trading_session import RiskEvent
-from trading_pipeline.ports import Ledger
+from trading_pipeline.ports import Ledger, VenueCapabilities
 from trading_pipeline.services.breaker import resume
+from trading_pipeline.services.dispatch import dispatch_due
+from trading_pipeline.services.entries import decide_on_snapshot
 from trading_pipeline.services.latch import Latch
 from trading_pipeline.services.modes.noting import SUGGESTED
 from trading_pipeline.services.modes.terms import TERMS_SEEN
@@ -27,7 +30,7 @@ from trading_pipeline_tests.builders import a_trade, dec
 from trading_pipeline_tests.memory_ledger import MemoryLedger
 from trading_pipeline_tests.services.braking import FALL, falling, played
 from trading_pipeline_tests.services.modes.people import GROUND, KIM, LEE, HandClock, Office, a_session, prove
-from trading_pipeline_tests.services.scripted import NEXT, OPENS, TIMES, Scene, Stage, flat_bars, minute
+from trading_pipeline_tests.services.scripted import NEXT, OPENS, TIMES, Scene, Stage, flat_bars, minute, quote
 from trading_pipeline_tests.services.test_replay_acts import ABOVE, Acts, again, run, watched
 
 JANUARY = datetime(2025, 1, 2, 12, tzinfo=UTC)
@@ -389,3 +392,31 @@ def test_e46_nothing_in_the_trading_services_raises_a_mode_without_a_person(stag
         (change,) = tx.mode_changes("A")
     assert people.state.mode is Mode.PAPER
     assert change.approvals
+
+
+def test_an_entry_that_waits_to_leave_does_not_leave_once_the_mode_is_lowered(stage: Stage) -> None:
+    scene = watched(stage, flat_bars(), at=(15,), **LIVE)
+    in_mode(scene, Mode.LIVE_SCALED)
+    desk = scene.desk(at=15)
+    scene.start(desk)
+    snapshot = scene.watchlist("XYZ", at=15)
+    decide_on_snapshot(desk, snapshot, TIMES, quote("50.00", 15))
+    reached = []
+
+    class Lowering(SimulatedBroker):
+        """Somebody lowers the mode while the dispatch is under way."""
+
+        @property
+        def capabilities(self) -> VenueCapabilities:
+            if not reached:
+                reached.append("asked")
+                lowered(scene, Rung(Mode.LIVE_MINIMAL))()
+            return super().capabilities
+
+        def submit(self, request: AnyRequest) -> str:
+            raise AssertionError(f"it left: {request}")
+
+    dispatch_due(replace(desk, broker=Lowering(scene.venue, desk.clock)))
+
+    assert reached
+    assert scene.order().status in {OrdStatus.PENDING_NEW, OrdStatus.CANCELED}
