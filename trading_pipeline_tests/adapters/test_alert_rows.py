@@ -82,9 +82,8 @@ def test_the_loudest_are_due_first_then_the_oldest_and_a_distant_instant_is_a_cl
         tx.save_deliveries(late)
         assert [one.alert_id for one in tx.due_deliveries("sms", NOON, EVER, 9)] == ["a1", "a2", "a4"]
         assert [one.alert_id for one in tx.due_deliveries("sms", NOON, EVER - SECOND, 9)] == ["a1", "a3", "a2", "a4"]
-        assert tx.queue_depths() == [
-            QueueDepth(channel="mail", waiting=5, oldest_due_at=NOON), QueueDepth(channel="sms", waiting=5, oldest_due_at=NOON),
-        ]  # fmt: skip
+        waiting = [QueueDepth(channel=name, waiting=5, oldest_due_at=NOON) for name in ("mail", "sms")]
+        assert tx.queue_depths() == waiting
 
 
 def test_messages_are_found_by_their_deliveries(ledger: SqlLedger) -> None:
@@ -132,8 +131,8 @@ def test_an_acknowledgement_ends_the_watch_takes_back_what_waits_and_is_never_ch
 
 def test_channels_come_back_as_they_were(ledger: SqlLedger) -> None:
     dead = ChannelRecord(
-        name="mail", circuit=CircuitState.OPEN, failures=3, opened_at=NOON, probe_at=EVER, free_at=NOON, last_error="no",
-        last_delivered_at=NOON, delivered=4, failed=3,
+        name="mail", circuit=CircuitState.OPEN, failures=3, opened_at=NOON, probe_at=EVER, free_at=NOON,
+        last_error="no", last_delivered_at=NOON, delivered=4, failed=3,
     )  # fmt: skip
 
     with ledger.transaction() as tx:

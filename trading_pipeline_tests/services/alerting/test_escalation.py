@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -120,7 +121,7 @@ def test_once_everybody_was_told_one_reminder_for_all_comes_on_schedule_until_th
 
     reminders = [at for at, message in world.phones["mail"].rang if message.title.startswith(f"CRITICAL: {REMINDER}")]
     assert 40 <= len(reminders) <= 49
-    assert min(later - earlier for earlier, later in zip(reminders, reminders[1:], strict=False)) >= 5 * MINUTE
+    assert min(later - earlier for earlier, later in pairwise(reminders)) >= 5 * MINUTE
     assert reminders[-1] - NOON <= 4 * HOUR + MINUTE
     with ledger.read() as tx:
         assert tx.open_count() == 0

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_a_channel_that_breaks_off_may_have_sent_it() -> None:
 
 def test_one_that_hangs_is_left_behind_after_its_time_and_no_more_than_three_of_them() -> None:
     stuck = threading.Event()
-    channel = Channel(lambda: None if stuck.wait(20) else None)
+    channel = Channel(partial(wait_for, stuck))
     line = ThreadLine(channel, 0.05)
     before = threading.active_count()
 
