@@ -159,11 +159,13 @@ class ModeDesk:
 
     def _made(self, asking: Asking, person: Operator, report: GateReport, state: ModeState) -> ModeRequest:
         rules, rung = self.ground.rules, report.rung
-        name = content_hash({"report": report.report_id, "by": person.name})[:ID_LENGTH]
+        identity = {"report": report.report_id, "from": state.change_id, "reason": asking.reason.strip()}
+        approvers = rules.approvers_for(rung.mode)
+        name = content_hash({**identity, "approvers": approvers})[:ID_LENGTH]
         return ModeRequest(
             request_id=name, account=report.account, kind=report.kind, mode=rung.mode, step=rung.step,
             symbols=rung.symbols, requested_by=person.name, reason=asking.reason.strip(), requested_at=report.made_at,
-            expires_at=report.made_at + rules.lasting, approvers=rules.approvers_for(rung.mode),
+            expires_at=report.made_at + rules.lasting, approvers=approvers,
             report_id=report.report_id, from_change=state.change_id, config_hash=report.config_hash,
             limits_hash=report.limits_hash,
         )  # fmt: skip
