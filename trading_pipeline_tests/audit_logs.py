@@ -138,20 +138,43 @@ def checkpoint(chain: Chain, last: SignedCheckpoint | None, signer: Signer, **fu
     return signer.signed(new)
 
 
-def made_log(size: int, every: int = 100, signer: Signer = OURS, log_id: str = LOG, salt: str = "") -> AuditLog:
-    """A log with a checkpoint at its start, each `every` entries, and none over what is left."""
-    chain, rows = Chain.empty(log_id), list[Row]()
-    signed = [checkpoint(chain, None, signer, why=Why.START)]
-    frontiers = {1: chain.frontier.text()}
-    for start in range(0, size, every):
-        numbers = range(start + 1, min(start + every, size) + 1)
-        entries = [replace(told(number), actor=f"trading-pipeline{salt}") for number in numbers]
-        logged, chain = chain.extended(list(zip(numbers, entries, strict=True)), NOW)
-        rows += zip(logged, entries, strict=True)
-        if len(numbers) == every:
+@dataclass(frozen=True)
+class Source:
+    """What a log is made of, made anew each time it is read: a large log need not be held."""
+
+    size: int
+    every: int
+    log_id: str = LOG
+    salt: str = ""
+
+    def batches(self) -> Iterator[tuple[list[Row], Chain]]:
+        """Entries up to the next checkpoint, and the log after them."""
+        chain = Chain.empty(self.log_id)
+        for start in range(0, self.size, self.every):
+            numbers = range(start + 1, min(start + self.every, self.size) + 1)
+            entries = [replace(told(number), actor=f"trading-pipeline{self.salt}") for number in numbers]
+            logged, chain = chain.extended(list(zip(numbers, entries, strict=True)), NOW)
+            yield list(zip(logged, entries, strict=True)), chain
+
+    def rows(self) -> Iterator[Row]:
+        """All entries."""
+        for rows, _ in self.batches():
+            yield from rows
+
+
+def made_log(
+    size: int, every: int = 100, signer: Signer = OURS, log_id: str = LOG, salt: str = "", *, held: bool = True
+) -> AuditLog:
+    """A log with a checkpoint at its start, each `every` entries, and none over what is left. held: with its rows."""
+    source, first = Source(size, every, log_id, salt), Chain.empty(log_id)
+    signed, held_rows = [checkpoint(first, None, signer, why=Why.START)], list[Row]()
+    frontiers = {1: first.frontier.text()}
+    for rows, chain in source.batches():
+        held_rows += rows if held else ()
+        if chain.seq % every == 0:
             signed.append(checkpoint(chain, signed[-1], signer))
             frontiers[len(signed)] = chain.frontier.text()
-    return AuditLog(rows, signed, frontiers, log_id)
+    return AuditLog(held_rows, signed, frontiers, log_id)
 
 
 def kept_of(log: AuditLog, every: int = 1) -> dict[int, Kept]:

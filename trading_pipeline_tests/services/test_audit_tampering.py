@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import copy
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 import pytest
@@ -125,35 +127,39 @@ BY_ANCHOR = (logs.stolen, logs.rolled_back)
 Made = tuple[int, Tail]
 
 
-def tails(log: AuditLog, verifier: Verifier, window: int, chosen: set[int]) -> Iterable[tuple[Verifier, int, Tail]]:
+def tails(
+    log: AuditLog, rows: Iterable[Row], verifier: Verifier, window: int, chosen: set[int]
+) -> Iterable[tuple[Verifier, int, Tail]]:
     """The verifier before each chosen entry, and what follows there."""
-    chain, waiting, last = Chain.empty(log.log_id), [*log.signed], None
+    source, ahead, waiting = iter(rows), deque[Row](), [*log.signed]
+    chain, last = Chain.empty(log.log_id), None
     frontier = chain.frontier
-    for at, row in enumerate([*log.rows, None]):
-        while waiting and logs.seq_of(waiting[0]) == at:
+    while True:
+        ahead.extend(islice(source, window - len(ahead)))
+        while waiting and logs.seq_of(waiting[0]) == chain.seq:
             last = waiting.pop(0)
             verifier.checkpoint(last, log.frontiers[logs.number_of(last)])
-        if row is None:
+        if not ahead:
             return
-        seq, _ = at + 1, row
-        if seq in chosen:
-            rows = list(log.rows[at : at + window])
-            near = [one for one in waiting[: window + 1] if logs.seq_of(one) <= rows[-1][0].seq]
-            before = Chain(log_id=log.log_id, seq=at, head=chain.head, frontier=frontier.copy())
-            yield verifier.copied(), seq, Tail(rows, near, log.frontiers, before, last)
+        if chain.seq + 1 in chosen:
+            near = [one for one in waiting[: window + 1] if logs.seq_of(one) <= ahead[-1][0].seq]
+            before = Chain(log_id=log.log_id, seq=chain.seq, head=chain.head, frontier=frontier.copy())
+            yield verifier.copied(), chain.seq + 1, Tail([*ahead], near, log.frontiers, before, last)
+        row = ahead.popleft()
         verifier.row(row)
         frontier.append(bytes.fromhex(row[0].leaf))
-        chain = Chain(log_id=log.log_id, seq=seq, head=bytes.fromhex(row[0].head), frontier=frontier)
+        chain = Chain(log_id=log.log_id, seq=row[0].seq, head=bytes.fromhex(row[0].head), frontier=frontier)
 
 
 def require_found(
-    begin: str, log: AuditLog, every: int, window: int, positions: Sequence[int], costly: set[int]
+    begin: str, source: logs.Source, every: int, window: int, positions: Sequence[int], costly: set[int]
 ) -> int:
     """Each operation at each position; costly: where logs are rewritten too. Returns how many were tried."""
+    log = logs.made_log(source.size, source.every, held=False)
     kept = logs.kept_of(log, every)
     del kept[max(kept)]  # the newest was not kept: what comes after the one before is not covered
     anchored, tried = max(one.seq for one in kept.values()), 0
-    for verifier, seq, tail in tails(log, VERIFIERS[begin](log, kept), window, {*positions}):
+    for verifier, seq, tail in tails(log, source.rows(), VERIFIERS[begin](log, kept), window, {*positions}):
         for tamper in (*EXACT, *SHOWN, *WITHIN, *BY_ANCHOR) if seq in costly else (*EXACT, *SHOWN):
             if tamper is logs.reordered and len(tail.rows) < 2:
                 continue
@@ -177,9 +183,7 @@ def require_found(
 @pytest.mark.parametrize("begin", VERIFIERS)
 def test_e47_every_change_at_every_entry_of_a_thousand_is_found_and_located(begin: str) -> None:
     """Rewritten logs at one entry in 20; at every entry in the soak."""
-    log = logs.made_log(1000)
-
-    tried = require_found(begin, log, 3, 310, range(1, 1001), {*range(1, 1001, 20), 900, 901, 1000})
+    tried = require_found(begin, logs.Source(1000, 100), 3, 310, range(1, 1001), {*range(1, 1001, 20), 900, 901, 1000})
 
     assert tried >= 8000
 
@@ -187,19 +191,16 @@ def test_e47_every_change_at_every_entry_of_a_thousand_is_found_and_located(begi
 @pytest.mark.soak
 @pytest.mark.parametrize("begin", VERIFIERS)
 def test_logs_rewritten_at_every_entry_of_a_thousand_are_found(begin: str) -> None:
-    log = logs.made_log(1000)
-
-    assert require_found(begin, log, 3, 310, range(1, 1001), {*range(1, 1001)}) >= 11_000
+    assert require_found(begin, logs.Source(1000, 100), 3, 310, range(1, 1001), {*range(1, 1001)}) >= 11_000
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("begin", VERIFIERS)
 @pytest.mark.parametrize(("size", "positions"), [(10_000, 1000), (1_000_000, 100)])
 def test_changes_at_random_entries_of_large_logs_are_found(begin: str, size: int, positions: int) -> None:
-    log = logs.made_log(size, every=1000)
     chosen = sorted(random.Random(size).sample(range(1, size + 1), positions))
 
-    assert require_found(begin, log, 2, 2100, chosen, {*chosen}) >= 10 * positions
+    assert require_found(begin, logs.Source(size, 1000), 2, 2100, chosen, {*chosen}) >= 10 * positions
 
 
 @pytest.mark.parametrize("begin", VERIFIERS)
