@@ -11,6 +11,7 @@ from trading_pipeline.domain.health import Finding, HealthReport, HealthRules, L
 from trading_pipeline.domain.processes import ProcessPhase
 from trading_pipeline.domain.risk import RiskLimits
 from trading_pipeline.domain.trading_session import SessionPhase
+from trading_pipeline.services.health_alerts import alerts
 from trading_pipeline.services.health_audit import audit
 from trading_pipeline.services.health_facts import Facts, Look
 
@@ -233,6 +234,8 @@ def _queues(look: Look, facts: Facts, rules: HealthRules, _limits: RiskLimits) -
     level = rated(waits, rules.unsent_seconds) if look.in_session else Level.OK
     level = max(level, Level.WARN if facts.in_doubt else Level.OK, key=lambda one: one.severity)
     queues = facts.queues | ({"audit": look.around.audit.waiting} if look.around.audit else {})
+    told = look.around.alerts
+    queues |= {"alerts": sum(told.waiting.values()) + told.untaken} if told else {}
     said = ", ".join(f"{name} {count}" for name, count in queues.items())
     return Finding(
         name="queues", level=level, says=f"{said}, in doubt {facts.in_doubt}",
@@ -323,6 +326,7 @@ JUDGES: dict[str, Judge] = {
     "risk": _by_record("risk", _risk),
     "reconcile": _by_record("reconcile", _reconcile),
     "audit": audit,
+    "alerts": alerts,
     "queues": _by_record("queues", _queues),
     "errors": _errors,
     "disk": _disk,

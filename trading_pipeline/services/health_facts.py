@@ -16,6 +16,7 @@ from trading_pipeline.domain.orders import OrdStatus
 from trading_pipeline.domain.processes import ProcessState
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.ports import Ledger, LedgerTransaction
+from trading_pipeline.services.alerting.standing import AlertStanding
 from trading_pipeline.services.audit.standing import AuditStanding
 from trading_pipeline.services.breaker import ControlView
 from trading_pipeline.services.lease import lease_name
@@ -65,7 +66,8 @@ class Surroundings:
 
     bars_until: end of the newest stored bar of the session. logged_errors: lines in the log within the last hour.
     processes: of `up`; empty when it does not run. clock_skew_seconds: the broker's clock less ours. control: what may
-    leave, by record and latch file. audit: how the audit log stands, which is late after that many seconds.
+    leave, by record and latch file. audit: how the audit log stands, which is late after that many seconds. alerts: how
+    delivery of alerts stands.
     """
 
     disk_free_bytes: int | None = None
@@ -78,6 +80,7 @@ class Surroundings:
     control: ControlView | None = None
     audit: AuditStanding | None = None
     audit_overdue_seconds: float = 300.0
+    alerts: AlertStanding | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

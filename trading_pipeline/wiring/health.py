@@ -19,6 +19,8 @@ from trading_pipeline.domain.health import HealthReport
 from trading_pipeline.domain.market import SessionTimes, Timeframe
 from trading_pipeline.domain.processes import ProcessState
 from trading_pipeline.ports import Clock
+from trading_pipeline.services.alerting.standing import AlertStanding
+from trading_pipeline.services.alerting.standing import read_standing as read_alerts
 from trading_pipeline.services.audit.standing import AuditStanding, overdue_alert, read_standing
 from trading_pipeline.services.breaker import ControlView, StandingCause, read_control
 from trading_pipeline.services.dead_man import dead_man, raise_alarm
@@ -43,6 +45,7 @@ def look_at(workspace: Workspace, clock: Clock | None = None) -> Look:
         _around(workspace, times, now), control=_control(workspace, is_known=is_known),
         audit=_audit(workspace, now, is_known=is_known),
         audit_overdue_seconds=workspace.settings.audit.overdue_seconds,
+        alerts=_alerts(workspace, now, is_known=is_known),
     )  # fmt: skip
     return Look(now=now, times=times, facts=facts, around=around, trouble=trouble)
 
@@ -96,6 +99,13 @@ def _audit(workspace: Workspace, now: datetime, *, is_known: bool) -> AuditStand
     try:
         return read_standing(workspace.ledger, now) if is_known else None
     except (LedgerError, AuditError):
+        return None
+
+
+def _alerts(workspace: Workspace, now: datetime, *, is_known: bool) -> AlertStanding | None:
+    try:
+        return read_alerts(workspace.ledger, workspace.settings.alerts.in_order(), now) if is_known else None
+    except LedgerError:
         return None
 
 

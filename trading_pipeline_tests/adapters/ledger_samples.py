@@ -37,6 +37,7 @@ from trading_pipeline.domain.risk import Code, Finding, RiskDecision, Verdict
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup, TradePlan
 from trading_pipeline.domain.trading_session import Intent, RiskEvent, SessionPhase, SessionRecord
 from trading_pipeline.ports import LedgerTransaction
+from trading_pipeline_tests.adapters.alert_samples import record_delivery
 from trading_pipeline_tests.adapters.mode_samples import record_modes
 
 ACCOUNT = "simulated"
@@ -371,8 +372,10 @@ def record_control(tx: LedgerTransaction) -> None:
     tx.add_alert(ALERT)
     tx.add_reconciliation(RECONCILIATION)
     record_modes(tx)
-    if isinstance(tx, SqlTransaction) and tx.log_id() is None:
-        record_audit(tx)
+    if isinstance(tx, SqlTransaction):
+        record_delivery(tx, ALERT)
+        if tx.log_id() is None:
+            record_audit(tx)
 
 
 def record_audit(tx: SqlTransaction) -> None:

@@ -16,6 +16,7 @@ from trading_pipeline.domain.health import HealthRules, Level, ago, rated, rated
 from trading_pipeline.domain.processes import ProcessPhase, ProcessState
 from trading_pipeline.domain.risk import RiskLimits
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
+from trading_pipeline.services.alerting.standing import AlertStanding
 from trading_pipeline.services.audit.standing import AuditStanding
 from trading_pipeline.services.breaker import ControlView, StandingCause
 from trading_pipeline.services.dead_man import dead_man, raise_alarm
@@ -40,7 +41,7 @@ FACTS = Facts(
     regime_score=75.0, watchlist_at=minute(45), alarms=0, queues={"audit": 5, "alerts": 1, "unsent": 0},
 )  # fmt: skip
 AROUND = Surroundings(
-    audit=AuditStanding(),
+    audit=AuditStanding(), alerts=AlertStanding(waiting={}),
     disk_free_bytes=50_000_000_000, bars_until=minute(59), bar_minutes=1, logged_errors=0, clock_skew_seconds=0.1,
     control=ControlView(account="A", state=TradingState.ACTIVE, causes=()),
 )  # fmt: skip

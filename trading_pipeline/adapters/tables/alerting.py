@@ -17,7 +17,7 @@ class AlertDeliveryRow(Base):
 
     __tablename__ = "alert_deliveries"
     __table_args__ = (
-        Index(None, "channel", "state", "due_at"),
+        Index(None, "state", "channel", "due_at"),
         Index(None, "channel", "same", "handed_at"),
         Index(None, "channel", "rule", "handed_at"),
         Index(None, "alert_no"),

@@ -11,7 +11,7 @@ revision = "0007"
 down_revision = "0006"
 
 DELIVERY_INDEXES = (
-    ("channel", "state", "due_at"),
+    ("state", "channel", "due_at"),
     ("channel", "same", "handed_at"),
     ("channel", "rule", "handed_at"),
     ("alert_no",),
