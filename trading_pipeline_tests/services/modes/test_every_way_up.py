@@ -49,7 +49,15 @@ class Books:
     requests: dict[str, Asked] = field(default_factory=dict)
     enabled: dict[str, bool] = field(default_factory=lambda: {"kim": True, "lee": True, "ada": True})
     moves: int = 0
-    good_since: bool = False
+    sessions: int = 0
+    wins: int = 0
+    trades: int = 0
+
+    def is_earned(self, target: str) -> bool:
+        """What the record of this mode must at least show, by the outsider's own count."""
+        least = {"PAPER": 1, "LIVE_MINIMAL": 10, "LIVE_SCALED": 7}.get(target, 0)
+        is_winning = target in {"PAPER", "RENEW", "RESUME"} or self.wins >= 0.45 * self.trades
+        return self.sessions >= least and is_winning
 
     def act(self, name: str, *given: Any) -> None:
         """Do it, whatever comes of it; then compare."""
@@ -61,7 +69,7 @@ class Books:
         after = self.office.state
         if len(self._changes()) > len(changes):
             self.moves += 1
-            self.good_since = False
+            self.sessions = self.wins = self.trades = 0
         goes_on = before.is_stopped and not after.is_stopped and after.mode is not Mode.SIMULATION
         if goes_on or rises(before.rung, after.rung):
             self.require_earned(name, given, before, after)
@@ -74,7 +82,7 @@ class Books:
         """A rise: this very act was the last word that it took, and everything held at that moment."""
         assert name == "approve"
         request, now = self.requests[given[0]], self.office.clock.now()
-        assert request.is_earned or before.is_stopped
+        assert request.is_earned
         assert request.at <= now < request.at + timedelta(hours=24)
         assert (request.account, request.config) == (self.office.ground.account, self.office.ground.config_hash)
         assert request.moves == self.moves - 1
@@ -89,7 +97,7 @@ class Books:
 
     def prove(self, sessions: int, wins: int) -> None:
         prove(self.office, sessions=sessions, wins=wins, losses=24 - wins)
-        self.good_since = self.good_since or (sessions == 12 and wins == 16)
+        self.sessions, self.wins, self.trades = self.sessions + sessions, self.wins + wins, self.trades + 24
 
     def request(self, target: tuple[str, int | None, int | None], who: str, honest: bool, right: bool) -> None:
         meant = target_of(target[0], step=target[1], symbols=target[2])
@@ -102,7 +110,7 @@ class Books:
             assert honest or meant.mode in {None, Mode.PAPER}
             self.requests[made.request_id] = Asked(
                 asked_at, "A", self.office.ground.config_hash, moves,
-                is_earned=target[0] in {"RENEW", "RESUME"} or self.good_since, by=who,
+                is_earned=self.is_earned(target[0]), by=who,
             )  # fmt: skip
 
     def approve(self, request: str, who: str, right: bool) -> None:
