@@ -8,6 +8,7 @@ import dagster as dg
 
 from trading_pipeline.defs.partitions import calendar, configured
 from trading_pipeline.defs.periods import first_of_month, first_of_week, is_last_of_month, is_last_of_week
+from trading_pipeline.defs.redacting import without_secrets
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.services import timetable
 from trading_pipeline.services.timetable import Due, Duty, after_close, before_open, in_session, together
@@ -198,6 +199,7 @@ def _schedule(timed: Timed) -> dg.ScheduleDefinition:
         execution_timezone=str(calendar().zone), description=f"{timed.what} {timed.when}.",
         default_status=dg.DefaultScheduleStatus.STOPPED if needless else STATUS,
     )  # fmt: skip
+    @without_secrets
     def run(context: dg.ScheduleEvaluationContext, workspace: WorkspaceResource) -> Decision:
         found = tick(timed, context.scheduled_execution_time, workspace.clock().now())
         return _only_of_begun(workspace, found) if timed.of_begun else found

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from trading_pipeline.defs.partitions import calendar, configured
+from trading_pipeline.defs.redacting import without_secrets
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.domain.alert_kinds import alert
 from trading_pipeline.domain.control import Alert, AlertLevel
@@ -63,6 +64,7 @@ def _session(partition: str) -> date | None:
     minimum_interval_seconds=10, default_status=STATUS,
     description="A check that fails leaves an alert, once, until it was good again: ERROR or WARNING as the check is.",
 )  # fmt: skip
+@without_secrets
 def check_failure_alert_sensor(
     context: dg.SensorEvaluationContext, workspace: WorkspaceResource
 ) -> dg.SkipReason | dg.SensorResult:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import dagster as dg
 
 from trading_pipeline.defs.partitions import SESSIONS
+from trading_pipeline.defs.redacting import without_secrets
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.domain.errors import MissingResultError
 from trading_pipeline.services.checks import CHECKS, Check, Verdict
@@ -23,6 +24,7 @@ def _definition(check: Check) -> dg.AssetChecksDefinition:
         asset=check.asset, name=check.name, description=check.question, blocking=check.blocking,
         partitions_def=SESSIONS,
     )  # fmt: skip
+    @without_secrets
     def ask(context: dg.AssetCheckExecutionContext, workspace: WorkspaceResource) -> dg.AssetCheckResult:
         verdict = check.ask(workspace.open().research, date.fromisoformat(context.partition_key))
         return dg.AssetCheckResult(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from trading_pipeline.defs.partitions import calendar, configured
+from trading_pipeline.defs.redacting import without_secrets
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.domain.errors import LedgerError
 from trading_pipeline.domain.health import Finding, HealthReport, Level
@@ -23,6 +24,7 @@ WATCHING = dg.DefaultSensorStatus.RUNNING if IS_ON else dg.DefaultSensorStatus.S
     group_name="operations", kinds={"python"}, owners=OWNERS, code_version="1",
     check_specs=[dg.AssetCheckSpec(name, asset="system_health") for name in NAMES],
 )  # fmt: skip
+@without_secrets
 def system_health(workspace: WorkspaceResource) -> Iterator[dg.MaterializeResult[None]]:
     """How well everything is at this moment: database, loop, broker, feed, research, risk, queues, disk, processes."""
     report = read_health(workspace.open(), workspace.clock())
@@ -53,6 +55,7 @@ def _check(finding: Finding) -> dg.AssetCheckResult:
     job_name="health_job", minimum_interval_seconds=4, default_status=WATCHING,
     description="The dead-man's signal: in session the loop's heartbeat has stopped. A CRITICAL alert, once.",
 )  # fmt: skip
+@without_secrets
 def dead_man_sensor(workspace: WorkspaceResource) -> dg.RunRequest | dg.SkipReason:
     """Look whether the loop of the running session lives; its death leaves a CRITICAL alert, once, and a health run."""
     with workspace.looked_into() as opened:
@@ -70,6 +73,7 @@ def dead_man_sensor(workspace: WorkspaceResource) -> dg.RunRequest | dg.SkipReas
 
 
 @dg.op(description="Back up the record while everything runs, verify the copy, remove old backups.")
+@without_secrets
 def back_up(context: dg.OpExecutionContext, workspace: WorkspaceResource) -> None:
     made = backup(workspace.open(context.run_id))
     rows = sum(made.backup.manifest.counts.values())

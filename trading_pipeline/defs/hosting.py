@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from trading_pipeline.defs.entering import entered, session_now
+from trading_pipeline.defs.redacting import without_secrets
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.defs.trading import ACTS, NO_RETRY, report_session, trading_materialization
 from trading_pipeline.domain.control import AlertLevel
@@ -49,6 +50,7 @@ class TradingReports:
 
 
 @dg.op(description="Host today's session loop on the real clock: guard positions, decide, dispatch, record.")
+@without_secrets
 def host_session_loop(context: dg.OpExecutionContext, workspace: WorkspaceResource) -> None:
     opened = entered(context, workspace)
     times = session_now(context, opened)

@@ -9,6 +9,7 @@ from trading_pipeline.defs.automation import no_stream
 from trading_pipeline.defs.checks import report_checks
 from trading_pipeline.defs.entering import entered, session_now
 from trading_pipeline.defs.partitions import calendar, configured
+from trading_pipeline.defs.redacting import without_secrets
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.defs.sensors import OFTEN, STATUS, give_up, host_runs, last_number, started
 from trading_pipeline.defs.stream_reports import StreamReports
@@ -46,6 +47,7 @@ class Checks:
 
 
 @dg.op(description="Record today's session as its bars close, with its watchlists; a made-up market's history first.")
+@without_secrets
 def record_live_session(context: dg.OpExecutionContext, workspace: WorkspaceResource) -> None:
     opened = entered(context, workspace)
     why, provider = no_stream(opened.settings), opened.settings.live.provider
@@ -82,6 +84,7 @@ def market_data_job() -> None:
     job_name=RECORDING, minimum_interval_seconds=OFTEN, default_status=STATUS,
     description="The stream of the session is started again when it has fallen silent; never beside one that lives.",
 )  # fmt: skip
+@without_secrets
 def stream_supervisor_sensor(
     context: dg.SensorEvaluationContext, workspace: WorkspaceResource
 ) -> dg.SensorResult | dg.SkipReason:

@@ -8,6 +8,7 @@ from trading_pipeline.defs.entering import entered
 from trading_pipeline.defs.metadata import frame_metadata, named_schema, picture
 from trading_pipeline.defs.partitions import SESSIONS
 from trading_pipeline.defs.pictures import bars_svg
+from trading_pipeline.defs.redacting import without_secrets
 from trading_pipeline.defs.resources import WorkspaceResource, sessions_of
 from trading_pipeline.services import research
 from trading_pipeline.services.awaiting import await_newest_bar
@@ -30,6 +31,7 @@ RAW_BARS = dg.AssetSpec(
     partitions_def=SESSIONS, deps=[RAW_BARS], group_name="market_data", kinds={"python", "parquet"}, owners=OWNERS,
     code_version="1", backfill_policy=dg.BackfillPolicy.single_run(),
 )  # fmt: skip
+@without_secrets
 def universe(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Who may be traded: every symbol judged by the sessions before this one, with the reason it is out."""
     desk = entered(context, workspace).research
@@ -49,6 +51,7 @@ def universe(context: dg.AssetExecutionContext, workspace: WorkspaceResource) ->
     owners=OWNERS, code_version="1", backfill_policy=dg.BackfillPolicy.single_run(),
     metadata={"dagster/column_schema": named_schema(*BAR_COLUMNS)},
 )  # fmt: skip
+@without_secrets
 def bars(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Base bars rolled up to 15min, 1h, 4h and 1d, anchored on the session's open."""
     opened = entered(context, workspace)

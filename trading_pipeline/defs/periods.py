@@ -8,6 +8,7 @@ from trading_pipeline.adapters.report_page.period import write_period
 from trading_pipeline.defs.entering import entered
 from trading_pipeline.defs.metadata import record_schema, table
 from trading_pipeline.defs.partitions import FIRST_PARTITION, calendar
+from trading_pipeline.defs.redacting import without_secrets
 from trading_pipeline.defs.reports import OWNERS, daily_performance
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.domain.performance import DailyPerformance
@@ -57,6 +58,7 @@ def _report(name: str, partitions: dg.TimeWindowPartitionsDefinition, what: str)
         description=f"What the sessions of a {what} earned together, session by session; backfillable at any time.",
         metadata={"dagster/column_schema": record_schema(DailyPerformance)},
     )  # fmt: skip
+    @without_secrets
     def report(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
         opened = entered(context, workspace)
         for key in sorted(context.partition_keys):

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from trading_pipeline.defs.partitions import calendar, configured
+from trading_pipeline.defs.redacting import without_secrets
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.domain.errors import AuditError, TradingPipelineError
 from trading_pipeline.wiring.audit_reading import verify
@@ -17,6 +18,7 @@ SCHEDULED = dg.DefaultScheduleStatus.RUNNING if IS_ON else dg.DefaultScheduleSta
     minimum_interval_seconds=29, default_status=WATCHING,
     description="Where no relay runs: numbers and signs the audit log and delivers alerts, one bounded pass each time.",
 )  # fmt: skip
+@without_secrets
 def relay_sensor(workspace: WorkspaceResource) -> dg.SkipReason:
     """One pass of the relay when nobody leads it; never beside one that lives, and never in the way of one."""
     with workspace.looked_into() as opened:
@@ -30,6 +32,7 @@ def relay_sensor(workspace: WorkspaceResource) -> dg.SkipReason:
 
 
 @dg.op(description="Number and sign what nobody has yet, then verify the audit log from its first entry.")
+@without_secrets
 def verify_audit_log(context: dg.OpExecutionContext, workspace: WorkspaceResource) -> None:
     opened = workspace.open(context.run_id)
     for name, trouble in pass_if_idle(opened).items():

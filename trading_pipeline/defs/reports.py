@@ -8,6 +8,7 @@ import dagster as dg
 from trading_pipeline.defs.entering import entered
 from trading_pipeline.defs.metadata import picture, record_schema, table
 from trading_pipeline.defs.partitions import SESSIONS
+from trading_pipeline.defs.redacting import without_secrets
 from trading_pipeline.defs.resources import WorkspaceResource, sessions_of
 from trading_pipeline.defs.trading import TRADES
 from trading_pipeline.domain.errors import MissingResultError
@@ -25,6 +26,7 @@ OWNERS = ["team:trading"]
     code_version="1", backfill_policy=dg.BackfillPolicy.single_run(),
     metadata={"dagster/column_schema": record_schema(DailyPerformance)},
 )  # fmt: skip
+@without_secrets
 def daily_performance(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Trades, wins, losses, P&L net of costs, average R and drawdown of the session; zeros when nothing traded."""
     opened = entered(context, workspace)
@@ -42,6 +44,7 @@ def daily_performance(context: dg.AssetExecutionContext, workspace: WorkspaceRes
     code_version="1", backfill_policy=dg.BackfillPolicy.single_run(),
     metadata={"dagster/column_schema": record_schema(Trade)},
 )  # fmt: skip
+@without_secrets
 def performance_report(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """One HTML page per session: equity, P&L, trades with R, funnel, regime, and where it all came from."""
     opened = entered(context, workspace)

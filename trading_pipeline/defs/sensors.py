@@ -11,6 +11,7 @@ import dagster as dg
 
 from trading_pipeline.defs.entering import SESSION
 from trading_pipeline.defs.partitions import calendar, configured
+from trading_pipeline.defs.redacting import without_secrets
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.domain.control import AlertLevel
 from trading_pipeline.domain.errors import MissingResultError
@@ -34,6 +35,7 @@ TRADING_JOBS = frozenset({MONITORING, "execution_job", "session_replay_job"})
     job_name="execution_job", minimum_interval_seconds=OFTEN, default_status=STATUS,
     description="Each new watchlist of the running session is decided on; one of another session never is.",
 )  # fmt: skip
+@without_secrets
 def new_watchlist_sensor(workspace: WorkspaceResource) -> Decision:
     """Decide on each new watchlist snapshot of the running session; a backfill of other sessions starts nothing."""
     now = workspace.clock().now()
@@ -62,6 +64,7 @@ def _decide_on_newest(workspace: Workspace, now: datetime) -> Decision:
     job_name="historical_bars_job", minimum_interval_seconds=60, default_status=STATUS,
     description="Missing bars are fetched once the universe of the session is made, before the open.",
 )  # fmt: skip
+@without_secrets
 def history_sensor(workspace: WorkspaceResource) -> Decision:
     """Missing bars are fetched once the session's universe is there, before the open."""
     now, settings = workspace.clock().now(), configured()
@@ -84,6 +87,7 @@ def history_sensor(workspace: WorkspaceResource) -> Decision:
     job_name=MONITORING, minimum_interval_seconds=OFTEN, default_status=STATUS,
     description="The loop of the session is started again when its lease is dead; never beside one that lives.",
 )  # fmt: skip
+@without_secrets
 def loop_supervisor_sensor(
     context: dg.SensorEvaluationContext, workspace: WorkspaceResource
 ) -> dg.SensorResult | dg.SkipReason:
@@ -171,6 +175,7 @@ def _tell_restart(workspace: Workspace, session: date, found: Start, now: dateti
     minimum_interval_seconds=OFTEN, default_status=STATUS,
     description="A failed run leaves an alert, once: CRITICAL for jobs that trade, ERROR for the others.",
 )  # fmt: skip
+@without_secrets
 def run_failure_alert_sensor(context: dg.RunFailureSensorContext, workspace: WorkspaceResource) -> None:
     """A failed run of any job leaves an alert, once: CRITICAL for jobs that trade, ERROR for the others."""
     run = context.dagster_run

@@ -12,6 +12,7 @@ from trading_pipeline.defs.market_data import bars, universe
 from trading_pipeline.defs.metadata import frame_metadata, named_schema, picture, table
 from trading_pipeline.defs.partitions import SESSIONS
 from trading_pipeline.defs.pictures import bars_svg
+from trading_pipeline.defs.redacting import without_secrets
 from trading_pipeline.defs.resources import WorkspaceResource, sessions_of
 from trading_pipeline.services import research
 from trading_pipeline.services.scan_changes import regime_changes, screen_changes, stored_scan, watchlist_changes
@@ -25,6 +26,7 @@ SHOWN = ["as_of", "rank", "symbol", "score", "grade", "state", "rr", "entry", "s
     code_version="1", backfill_policy=dg.BackfillPolicy.single_run(),
     metadata={"dagster/column_schema": named_schema(*BAR_COLUMNS, *INDICATOR_COLUMNS)},
 )  # fmt: skip
+@without_secrets
 def indicators(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Trend, momentum and volatility per symbol and timeframe, as known at each bar's close."""
     desk = entered(context, workspace).research
@@ -41,6 +43,7 @@ def indicators(context: dg.AssetExecutionContext, workspace: WorkspaceResource) 
     partitions_def=SESSIONS, deps=[universe, indicators], group_name="signals", kinds={"python", "parquet"},
     owners=OWNERS, code_version="1", backfill_policy=dg.BackfillPolicy.single_run(),
 )  # fmt: skip
+@without_secrets
 def coarse_screen(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """The whole universe screened before the open and every half hour; at most 100 symbols are handed on."""
     desk = entered(context, workspace).research
@@ -66,6 +69,7 @@ def coarse_screen(context: dg.AssetExecutionContext, workspace: WorkspaceResourc
     partitions_def=SESSIONS, deps=[universe, indicators], group_name="signals", kinds={"python", "parquet", "sqlite"},
     owners=OWNERS, code_version="1", backfill_policy=dg.BackfillPolicy.single_run(),
 )  # fmt: skip
+@without_secrets
 def regime_score(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """What kind of market it is, 0–100, and how large to trade in it; a missing input counts as the worst case."""
     desk = entered(context, workspace).research
@@ -90,6 +94,7 @@ def regime_score(context: dg.AssetExecutionContext, workspace: WorkspaceResource
     kinds={"python", "parquet", "sqlite"}, owners=OWNERS, code_version="1",
     backfill_policy=dg.BackfillPolicy.single_run(),
 )  # fmt: skip
+@without_secrets
 def sabr20_watchlist(context: dg.AssetExecutionContext, workspace: WorkspaceResource) -> None:
     """Setups scored by SABR20 at every 15-minute close; grades A+ and A, at most 20, are the watchlist."""
     desk = entered(context, workspace).research

@@ -9,6 +9,7 @@ from trading_pipeline.defs.checks import report_checks
 from trading_pipeline.defs.entering import entered, session_now
 from trading_pipeline.defs.metadata import record_schema, table
 from trading_pipeline.defs.partitions import SESSIONS
+from trading_pipeline.defs.redacting import without_secrets
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.domain.control import AlertLevel
 from trading_pipeline.domain.errors import MissingResultError
@@ -55,6 +56,7 @@ class ReplayConfig(dg.Config):
 
 
 @dg.op(description="Run stored sessions through the session loop, in date order, and report what each wrote.")
+@without_secrets
 def replay_sessions(context: dg.OpExecutionContext, config: ReplayConfig, workspace: WorkspaceResource) -> None:
     opened = entered(context, workspace)
     first, last = date.fromisoformat(config.first), date.fromisoformat(config.last or config.first)
@@ -68,6 +70,7 @@ def replay_sessions(context: dg.OpExecutionContext, config: ReplayConfig, worksp
 
 
 @dg.op(description="Decide on the newest watchlist of the running session, or look for new signals; sends nothing.")
+@without_secrets
 def decide_on_newest_snapshot(context: dg.OpExecutionContext, workspace: WorkspaceResource) -> None:
     opened = entered(context, workspace)
     times = session_now(context, opened)

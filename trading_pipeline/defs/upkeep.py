@@ -7,6 +7,7 @@ from itertools import islice
 import dagster as dg
 
 from trading_pipeline.defs.entering import entered
+from trading_pipeline.defs.redacting import without_secrets
 from trading_pipeline.defs.resources import WorkspaceResource
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.services.fetch import FetchReport, FetchRequest, last_over
@@ -21,6 +22,7 @@ OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunS
 
 
 @dg.op(description="Ask the configured vendor for bars of the last sessions that are missing, and for splits.")
+@without_secrets
 def fetch_missing_history(context: dg.OpExecutionContext, workspace: WorkspaceResource) -> None:
     opened = entered(context, workspace)
     provider = opened.settings.automation.history_provider
@@ -56,6 +58,7 @@ def _symbols(workspace: Workspace, last: date) -> tuple[str, ...]:
 
 
 @dg.op(description="Remove old runs that a later run of the same job and session has replaced.")
+@without_secrets
 def remove_replaced_runs(context: dg.OpExecutionContext, workspace: WorkspaceResource) -> None:
     opened = entered(context, workspace)
     before = opened.clock.now() - timedelta(days=opened.settings.automation.keep_runs_days)
