@@ -238,8 +238,9 @@ def test_whatever_the_order_of_commits_every_entry_is_logged_once(
         if act == "write":
             insert_row(writers[who], f"{before}-{number}")
         elif act == "step":
-            busy.wait(11)
-            busy.catch_up(sequencer)
+            for _ in range(2):
+                busy.wait(11)
+                busy.catch_up(sequencer)
         else:
             writers[who].commit() if act == "commit" else writers[who].rollback()
     for writer in writers:
@@ -254,7 +255,10 @@ def test_whatever_the_order_of_commits_every_entry_is_logged_once(
     require_whole(busy)
 
 
-def test_a_number_that_comes_after_higher_ones_is_found_after_a_restart_too(ledger: SqlLedger, tmp_path: Path) -> None:
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_number_that_comes_long_after_higher_ones_is_found(
+    ledger: SqlLedger, tmp_path: Path, restarted: bool
+) -> None:
     world = AuditWorld(ledger, tmp_path)
     if world.ledger.place.endswith("sqlite3"):
         pytest.skip("one writer at a time: numbers are given out in the order of commits")
@@ -263,14 +267,16 @@ def test_a_number_that_comes_after_higher_ones_is_found_after_a_restart_too(ledg
         insert_row(slow, "slow")
         world.tell_many(3)
         sequencer = world.catch_up()
-        world.wait(60)
-        world.catch_up(sequencer)
+        for _ in range(4):
+            world.wait(60)
+            world.tell_many(1)
+            world.catch_up(sequencer)
         slow.commit()
     engine.dispose()
 
-    world.catch_up().end()
+    world.catch_up(None if restarted else sequencer).end()
 
-    assert sorted(world.subjects()) == ["e0", "e1", "e2", "slow"]
+    assert sorted(world.subjects()) == ["e0"] * 5 + ["e1", "e2", "slow"]
     require_whole(world)
 
 
