@@ -1,8 +1,6 @@
-#!/usr/bin/env python3
 """Judge an export of the audit log, on any machine with Python 3.10 or newer and: pip install cryptography
 
-    python verify_audit.py EXPORT --key KEY --anchors FILE --anchor CHECKPOINT
-    python verify_audit.py --proof PROOF --key KEY
+python verify_audit.py EXPORT --key KEY --anchors FILE --anchor CHECKPOINT, or: --proof PROOF --key KEY
 
 EXPORT, PROOF: of `trading-pipeline audit export` (JSON lines) and `audit prove`. KEY: a public key you kept, 64 hex
 digits; repeat it for one that followed on a lost key. FILE: the checkpoints kept elsewhere. CHECKPOINT: the message of
@@ -14,7 +12,6 @@ import argparse
 import base64
 import hashlib
 import json
-import sys
 from functools import reduce
 from json.encoder import encode_basestring
 
@@ -38,8 +35,7 @@ def sha(*parts):
     return hashlib.sha256(b"".join(parts)).digest()
 
 
-def canonical(value):
-    """RFC 8785 of texts, exact integers and objects of them; raises TypeError or ValueError for all else."""
+def canonical(value):  # RFC 8785 of texts, exact integers and objects of them; raises for all else
     if type(value) is dict:
         names = sorted(value, key=lambda name: name.encode("utf-16-be"))
         return "{" + ",".join(f"{canonical(name)}:{canonical(value[name])}" for name in names) + "}"
@@ -53,67 +49,57 @@ def parsed(text):
     return value
 
 
-def kept(line):
-    """What a line of the anchor file, or the message of an alert, tells of a checkpoint."""
+def kept(line):  # log, number, entries and signature of a checkpoint: of the anchor file, or of an alert's message
     if line.startswith("{"):
         told = parsed(json.loads(line)["text"])
         return told["log_id"], told["number"], told["seq"], json.loads(line)["signature"]
-    words = line[line.index("audit ") :].split()
-    words = dict(zip(words[::2], words[1::2], strict=False))
-    signature = base64.b64decode(words["signature"], validate=True).hex()
-    return words["audit"], int(words["checkpoint"]), int(words["entry"]), signature
+    _, log_id, _, number, _, seq, *_, signature = line[line.index("audit ") :].split()
+    return log_id, int(number), int(seq), base64.b64decode(signature, validate=True).hex()
 
 
 class Log:
     """The log as far as it was read: chain, Merkle tree and checkpoints; of the log itself no more than some hashes."""
 
     def __init__(self, keys, anchors):
-        """keys: raw, hexadecimal. anchors: as `kept` tells them. Raises Bad when two of them differ."""
-        self.seq = self.signed = self.anchored = self.number = 0
+        self.seq = self.signed = self.anchored = self.number = 0  # entries read, signed, anchored; checkpoints
         self.log_id = self.key_id = self.end = None
-        self.previous, self.notes, self.anchors = "", [], {}
+        self.previous, self.notes, self.tree = "", [], []  # tree: (leaves, hash) of its full subtrees, largest first
         self.keys = {sha(bytes.fromhex(key)).hex()[:16]: key for key in keys}
-        self.tree = []  # (leaves, hash) of its full subtrees, the largest first
-        for anchor in anchors:
-            require(self.anchors.setdefault(anchor[1], anchor) == anchor, "two anchors differ", anchor[2])
+        self.anchors = {anchor[1]: anchor for anchor in anchors}
+        for _, number, seq, signature in anchors:
+            require(self.anchors[number][2:] == (seq, signature), "two checkpoints kept elsewhere differ", seq)
 
     def read(self, line):
         """Judge the next line of an export; raises Bad, and what is UNREADABLE."""
-        kind, kinds = line["type"], {"header": self.header, "entry": self.entry, "checkpoint": self.checkpoint}
-        require(not self.end and (kind == "header") == (not self.log_id), "the lines are not in order", self.seq + 1)
-        self.end = line if kind == "end" else None
-        if kind not in ("end", "key"):  # keys are there for people: those that count were passed
-            kinds[kind](line)
+        kind, self.end = line["type"], line if line["type"] == "end" else None if self.end is None else {}
+        require(self.end != {} and (kind == "header") == (not self.log_id), "lines are not in order", self.seq + 1)
+        {"header": self.header, "entry": self.entry, "checkpoint": self.checkpoint, "key": id, "end": id}[kind](line)
 
     def header(self, line):
-        self.log_id, self.first, self.last = line["log_id"], line["first"], line["last"]
-        self.seq, self.head = self.first - 1, bytes.fromhex(line["before"])
-        is_start = self.seq > 0 or self.head == sha(LOG, self.log_id.encode())
-        require(is_start and self.seq >= 0, "it does not begin where the log begins", 1)
+        self.log_id, self.first, self.last, self.seq = line["log_id"], line["first"], line["last"], line["first"] - 1
+        self.head, start = bytes.fromhex(line["before"]), sha(LOG, line["log_id"].encode())
+        require(self.seq > 0 or (self.seq, self.head) == (0, start), "it does not begin where the log begins", 1)
         require(all(anchor[0] == self.log_id for anchor in self.anchors.values()), "another log (file swap)", 1)
 
     def entry(self, line):
         seq, leaf = line["seq"], sha(b"\0", line["body"].encode())
         require(seq == self.seq + 1, "an entry is missing, was put in or was moved", min(seq, self.seq + 1))
         require(leaf.hex() == line["leaf"], "an entry was changed", seq)
-        told = parsed(line["body"])["seq"]
+        told, head = parsed(line["body"])["seq"], sha(CHAIN, self.head, leaf)
         require(told == seq, "an entry was put in or was moved", min(seq, told))
-        head = sha(CHAIN, self.head, leaf)
         require(head.hex() == line["head"], f"entries were changed, the chain breaks at {seq}", self.signed + 1, seq)
-        self.seq, self.head = seq, head
-        self.tree.append((1, leaf))
-        while len(self.tree) > 1 and self.tree[-1][0] == self.tree[-2][0]:
-            (size, left), (_, right) = self.tree[-2:]
-            self.tree[-2:] = [(2 * size, sha(b"\1", left, right))]
+        self.seq, self.head, size = seq, head, 1
+        while self.tree and self.tree[-1][0] == size:
+            size, leaf = 2 * size, sha(b"\1", self.tree.pop()[1], leaf)
+        self.tree.append((size, leaf))
 
     def require_signed(self, told, text, signature, first, last=0):
-        name, key_id = f"checkpoint {told['number']}", told["key_id"]
-        require(key_id in self.keys, f"{name} is signed by {key_id}, a key unknown or given up", first, last)
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.keys[key_id]))
+        require(told["key_id"] in self.keys, f"signed by {told['key_id']}, a key unknown or given up", first, last)
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.keys[told["key_id"]]))
         try:
             key.verify(bytes.fromhex(signature), SIGNED + text.encode())
         except InvalidSignature:
-            require(False, f"the signature of {name} is false", first, last)
+            require(False, f"the signature of checkpoint {told['number']} is false", first, last)
 
     def checkpoint(self, line):
         told, text, where = parsed(line["text"]), line["text"], (self.signed + 1, self.seq)
@@ -126,15 +112,13 @@ class Log:
         found = self.log_id, self.seq, self.head.hex(), told["root"] if self.first > 1 else root.hex()
         same = found == tuple(told[name] for name in ("log_id", "seq", "head", "root"))
         require(same, f"{name} is signed and says something else: entries were changed", *where)
-        if number in self.anchors:
-            same = self.anchors[number][2:] == (self.seq, line["signature"])
-            require(same, f"rewritten, {name} is another than was kept elsewhere", self.anchored + 1, self.seq)
-            self.anchored = self.seq
+        same = self.anchors.get(number, (0, 0, self.seq, line["signature"]))[2:] == (self.seq, line["signature"])
+        require(same, f"rewritten, {name} is another than was kept elsewhere", self.anchored + 1, self.seq)
         if self.key_id not in (None, told["key_id"]):
             self.notes.append(f"{name}: key {told['key_id']} followed on {self.key_id} without its word: was it lost?")
             del self.keys[self.key_id]
-        self.signed, self.number, self.key_id = self.seq, number, told["key_id"]
-        self.previous = sha(text.encode()).hex()
+        self.signed, self.number, self.previous = self.seq, number, sha(text.encode()).hex()
+        self.anchored, self.key_id = self.seq if number in self.anchors else self.anchored, told["key_id"]
         if told["why"] == "rotation":
             del self.keys[self.key_id]
             self.key_id = sha(bytes.fromhex(told["next_key"])).hex()[:16]
@@ -145,25 +129,22 @@ class Log:
         require(self.end, "the export is cut, it has no end", self.seq + 1)
         ends = (self.end["count"], self.end["head"]) == (self.seq + 1 - self.first, self.head.hex())
         require(ends and self.last in (None, self.seq), "the export does not end as it says", self.seq + 1)
-        if self.last is None and self.number < max(self.anchors, default=0):
-            _, number, seq, _ = self.anchors[max(self.anchors)]
-            lost = f"cut or rolled back to {self.seq} entries, checkpoint {number} of {seq} was kept elsewhere"
-            require(False, lost, self.anchored + 1, self.seq + (seq > self.seq))
+        _, number, seq, _ = self.anchors[max(self.anchors)] if self.anchors else (0, 0, 0, 0)
+        lost = f"cut or rolled back to {self.seq} entries, checkpoint {number} of {seq} was kept elsewhere"
+        require(self.last or number <= self.number, lost, self.anchored + 1, self.seq + (seq > self.seq))
         doubt = self.first > 1 or self.last is not None or not self.anchored
         said = f"entries {self.first} to {self.seq}, signed to {self.signed}, anchored to {self.anchored}"
         words = f"{'A PART, OR NO ANCHOR' if doubt else 'OK'}: log {self.log_id}, {said}, head {self.head.hex()}"
         return 3 if doubt else 0, "\n".join([*self.notes, words])
 
-    def proven(self, proof):
-        """One entry under one signed checkpoint (RFC 9162, 2.1.3.2): exit code and words; raises Bad."""
+    def proven(self, proof):  # RFC 9162, 2.1.3.2
         text, path = proof["checkpoint"]["text"], map(bytes.fromhex, proof["path"])
         seq, told, found = parsed(proof["body"])["seq"], parsed(text), sha(b"\0", proof["body"].encode())
         self.require_signed(told, text, proof["checkpoint"]["signature"], seq)
         at, last = seq - 1, told["seq"] - 1
         while last > 0:
             if at % 2 or at < last:
-                other = next(path, b"")
-                found = sha(b"\1", other, found) if at % 2 else sha(b"\1", found, other)
+                found = sha(b"\1", next(path, b""), found) if at % 2 else sha(b"\1", found, next(path, b""))
             at, last = at // 2, last // 2
         holds = 0 < seq <= told["seq"] and found.hex() == told["root"] and not list(path)
         require(holds, "the entry is not the one that the checkpoint counts", seq)
@@ -179,7 +160,7 @@ def main():
     given, log = parser.parse_args(), None
     try:
         whole = [line for file in given.anchors for line in file if line.endswith(("}", "\n"))]  # a crash cuts the last
-        log = Log(given.key, map(kept, [*whole, *given.anchor]))
+        log = Log(given.key, [kept(line) for line in [*whole, *given.anchor]])
         if given.proof:
             return log.proven(json.load(given.proof[0]))
         for line in given.export or parser.error("an EXPORT or a --proof is needed"):
@@ -196,5 +177,5 @@ def main():
 
 if __name__ == "__main__":
     code, words = main()
-    sys.stdout.write(words + "\n")
-    sys.exit(code)
+    print(words)  # noqa: T201
+    raise SystemExit(code)
