@@ -186,7 +186,7 @@ def test_of_10_000_alerts_with_each_channel_failing_in_turn_no_critical_one_is_l
     fates = critical_fates(home)
     assert len(fates) == 1000
     assert all(DeliveryState.DELIVERED in states for states in fates.values())
-    assert sum(len(hook.requests) for hook in hooks) > 100
+    assert all(hook.requests for hook in hooks)
 
 
 def break_in_turn(hooks: tuple[Hook, ...], turn: int) -> None:

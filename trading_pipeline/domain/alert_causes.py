@@ -80,8 +80,9 @@ def _text(value: Decimal | str) -> str:
 
 
 def _short(value: Decimal | str) -> str:
-    """For people: at most four decimals."""
-    return _text(round(value, 4)) if isinstance(value, Decimal) and value.is_finite() else str(value)
+    """For people: at most four decimals. Formatted, because rounding raises for what has too many digits."""
+    is_number = isinstance(value, Decimal) and value.is_finite()
+    return f"{value:.4f}".rstrip("0").rstrip(".") if is_number else str(value)
 
 
 def of_setup(setup: Setup, account: str) -> Alert | None:

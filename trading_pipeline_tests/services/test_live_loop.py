@@ -113,10 +113,12 @@ def test_a_silent_venue_is_waited_for_and_holds_entries_from_five_silences_to_a_
     assert loop.run().phase is SessionPhase.CLOSED
     with scene.ledger.read() as tx:
         events = [one for one in tx.risk_events("A", TIMES.session) if one.kind.startswith("condition")]
+        told = [(one.kind, one.level.value) for one in tx.alerts("A") if one.kind.startswith("connection")]
         assert (tx.blocks("A"), tx.trading_state("A")) == ([], None)
     assert [(one.kind, one.data["trigger"]) for one in events] == [
         ("condition_began", "venue_silent"), ("condition_ended", "venue_silent"),
     ]  # fmt: skip
+    assert told == [("connection_lost", "ERROR"), ("connection_restored", "INFO")]
     assert minute(16) < events[0].occurred_at < minute(17)
     assert minute(20) <= events[1].occurred_at <= minute(20) + timedelta(seconds=10)
 
