@@ -188,6 +188,25 @@ def test_e46_no_sequence_of_acts_reaches_a_higher_mode_without_every_condition(d
         books.act(name, *data.draw(ACTS[name](books)))
 
 
+DISTURBANCES = ("enable", "configure", "wait", "fall", "approve", "prove")
+NEXT = {Mode.SIMULATION: TARGETS[:1], Mode.PAPER: TARGETS[1:2], Mode.LIVE_MINIMAL: TARGETS[2:3]}
+
+
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_e46_what_happens_between_the_request_and_the_last_word_decides(data: st.DataObject) -> None:
+    books, here = Books(an_office()), data.draw(st.sampled_from(list(Mode)))
+    books.office.climb(here)
+    books.act("prove", 12, 16)
+    books.act("request", data.draw(st.sampled_from(NEXT.get(here, TARGETS[3:5]))), "kim", True, True)
+    request = list(books.requests)[-1]
+    for who in data.draw(st.permutations(sorted(PEOPLE))):
+        if data.draw(st.booleans()):
+            name = data.draw(st.sampled_from(DISTURBANCES))
+            books.act(name, *data.draw(ACTS[name](books)))
+        books.act("approve", request, who, True)
+
+
 def test_the_books_see_a_rise_that_was_earned() -> None:
     """The comparison above is no empty one: the honest way leads all the way up, and passes it."""
     books = Books(an_office())
