@@ -64,4 +64,4 @@ def _audit_fault(workspace: Workspace) -> str:
         return str(error)
     if verdict.damage is not None:
         return verdict.damage.words
-    return "" if verdict.entries else "it has no entry yet: the relay has never run here"
+    return "" if verdict.checkpoints else "nothing of it is signed yet: the relay has never run here"

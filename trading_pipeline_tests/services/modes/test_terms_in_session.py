@@ -17,7 +17,7 @@ from trading_pipeline.domain.orders import AnyRequest, Leg, OrdStatus
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.domain.risk_limits import RiskLimits
 from trading_pipeline.domain.trading_session import RiskEvent
-from trading_pipeline.ports import Ledger, VenueCapabilities
+from trading_pipeline.ports import VenueCapabilities
 from trading_pipeline.services.breaker import resume
 from trading_pipeline.services.dispatch import dispatch_due
 from trading_pipeline.services.entries import decide_on_snapshot
@@ -27,9 +27,9 @@ from trading_pipeline.services.modes.terms import TERMS_SEEN
 from trading_pipeline.services.modes.transitions import MODE_CHANGED, change_mode, present_mode
 from trading_pipeline.services.trading_state import set_trading_state
 from trading_pipeline_tests.builders import a_trade, dec
-from trading_pipeline_tests.memory_ledger import MemoryLedger
 from trading_pipeline_tests.services.braking import FALL, falling, played
-from trading_pipeline_tests.services.modes.people import GROUND, KIM, LEE, HandClock, Office, a_session, prove
+from trading_pipeline_tests.services.modes.climbing import climbed, copy_modes
+from trading_pipeline_tests.services.modes.people import GROUND, HandClock, Office, a_session
 from trading_pipeline_tests.services.scripted import NEXT, OPENS, TIMES, Scene, Stage, flat_bars, minute, quote
 from trading_pipeline_tests.services.test_replay_acts import ABOVE, Acts, again, run, watched
 
@@ -47,40 +47,10 @@ def in_mode(scene: Scene, mode: Mode, *, at: datetime | None = None, **ground: o
 
     The evidence is of a ledger of its own: the scene's venue knows nothing of it.
     """
-    people, elsewhere = office(scene), MemoryLedger()
-    climber = replace(people, ledger=elsewhere).under(**ground)
-    climber.climb(tuple(Mode)[tuple(Mode).index(mode) - 1])
-    prove(climber)
-    climber.clock.instant = at or climber.clock.instant
-    request = climber.asked(mode.value)
-    for who in (KIM, LEE)[: 2 if mode is Mode.LIVE_SCALED else 1]:
-        climber.approve(request, who)
-    copy_modes(elsewhere, scene.ledger)
+    people = office(scene)
+    climber = people.under(**ground)
+    copy_modes(climbed(climber, mode, at=at), scene.ledger, "A")
     return people
-
-
-def copy_modes(source: Ledger, target: Ledger) -> None:
-    with source.read() as read, target.transaction() as write:
-        state = read.mode_state("A")
-        assert state is not None
-        write.save_mode_state(state)
-        for operator in read.operators():
-            write.save_operator(operator)
-        requests = read.mode_requests("A")
-        approvals = [approval for one in requests for approval in read.approvals(one.request_id)]
-        for request in requests:
-            report = read.gate_report(request.report_id)
-            assert report is not None
-            write.add_gate_report(report)
-            write.add_mode_request(request)
-        for approval in approvals:
-            write.add_approval(approval)
-        for change in read.mode_changes("A"):
-            write.add_mode_change(change)
-        for approval in approvals:
-            use = read.approval_use(approval.approval_id)
-            assert use is not None
-            write.use_approval(use)
 
 
 def notes(scene: Scene, session: object = TIMES.session) -> list[RiskEvent]:
