@@ -15,9 +15,16 @@ from sqlalchemy import create_engine, event, make_url, text
 
 from trading_pipeline.adapters import ledger_wire
 from trading_pipeline.adapters.ledger import SqlLedger
-from trading_pipeline.adapters.ledger_statements import NAMED_IDENTITIES, arranged, in_lists, insert_of, prepared
+from trading_pipeline.adapters.ledger_statements import (
+    NAMED_IDENTITIES,
+    arranged,
+    in_lists,
+    insert_of,
+    prepared,
+    written_out,
+)
 from trading_pipeline.adapters.tables import AuditRow
-from trading_pipeline.adapters.tables.types import Derived, Exact, document_text
+from trading_pipeline.adapters.tables.types import REMEMBERED, STEPS_PER_UNIT, Derived, Exact, document_text
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.orders import OrdStatus
 from trading_pipeline_tests.adapters import ledger_samples as samples
@@ -149,3 +156,24 @@ def test_a_document_is_the_text_that_json_writes_whether_it_holds_only_texts_or_
 def test_each_value_goes_through_the_conversion_of_its_own_place_in_the_order_asked_for() -> None:
     assert arranged([None, str, len], order=[2, 0, 1, 0])(("a", 1, "three")) == (5, "a", "1", "a")
     assert arranged([])(()) == ()
+
+
+def test_what_is_taken_twice_through_one_conversion_is_converted_once() -> None:
+    converted: list[int] = []
+
+    def twice(number: int) -> int:
+        converted.append(number)
+        return 2 * number
+
+    row = written_out([("given.real", twice), ("given.imag", None), ("given.real", twice), ("given.real", str)])
+
+    assert row(3) == (6, 0, 6, "3")
+    assert converted == [3]
+
+
+def test_more_numbers_than_are_remembered_are_stored_like_the_first() -> None:
+    store = Exact().bind_processor(create_engine("sqlite://").dialect)
+
+    for _ in range(2):
+        steps = [store(Decimal(number)) for number in range(REMEMBERED + 2)]
+        assert steps == [number * STEPS_PER_UNIT for number in range(REMEMBERED + 2)]

@@ -63,9 +63,29 @@ def all_digits(number: Decimal) -> str:
     return "0" if text == "-0" else text
 
 
-@lru_cache(REMEMBERED, typed=True)  # typed: a float equal to a Decimal is still refused
+class _Remembered(dict[Any, Any]):
+    """What a conversion made of each value; all forgotten when they are too many. `lru_cache` takes twice as long."""
+
+    def __init__(self, convert: Conversion) -> None:
+        super().__init__()
+        self._convert = convert
+
+    def __missing__(self, value: Any) -> Any:
+        made = self._convert(value)
+        if len(self) >= REMEMBERED:
+            self.clear()
+        self[value] = made
+        return made
+
+
 def _steps(number: Decimal | None) -> int | None:
+    if type(number) is Decimal:  # a float equal to a Decimal is refused
+        steps: int = _STEPS[number]
+        return steps
     return None if number is None else exact_steps(number)
+
+
+_STEPS = _Remembered(exact_steps)
 
 
 @lru_cache(REMEMBERED)
@@ -78,13 +98,20 @@ def _exact_number(number: Decimal | None) -> Decimal | None:
     return None if number is None else from_steps(exact_steps(number))
 
 
-@lru_cache(REMEMBERED, typed=True)
 def _digits(number: Decimal | None) -> str | None:
-    if number is None:
-        return None
+    if type(number) is Decimal:
+        digits: str = _DIGITS[number]
+        return digits
+    return None if number is None else _finite_digits(number)
+
+
+def _finite_digits(number: Decimal) -> str:
     if not number.is_finite():
         raise LedgerError(f"{number} cannot be recorded: it is not a finite number. Check what it came from.")
     return all_digits(number)
+
+
+_DIGITS = _Remembered(_finite_digits)
 
 
 @lru_cache(REMEMBERED)
@@ -108,12 +135,16 @@ def _in_utc_or_none(instant: datetime | None) -> datetime | None:
 def _instant_text(instant: datetime | None) -> str | None:
     if instant is None:
         return None
-    return _utc_text(instant if instant.tzinfo is UTC else _in_utc(instant))
+    text: str = _UTC_TEXTS[instant if instant.tzinfo is UTC else _in_utc(instant)]
+    return text
 
 
-@lru_cache(REMEMBERED)  # of UTC only: elsewhere the two instants of an hour that comes twice are equal to Python
 def _utc_text(instant: datetime) -> str:
     return instant.isoformat(" ", "microseconds")[:WITHOUT_ZONE]
+
+
+_UTC_TEXTS = _Remembered(_utc_text)
+"""Of UTC only: elsewhere the two instants of an hour that comes twice are equal to Python."""
 
 
 @lru_cache(REMEMBERED)
