@@ -8,15 +8,13 @@ import dagster as dg
 from trading_pipeline.defs.automation import no_stream
 from trading_pipeline.defs.checks import report_checks
 from trading_pipeline.defs.entering import entered, session_now
-from trading_pipeline.defs.partitions import calendar, configured
 from trading_pipeline.defs.redacting import without_secrets
 from trading_pipeline.defs.resources import WorkspaceResource
-from trading_pipeline.defs.sensors import OFTEN, STATUS, give_up, host_runs, last_number, started
+from trading_pipeline.defs.sensors import OFTEN, STATUS, host_runs, keep_alive, last_number
 from trading_pipeline.defs.stream_reports import StreamReports
 from trading_pipeline.defs.trading import ACTS, NO_RETRY
 from trading_pipeline.domain.errors import HomeInUseError
-from trading_pipeline.domain.supervision import LoopState, Start, supervise
-from trading_pipeline.services.timetable import closed_reason
+from trading_pipeline.domain.supervision import LoopState
 from trading_pipeline.wiring import Workspace
 from trading_pipeline.wiring.health import read_stream
 from trading_pipeline.wiring.market_data import StreamStatus, record_session
@@ -89,22 +87,11 @@ def stream_supervisor_sensor(
     context: dg.SensorEvaluationContext, workspace: WorkspaceResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Start the recording of the session's bars again when the recorder is dead, however its run looks."""
-    now = workspace.clock().now()
-    reason = closed_reason(calendar(), now)
-    if reason:
-        return dg.SkipReason(reason)
-    with workspace.looked_into() as opened:
-        reason = no_stream(opened.settings)
-        if reason:
-            return dg.SkipReason(reason)
-        state = stream_state(context, opened, now)
-    rules = configured().automation.supervision.model_copy(update={"start_seconds": START_SECONDS})
-    found = supervise(now, state, rules)
-    if not isinstance(found, Start):
-        return dg.SkipReason(found.why)
-    for run_id in found.lost:
-        give_up(context.instance, run_id, found.why)
-    return started(context, "market-data", state.times.session, found)
+
+    def look(opened: Workspace, now: datetime) -> LoopState | str:
+        return no_stream(opened.settings) or stream_state(context, opened, now)
+
+    return keep_alive(context, workspace, "market-data", look, start_seconds=START_SECONDS)
 
 
 def stream_state(context: dg.SensorEvaluationContext, workspace: Workspace, now: datetime) -> LoopState:

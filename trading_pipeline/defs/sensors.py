@@ -4,7 +4,7 @@ So nothing is missed while the daemon is down, nothing is done twice, and a back
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
@@ -92,26 +92,52 @@ def loop_supervisor_sensor(
     context: dg.SensorEvaluationContext, workspace: WorkspaceResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Start the session's loop again when its lease is dead, however its run looks; never beside one that lives."""
+
+    def look(opened: Workspace, now: datetime) -> LoopState | str:
+        if opened.settings.live.provider == "synthetic" and opened.bars.base_timeframe() is None:
+            return "the home holds no bars yet: the stream fetches the made-up market's past first"
+        session = opened.calendar.session_of(now)
+        return loop_state(context.instance, opened, session, last_number(context.cursor, session))
+
+    return keep_alive(context, workspace, "monitor", look, on_restart=_tell_restart)
+
+
+def keep_alive(
+    context: dg.SensorEvaluationContext,
+    workspace: WorkspaceResource,
+    name: str,
+    look: Callable[[Workspace, datetime], LoopState | str],
+    *,
+    start_seconds: int | None = None,
+    on_restart: Callable[[Workspace, date, Start, datetime], None] | None = None,
+) -> dg.SensorResult | dg.SkipReason:
+    """The run that brings back what is dead in the running session, or why there is none.
+
+    look: how it stands, or why nobody need look. start_seconds: how long a start may take, where that is not as set.
+    on_restart: told when it is not the session's first.
+    """
     now = workspace.clock().now()
     reason = closed_reason(calendar(), now)
     if reason:
         return dg.SkipReason(reason)
     with workspace.looked_into() as opened:
-        if opened.settings.live.provider == "synthetic" and opened.bars.base_timeframe() is None:
-            return dg.SkipReason("the home holds no bars yet: the stream fetches the made-up market's past first")
-        session = opened.calendar.session_of(now)
-        state = loop_state(context.instance, opened, session, last_number(context.cursor, session))
-        found = supervise(now, state, opened.settings.automation.supervision)
+        state = look(opened, now)
+        if isinstance(state, str):
+            return dg.SkipReason(state)
+        rules, session = opened.settings.automation.supervision, state.times.session
+        if start_seconds is not None:
+            rules = rules.model_copy(update={"start_seconds": start_seconds})
+        found = supervise(now, state, rules)
         if not isinstance(found, Start):
             return dg.SkipReason(found.why)
         for run_id in found.lost:
             give_up(context.instance, run_id, found.why)
-        if state.runs:
-            _tell_restart(opened, session, found, now)
-    return started(context, "monitor", session, found)
+        if state.runs and on_restart is not None:
+            on_restart(opened, session, found, now)
+    return _started(context, name, session, found)
 
 
-def started(context: dg.SensorEvaluationContext, name: str, session: date, found: Start) -> dg.SensorResult:
+def _started(context: dg.SensorEvaluationContext, name: str, session: date, found: Start) -> dg.SensorResult:
     """The run that a supervisor asks for; its number is kept, so that none is asked for twice."""
     key = session.isoformat()
     context.log.info("session %s, start %d: %s", key, found.number, found.why)
