@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, func, select, text
+from sqlalchemy import Select, bindparam, func, select, text
 
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters import tables
 from trading_pipeline.adapters.ledger_records import Kind
 from trading_pipeline.adapters.ledger_rows import Rows
+from trading_pipeline.adapters.tables import Base
 from trading_pipeline.domain.audit import LoggedEntry, SignedCheckpoint
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.ports.audit import Running, Waiting
 
 LOGGED = Kind(LoggedEntry, tables.AuditLogRow, (("seq",), ("outbox_no",)))
 OUTBOX, LOG = kinds.AUDIT.table, LOGGED.table
-LOGS, CHECKPOINTS = tables.AuditLogsRow.__table__, tables.AuditCheckpointRow.__table__
+LOGS, CHECKPOINTS = (Base.metadata.tables[name] for name in ("audit_logs", "audit_checkpoints"))
 
 # Made once: building a statement costs more than sending it.
 NEWEST = LOGGED.select().order_by(LOG.c.seq.desc()).limit(1)
@@ -77,7 +78,7 @@ class AuditLogRows(Rows):
         return _signed(found) if found else None
 
     def highest_checkpoint(self) -> int:
-        return self._connection.execute(select(func.coalesce(func.max(CHECKPOINTS.c.number), 0))).scalar_one()
+        return int(self._connection.execute(select(func.coalesce(func.max(CHECKPOINTS.c.number), 0))).scalar_one())
 
     def checkpoints(self, *, after: int = 0, limit: int = 1000) -> Sequence[SignedCheckpoint]:
         number = CHECKPOINTS.c.number
@@ -99,9 +100,9 @@ class AuditLogRows(Rows):
 
     def _numbered(self, query: Select[Any], values: Mapping[str, int]) -> list[tuple[int, AuditEntry]]:
         self.flush()
-        names, rows = kinds.AUDIT.names, self._wire.rows(query, dict(values))
-        return [(row[-1], AuditEntry(**dict(zip(names, row[:-1], strict=True)))) for row in rows]
+        names, found = kinds.AUDIT.names, (tuple(row) for row in self._wire.rows(query, dict(values)))
+        return [(number, AuditEntry(**dict(zip(names, said, strict=True)))) for *said, number in found]
 
 
-def _signed(row: Row[Any]) -> SignedCheckpoint:
+def _signed(row: Sequence[Any]) -> SignedCheckpoint:
     return SignedCheckpoint(text=row[0], signature=row[1], public_key=row[2])

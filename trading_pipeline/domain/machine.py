@@ -61,7 +61,7 @@ class ClockFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Everything the doctor looks at."""
+    """Everything the doctor looks at. relay_lacks: entries of the audit log that wait while no relay lives."""
 
     python: tuple[int, int]
     versions: Mapping[str, str]
@@ -79,6 +79,9 @@ class Machine:
     database: Database
     latch_problem: str = ""
     latched: str = ""
+    audit: str = ""
+    audit_problem: str = ""
+    relay_lacks: int = 0
     calendar: str = ""
     last_session: date | None = None
     today: str = ""

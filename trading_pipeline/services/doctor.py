@@ -165,6 +165,15 @@ def latch(machine: Machine, _rules: HealthRules) -> Finding:
     return _finding("latch", Level.OK, "none: entries may leave")
 
 
+def audit(machine: Machine, _rules: HealthRules) -> Finding:
+    if machine.audit_problem:
+        return _finding("audit", Level.FAIL, machine.audit_problem, "look at it: trading-pipeline audit verify")
+    if machine.relay_lacks:
+        says = f"{machine.audit or 'no checkpoint yet'}; {machine.relay_lacks} entries wait and nobody numbers them"
+        return _finding("audit", Level.WARN, says, "start it: trading-pipeline relay run (`up` runs it too)")
+    return _finding("audit", Level.OK, machine.audit or "no entry yet")
+
+
 def calendar(machine: Machine, _rules: HealthRules) -> Finding:
     fix = "update exchange-calendars: make install with a newer lock file"
     if machine.calendar_problem or machine.last_session is None:
@@ -231,5 +240,5 @@ def _amount(seconds: float) -> str:
 
 CHECKS: tuple[Callable[[Machine, HealthRules], Finding], ...] = (
     python, packages, ib_client, settings, keys, env_file, home, umask, disk, memory, open_files, ports, database,
-    latch, calendar, zones, clock, service,
+    latch, audit, calendar, zones, clock, service,
 )  # fmt: skip

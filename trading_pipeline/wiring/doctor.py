@@ -17,13 +17,16 @@ from trading_pipeline.adapters.ledger_engine import ledger_address, ledger_engin
 from trading_pipeline.adapters.ledger_errors import place_of
 from trading_pipeline.adapters.migrations import NEWEST, schema_version
 from trading_pipeline.adapters.processes import read_up
-from trading_pipeline.domain.errors import LatchError, LedgerError, SettingsError, TradingPipelineError
+from trading_pipeline.domain.errors import AuditError, LatchError, LedgerError, SettingsError, TradingPipelineError
 from trading_pipeline.domain.machine import ClockFacts, Database, Machine, Place
 from trading_pipeline.domain.processes import UpState
 from trading_pipeline.env_file import ENV_FILE_VARIABLE, read_env_file
+from trading_pipeline.services.audit.custody import key_state, mismatch
+from trading_pipeline.services.audit.standing import read_standing
 from trading_pipeline.services.lease import lease_name
 from trading_pipeline.services.preconditions import measure_skew
 from trading_pipeline.settings import Settings, load_settings
+from trading_pipeline.wiring.audit import audit_desk
 from trading_pipeline.wiring.workspace import Workspace
 
 CODE = Path(__file__).resolve().parents[1]
@@ -46,6 +49,7 @@ def examine(
     umask, open_files, memory = seen.limits()
     has_systemd, has_unit = seen.systemd()
     latched, latch_problem = _latch(home, settings)
+    audit, audit_problem, relay_lacks = _audit(home, settings, clock, database)
     file = _env_file()
     return Machine(
         python=sys.version_info[:2], versions=versions, unmet=unmet, settings_problem=problem or wrong,
@@ -54,6 +58,7 @@ def examine(
         free_bytes=seen.free_bytes(home), umask=umask, open_files=open_files, memory_bytes=memory,
         ports=tuple(seen.look_at_port(*port, _ports_of(up)) for port in ports),
         database=database, latch_problem=latch_problem, latched=latched, calendar=settings.market.calendar,
+        audit=audit, audit_problem=audit_problem, relay_lacks=relay_lacks,
         last_session=calendar[0], today=calendar[1], calendar_problem=calendar[2],
         clock=_clock(home, settings, clock, config, profile, ask_broker=ask_broker),
         is_container=seen.is_container(), has_systemd=has_systemd, has_unit=has_unit,
@@ -132,6 +137,26 @@ def _latch(home: Path, settings: Settings) -> tuple[str, str]:
     except LatchError as error:
         return "", str(error)
     return trip.cause.words if trip else "", ""
+
+
+def _audit(home: Path, settings: Settings, clock: SystemClock, database: Database) -> tuple[str, str, int]:
+    """How the audit log stands, what is wrong with it, and how many entries wait while no relay lives."""
+    if database.problem or database.version != NEWEST:
+        return "not looked at: see database", "", 0
+    workspace = Workspace(home, settings)
+    try:
+        desk = audit_desk(workspace)
+        found, key, standing = mismatch(desk), key_state(desk), read_standing(desk.ledger, clock.now())
+    except (AuditError, LedgerError) as error:
+        return "", str(error), 0
+    finally:
+        workspace.ledger.close()
+    if found is not None and not found.accepted:
+        return "", f"it does not continue what was anchored: {found.problem}", 0
+    if standing.checkpoint and not key.is_right:
+        return "", f"key {key.key_id or '(none)'} is not the one that the newest checkpoint wants", 0
+    said = f"{standing.entries} entries, checkpoint {standing.checkpoint}" if standing.checkpoint else ""
+    return said, "", 0 if standing.leader else standing.waiting
 
 
 def _calendar(settings: Settings, clock: SystemClock) -> tuple[date | None, str, str]:

@@ -232,7 +232,7 @@ def test_whatever_the_order_of_commits_every_entry_is_logged_once(
 ) -> None:
     """Numbers are drawn before the commit: a lower one may be seen later than a higher one, or never."""
     engine = create_engine(busy.ledger._engine.url)
-    sequencer, writers, written = busy.sequencer(), [engine.connect() for _ in range(4)], set[str]()
+    sequencer, writers = busy.sequencer(), [engine.connect() for _ in range(4)]
     before = len(busy.log())
     for number, (act, who) in enumerate(acts):
         if act == "write":

@@ -48,6 +48,8 @@ FAULTS: list[tuple[str, Level, dict[str, Any], str]] = [
     ("database", Level.FAIL, {"database": replace(DATABASE, problem="no answer from db:5432")}, "storage.database_url"),
     ("database", Level.WARN, {"database": replace(DATABASE, version="0003")}, "db upgrade"),
     ("database", Level.FAIL, {"database": replace(DATABASE, version="0005")}, "newer release"),
+    ("audit", Level.FAIL, {"audit_problem": "the audit key is missing"}, "audit verify"),
+    ("audit", Level.WARN, {"relay_lacks": 3}, "relay run"),
     ("latch", Level.FAIL, {"latch_problem": "the latch cannot be read"}, "no entry leaves"),
     ("latch", Level.WARN, {"latched": "daily loss"}, "resume"),
     ("calendar", Level.WARN, {"last_session": date(2025, 7, 1)}, "exchange-calendars"),
