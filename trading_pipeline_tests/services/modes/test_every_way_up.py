@@ -158,7 +158,7 @@ ACTS: dict[str, Callable[[Books], st.SearchStrategy[tuple[Any, ...]]]] = {
     "approve": lambda books: st.tuples(st.sampled_from([*books.requests, "none"][-3:]), people, often),
     "enable": lambda _: st.tuples(people, often),
     "configure": lambda _: st.tuples(
-        st.sampled_from("cccd"),
+        st.sampled_from("cd"),
         st.builds(
             ModeRules, approvers=st.sampled_from([1, 1, 2]), requester_may_approve=st.sampled_from([True, False])
         ),
