@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from trading_pipeline_tests.benchmarks import kernels, stopping, stored, streaming, trading
+from trading_pipeline_tests.benchmarks import alerting, kernels, stopping, stored, streaming, trading
 from trading_pipeline_tests.benchmarks.harness import Benchmark, Result, run_apart, run_here
 from trading_pipeline_tests.benchmarks.page import load, measured, page, save
 from trading_pipeline_tests.benchmarks.sizes import SIZES
@@ -30,11 +30,12 @@ BENCHMARKS: dict[str, Benchmark] = {
     "cycle": trading.cycle,
     "halt": stopping.halt,
     "killed": stopping.killed,
+    "alerts": alerting.alerts,
     "streaming": streaming.streaming,
 }
 ON_STORES = {"scan", "replay", "read"}
 """Read what `fill` has made."""
-ONCE = {"fill", "intents", "submissions", "decision", "writes", "cycle", "halt", "killed", "streaming"}
+ONCE = {"fill", "intents", "submissions", "decision", "writes", "cycle", "halt", "killed", "alerts", "streaming"}
 """Repeated often enough in one process, or made once for the others."""
 
 

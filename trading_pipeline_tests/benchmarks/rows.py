@@ -175,6 +175,20 @@ def _killed(found: Result, _sizes: Sizes) -> list[Row]:
     ]
 
 
+def _alerts(found: Result, _sizes: Sizes) -> list[Row]:
+    more_s, slowest_s = found.wall("hangs") - found.wall("answers"), found.slowest("hangs")
+    later_s = slowest_s - found.slowest("answers")
+    figure = (
+        f"p50 {found.wall('hangs') * 1000:.2f} ms, {more_s * 1000:+.2f} ms; "
+        f"p99 {slowest_s * 1000:.1f} ms, {later_s * 1000:+.1f} ms"
+    )
+    work = f"an alert on record while the relay's only channel hangs, {found.counts['alerts']:.0f} by turns"
+    return [
+        _row(found, "hangs", f"{work}, against one that answers", figure, "p50 < 1 ms more", more_s < 0.001),
+        _latency(found, "handed", 5.0, "a CRITICAL alert from being raised to being handed to its channel, by a relay"),
+    ]
+
+
 def _latency(found: Result, name: str, most_s: float, what: str) -> Row:
     """A line whose target is the p99 of elapsed time."""
     p99, median = found.slowest(name), found.wall(name)
@@ -208,5 +222,6 @@ ROWS: Mapping[str, Callable[[Result, Sizes], list[Row]]] = {
     "cycle": _cycle,
     "halt": _halt,
     "killed": _killed,
+    "alerts": _alerts,
     "streaming": _streaming,
 }

@@ -38,6 +38,8 @@ class Sizes:
     cycles: int
     stops: int
     """How often trading is stopped; the last entry to leave is timed twice as often."""
+    alerts: int
+    """Raised one after the other where a channel answers, and as many where it hangs."""
 
 
 FULL = Sizes(
@@ -60,6 +62,7 @@ FULL = Sizes(
     positions=500,
     cycles=100,
     stops=100,
+    alerts=200,
 )
 _SMALL = SyntheticMarketSpec(symbols=8, sessions=110, timeframe=Timeframe.MIN5)
 TINY = Sizes(
@@ -82,5 +85,6 @@ TINY = Sizes(
     positions=4,
     cycles=3,
     stops=2,
+    alerts=2,
 )
 SIZES = {"full": FULL, "tiny": TINY}
