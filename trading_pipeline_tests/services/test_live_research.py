@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -61,6 +61,14 @@ class RunningSession:
             return list(tx.snapshots(self.session.date()))
 
 
+def all_of_the_best(settings: Settings) -> Settings:
+    """The same, but for a grade: what is selected as A is A+."""
+    grades = settings.sabr20.grades
+    better = {"a_plus_min_score": grades.a_min_score, "a_plus_min_reward_risk": grades.a_min_reward_risk}
+    sabr20 = settings.sabr20.model_copy(update={"grades": grades.model_copy(update=better)})
+    return settings.model_copy(update={"sabr20": sabr20})
+
+
 @pytest.fixture
 def running(market: TradedMarket, tmp_path: Path) -> Iterator[RunningSession]:
     source, session, calendar = market.workspace.bars, market.sessions[-1], market.workspace.calendar
@@ -76,7 +84,8 @@ def running(market: TradedMarket, tmp_path: Path) -> Iterator[RunningSession]:
             (root / "5min" / path.name).symlink_to(path)
     ledger = SqlLedger.open(default_url(tmp_path))
     desk = replace(
-        market.workspace.research, bars=ParquetBarStore(root, calendar, clock), clock=clock, ledger=ledger,
+        market.workspace.research, settings=all_of_the_best(market.workspace.settings),
+        bars=ParquetBarStore(root, calendar, clock), clock=clock, ledger=ledger,
         frames=ParquetResearchStore(tmp_path / "research"),
     )  # fmt: skip
     yield RunningSession(desk, clock, source.view(Timeframe.MIN5, [session], as_of=session))
@@ -118,6 +127,7 @@ def test_each_snapshot_is_on_record_at_its_close_and_is_the_backfills(
         expected = list(tx.snapshots(session))
         regimes = list(tx.regimes(session))
     assert [one.snapshot_id for one in running.snapshots()] == [one.snapshot_id for one in expected]
+    assert told_of(running.desk) == best_of(running.desk, expected) != []
     with running.desk.ledger.read() as tx:
         assert [one.regime_id for one in tx.regimes(session)] == [one.regime_id for one in regimes]
         for one in expected:
@@ -126,6 +136,20 @@ def test_each_snapshot_is_on_record_at_its_close_and_is_the_backfills(
     for name in FRAMES:
         left, right = (closed(desk.frames.read(name, session), seen[-1]) for desk in (running.desk, again))
         pd.testing.assert_frame_equal(left, right, obj=name)
+
+
+def told_of(desk: ResearchDesk) -> list[str]:
+    """Symbols whose A+ setups were told, each of them once."""
+    with desk.ledger.read() as tx:
+        told = tx.alerts(desk.settings.execution.account)
+    return sorted(one.data["symbol"] for one in told if one.kind == "setup_a_plus")
+
+
+def best_of(desk: ResearchDesk, snapshots: Sequence[ScanSnapshot]) -> list[str]:
+    """Symbols that were selected with the grade A+ in any of the snapshots."""
+    with desk.ledger.read() as tx:
+        setups = [setup for one in snapshots for setup in tx.setups(one.snapshot_id)]
+    return sorted({setup.symbol for setup in setups if setup.selected and setup.grade == "A+"})
 
 
 def closed(frame: pd.DataFrame, until: datetime) -> pd.DataFrame:
