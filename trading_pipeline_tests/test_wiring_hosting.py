@@ -96,7 +96,7 @@ def test_every_step_and_control_is_on_record_at_the_open(made: TradedHome) -> No
 
 def test_a_record_that_could_be_changed_is_found(made: TradedHome) -> None:
     ledger = made.open().ledger
-    assert ledger.require_append_only() == "16 tables refuse changes"
+    assert ledger.require_append_only() == "25 tables refuse changes"
     on_its_ledger(made, "DROP TRIGGER fills_refuses_update")
 
     with pytest.raises(NotReady, match=r"lacks 1 trigger.*fills_refuses_update.*db restore"):
