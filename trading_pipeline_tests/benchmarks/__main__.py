@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from trading_pipeline_tests.benchmarks import alerting, kernels, stopping, stored, streaming, trading
+from trading_pipeline_tests.benchmarks import alerting, auditing, kernels, stopping, stored, streaming, trading
 from trading_pipeline_tests.benchmarks.harness import Benchmark, Result, run_apart, run_here
 from trading_pipeline_tests.benchmarks.page import load, measured, page, save
 from trading_pipeline_tests.benchmarks.sizes import SIZES
@@ -31,11 +31,14 @@ BENCHMARKS: dict[str, Benchmark] = {
     "halt": stopping.halt,
     "killed": stopping.killed,
     "alerts": alerting.alerts,
+    "audit": auditing.audit_verify,
     "streaming": streaming.streaming,
 }
 ON_STORES = {"scan", "replay", "read"}
 """Read what `fill` has made."""
-ONCE = {"fill", "intents", "submissions", "decision", "writes", "cycle", "halt", "killed", "alerts", "streaming"}
+ONCE = {
+    "fill", "intents", "submissions", "decision", "writes", "cycle", "halt", "killed", "alerts", "audit", "streaming",
+}  # fmt: skip
 """Repeated often enough in one process, or made once for the others."""
 
 

@@ -208,6 +208,14 @@ def _streaming(found: Result, _sizes: Sizes) -> list[Row]:
     ]  # fmt: skip
 
 
+def _audit(found: Result, _sizes: Sizes) -> list[Row]:
+    entries, seconds = found.counts["entries"], found.median("verify")
+    what = f"verify an audit log of {entries:,.0f} entries and {found.counts['checkpoints']:,.0f} checkpoints, SQLite"
+    figure = f"{entries / seconds:,.0f} entries a CPU second; {found.wall('verify'):,.0f} s elapsed"
+    is_met = seconds < 60 and found.peak_mb < 300
+    return [_row(found, "verify", what, figure, "< 60 s and < 300 MB for 1,000,000", is_met)]
+
+
 ROWS: Mapping[str, Callable[[Result, Sizes], list[Row]]] = {
     "fill": _filled,
     "scan": _scan,
@@ -223,5 +231,6 @@ ROWS: Mapping[str, Callable[[Result, Sizes], list[Row]]] = {
     "halt": _halt,
     "killed": _killed,
     "alerts": _alerts,
+    "audit": _audit,
     "streaming": _streaming,
 }

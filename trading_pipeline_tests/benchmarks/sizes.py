@@ -40,6 +40,8 @@ class Sizes:
     """How often trading is stopped; the last entry to leave is timed twice as often."""
     alerts: int
     """Raised one after the other where a channel answers, and as many where it hangs."""
+    audit_entries: int
+    """Of the audit log that is verified."""
 
 
 FULL = Sizes(
@@ -63,6 +65,7 @@ FULL = Sizes(
     cycles=100,
     stops=100,
     alerts=200,
+    audit_entries=1_000_000,
 )
 _SMALL = SyntheticMarketSpec(symbols=8, sessions=110, timeframe=Timeframe.MIN5)
 TINY = Sizes(
@@ -86,5 +89,6 @@ TINY = Sizes(
     cycles=3,
     stops=2,
     alerts=2,
+    audit_entries=2_000,
 )
 SIZES = {"full": FULL, "tiny": TINY}
