@@ -111,9 +111,13 @@ def test_what_a_process_had_not_committed_when_it_died_approves_nothing(url: str
     request = office.asked("PAPER")
     person = office.operators.prove(KIM, "approve")
 
-    with pytest.raises(KeyboardInterrupt), office.ledger.transaction() as tx:
-        office.desk._approved(tx, request, person, "I looked at it")
-        raise KeyboardInterrupt
+    def die_before_the_commit() -> None:
+        with office.ledger.transaction() as tx:
+            office.desk._approved(tx, request, person, "I looked at it")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        die_before_the_commit()
 
     assert office.state.mode is Mode.SIMULATION
     with office.ledger.read() as tx:

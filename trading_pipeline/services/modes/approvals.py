@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import NoReturn
 
@@ -178,20 +179,20 @@ class ModeDesk:
             raise ModeRefused(*found)
         if any(one.operator == person.name for one in case.approvals):
             raise ModeRefused(Refusal.SAME_PERSON, f"{person.name} has approved {request_id} already: another has to")
-        approval = self._word(case.request, person, reason)
+        approval = self._word(case.request, person, reason, now)
         tx.add_approval(approval)
         self.operators.tell(
             tx, MODE_APPROVED, request_id, person.name, account=case.request.account, reason=approval.reason,
             approval_id=approval.approval_id, target=str(case.request.rung), report_id=case.request.report_id,
             config_hash=approval.config_hash, limits_hash=approval.limits_hash,
         )  # fmt: skip
-        missing = self._missing(tx, request_id)
+        missing = self._missing(tx, request_id, now)
         state = case.state if missing else grant(tx, request_id, self.ground, now)
         return Approved(request=case.request, approval=approval, missing=missing, state=state)
 
-    def _missing(self, tx: LedgerTransaction, request_id: str) -> int:
+    def _missing(self, tx: LedgerTransaction, request_id: str, now: datetime) -> int:
         """How many more people it takes; raises ModeRefused when more of them would not help."""
-        case = case_of(tx, request_id, self.ground, self.clock.now())
+        case = case_of(tx, request_id, self.ground, now)
         found = denied(case)
         if found is None:
             return 0
@@ -199,8 +200,7 @@ class ModeDesk:
             raise ModeRefused(*found)
         return case.needed - len({one.operator for one in case.approvals})
 
-    def _word(self, request: ModeRequest, person: Operator, reason: str) -> Approval:
-        now = self.clock.now()
+    def _word(self, request: ModeRequest, person: Operator, reason: str, now: datetime) -> Approval:
         return Approval(
             approval_id=content_hash({"request": request.request_id, "by": person.name}),
             request_id=request.request_id, operator=person.name, reason=reason.strip(), approved_at=now,

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -32,11 +33,14 @@ GROUND = Ground(account=ACCOUNT, config_hash="c" * 64, limits=RiskLimits(), rule
 
 @dataclass
 class HandClock:
-    """Implements Clock: it stands until it is set."""
+    """Implements Clock: it stands until it is set; ticking, it goes on by a microsecond with every look."""
 
     instant: datetime = START
+    ticks: bool = False
 
     def now(self) -> datetime:
+        if self.ticks:
+            self.instant += timedelta(microseconds=1)
         return self.instant
 
     def sleep_until(self, instant: datetime) -> None:
@@ -127,18 +131,21 @@ def stated(mode: Mode | None) -> frozenset[str]:
     return frozenset(EVIDENCE[mode].statements) if mode else frozenset()
 
 
-def prove(
-    office: Office, *, sessions: int = 12, wins: int = 16, losses: int = 8, account: str = "", equity: int = 100_000,
-    clean: bool = True,
+def prove(office: Office, *, account: str = "", **changes: Any) -> None:
+    """A record from tomorrow on that passes every gate unless told otherwise; time goes on."""
+    earn(office.ledger, office.clock, account or office.ground.account, **changes)
+
+
+def earn(
+    ledger: Ledger, clock: HandClock, account: str, *, sessions: int = 12, wins: int = 16, losses: int = 8,
+    equity: int = 100_000, clean: bool = True,
 ) -> None:  # fmt: skip
-    """A record of closed sessions from tomorrow on, which passes every gate unless told otherwise; time goes on."""
-    account, equity_usd = account or office.ground.account, Decimal(equity)
-    nets = [200] * wins + [-100] * losses
-    with office.ledger.transaction() as tx:
+    """Closed sessions with their trades, equity, self-test and comparison with the venue."""
+    equity_usd, nets = Decimal(equity), [200] * wins + [-100] * losses
+    with ledger.transaction() as tx:
         for number in range(sessions):
-            office.clock.wait(days=1)
-            now = office.clock.now()
-            mine = nets[number::sessions]
+            clock.wait(days=1)
+            now, mine = clock.now(), nets[number::sessions]
             for place, net in enumerate(mine):
                 tx.add_trade(
                     a_trade(net, trade_id=f"{account}-{now:%m%d}-{place}", account=account, session=now.date(),
@@ -149,12 +156,12 @@ def prove(
             tx.add_equity_point(
                 an_equity_point(equity_usd, account=account, session=now.date(), at=now + timedelta(hours=6))
             )
-        now = office.clock.now()
+        now = clock.now()
         tx.add_risk_event(self_test(account, now, ok=clean))
         tx.add_reconciliation(
             Reconciliation(account=account, session=now.date(), at=now + timedelta(hours=5), breaks=(), suspected=())
         )
-    office.clock.wait(hours=8)
+    clock.wait(hours=8)
 
 
 def a_session(account: str, at: datetime, opening: Decimal) -> SessionRecord:

@@ -54,6 +54,16 @@ def test_an_account_in_paper_goes_live_with_evidence_and_one_persons_word(office
     ]  # fmt: skip
 
 
+def test_time_goes_on_while_an_approval_is_given(office: Office) -> None:
+    office.climb(Mode.LIVE_MINIMAL)
+    prove(office)
+    office.clock.ticks = True
+    request = office.asked("LIVE_SCALED")
+
+    assert office.approve(request).missing == 1
+    assert office.approve(request, LEE).state.mode is Mode.LIVE_SCALED
+
+
 def test_e46_a_mode_never_rises_by_an_argument(office: Office) -> None:
     for kind in (ChangeKind.RAISE, ChangeKind.RENEW, ChangeKind.RESUME):
         with pytest.raises(ModeRefused) as caught, office.ledger.transaction() as tx:
