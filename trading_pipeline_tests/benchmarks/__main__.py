@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from trading_pipeline_tests.benchmarks import alerting, auditing, kernels, stopping, stored, streaming, trading
+from trading_pipeline_tests.benchmarks import (
+    alerting,
+    auditing,
+    kernels,
+    sequencing,
+    stopping,
+    stored,
+    streaming,
+    trading,
+)
 from trading_pipeline_tests.benchmarks.harness import Benchmark, Result, run_apart, run_here
 from trading_pipeline_tests.benchmarks.page import load, measured, page, save
 from trading_pipeline_tests.benchmarks.sizes import SIZES
@@ -32,12 +41,14 @@ BENCHMARKS: dict[str, Benchmark] = {
     "killed": stopping.killed,
     "alerts": alerting.alerts,
     "audit": auditing.audit_verify,
+    "append": sequencing.audit_append,
     "streaming": streaming.streaming,
 }
 ON_STORES = {"scan", "replay", "read"}
 """Read what `fill` has made."""
 ONCE = {
-    "fill", "intents", "submissions", "decision", "writes", "cycle", "halt", "killed", "alerts", "audit", "streaming",
+    "fill", "intents", "submissions", "decision", "writes", "cycle", "halt", "killed", "alerts", "audit", "append",
+    "streaming",
 }  # fmt: skip
 """Repeated often enough in one process, or made once for the others."""
 

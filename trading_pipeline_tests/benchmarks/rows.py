@@ -216,6 +216,19 @@ def _audit(found: Result, _sizes: Sizes) -> list[Row]:
     return [_row(found, "verify", what, figure, "< 60 s and < 300 MB for 1,000,000", is_met)]
 
 
+def _append(found: Result, _sizes: Sizes) -> list[Row]:
+    works = {"one": "one entry", "batch": f"a batch of {found.counts['batch']:.0f} entries"}
+    rows = []
+    for name, work in works.items():
+        beside = found.slowest(f"{name} bare") * 1000
+        figure = (
+            f"p99 {found.slowest(name) * 1000:.1f} ms, median {found.wall(name) * 1000:.1f} ms; bare write and "
+            f"fdatasync of as many bytes p99 {beside:.1f} ms, median {found.wall(f'{name} bare') * 1000:.1f} ms"
+        )
+        rows.append(_row(found, name, f"number {work} of the audit log, durably, SQLite", figure))
+    return rows
+
+
 ROWS: Mapping[str, Callable[[Result, Sizes], list[Row]]] = {
     "fill": _filled,
     "scan": _scan,
@@ -232,5 +245,6 @@ ROWS: Mapping[str, Callable[[Result, Sizes], list[Row]]] = {
     "killed": _killed,
     "alerts": _alerts,
     "audit": _audit,
+    "append": _append,
     "streaming": _streaming,
 }
