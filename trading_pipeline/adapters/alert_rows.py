@@ -30,7 +30,7 @@ CHANNELS = Kind(ChannelRecord, tables.AlertChannelRow, (("name",),))
 
 D, W, A = DELIVERIES.table.c, WATCHES.table.c, kinds.ALERTS.table.c
 NOTICED = ACKNOWLEDGEMENTS.table.c
-LOOK_BACK = 10_000
+LOOK_BACK = 500
 """How far below the newest number a row that was committed late is still looked for."""
 
 LOUDEST_FIRST = case({level: -severity(level) for level in AlertLevel}, value=D.level)

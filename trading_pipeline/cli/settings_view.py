@@ -39,6 +39,7 @@ def check(
     """Read the settings and say whether they hold together; --broker: whether the broker lets us in."""
     settings = _settings(context)
     _require_broker(settings)
+    _require_channels(settings)
     found = _asked(context) if broker else {}
     if as_json:
         told = {"broker": {key: _plain(value) for key, value in found.items()}} if broker else {}
@@ -55,6 +56,14 @@ def _require_broker(settings: Settings) -> None:
     from trading_pipeline.wiring.brokers import broker_connection
 
     broker_connection(settings, Path(), lambda: settings)  # opens nothing
+
+
+def _require_channels(settings: Settings) -> None:
+    """Raises SettingsError for a channel of alerts whose address nobody understands."""
+    if settings.alerts.in_order():
+        from trading_pipeline.wiring.alerts import open_lines
+
+        open_lines(settings)  # sends nothing
 
 
 def _asked(context: typer.Context) -> Mapping[str, object]:

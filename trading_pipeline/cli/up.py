@@ -87,6 +87,7 @@ def keep_up(plan: Plan, *, patience_seconds: float = LEFTOVER_SECONDS) -> None:
     os.umask(0o077)
     with _only_one(plan.home):
         _require_free_ports(plan)
+        _require_channels(plan)
         if left := end_leftovers(plan.home, patience_seconds):
             say(f"ended {len(left)} left from an `up` that was killed: {', '.join(left)}")
         plan.set_environment()
@@ -162,6 +163,7 @@ def start_detached(plan: Plan) -> None:
     """Start `up` in a session of its own and return when the UI answers; what it says goes to logs/up.log."""
     _refuse_second(plan.home)
     _require_free_ports(plan)
+    _require_channels(plan)
     log = plan.home / LOGS / OWN_LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     say(f"starting in the background; log: {log}")
@@ -181,6 +183,14 @@ def start_detached(plan: Plan) -> None:
     if not is_ready:
         raise typer.Exit(complain(f"the UI does not answer after {READY_SECONDS} s; it goes on trying. See {log}"))
     say(f"ready: {plan.address}  (process {child.pid}; stop: trading-pipeline down)")
+
+
+def _require_channels(plan: Plan) -> None:
+    """Raises SettingsError for a channel of alerts whose address nobody understands: here, not in the relay's log."""
+    if plan.settings.alerts.in_order():
+        from trading_pipeline.wiring.alerts import open_lines
+
+        open_lines(plan.settings)  # sends nothing
 
 
 def _require_free_ports(plan: Plan) -> None:

@@ -111,11 +111,14 @@ class CircuitRules(_Frozen):
     longest_seconds: float = Field(600.0, ge=0.1, le=86_400)
 
 
-TRADES = ("setup_a_plus", "position_*", "stop_hit", "target_hit", "session_*", "connection_restored", "condition_ended")
+NEWS = (
+    "setup_a_plus", "position_*", "stop_hit", "target_hit", "session_*", "connection_restored", "condition_ended",
+    "alert_channel_restored", "audit_checkpoint",
+)  # fmt: skip
 DEFAULT_RULES = (
     AlertRule(name="critical", min_level=AlertLevel.CRITICAL),
     AlertRule(name="trouble", min_level=AlertLevel.WARNING),
-    AlertRule(name="trades", kinds=TRADES),
+    AlertRule(name="news", kinds=NEWS),
     AlertRule(name="rest", delivery="digest"),
 )
 
