@@ -1,7 +1,7 @@
 """No error that Dagster puts on record holds a secret, wherever it was raised."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -37,9 +37,9 @@ def refusing(_context: dg.OpExecutionContext) -> None:
     raise dg.Failure(f"{ADDRESS} is not there", allow_retries=False)
 
 
-def recorded(function: object, folder: Path) -> tuple[bool, str]:
+def recorded(function: Callable[..., None], folder: Path) -> tuple[bool, str]:
     """Whether a run of it succeeded, and all that is on record of it."""
-    step = dg.op(name="step")(function)  # type: ignore[call-overload]
+    step = dg.op(name="step")(function)
 
     @dg.job(executor_def=dg.in_process_executor)
     def job() -> None:
@@ -53,10 +53,10 @@ def recorded(function: object, folder: Path) -> tuple[bool, str]:
 
 @pytest.mark.parametrize("function", [failing, refusing])
 def test_a_secret_in_an_error_or_in_what_it_was_raised_from_is_not_put_on_record(
-    tmp_path: Path, function: object
+    tmp_path: Path, function: Callable[..., None]
 ) -> None:
     leaks = recorded(function, tmp_path / "open")
-    told = recorded(without_secrets(function), tmp_path / "on")  # type: ignore[arg-type]
+    told = recorded(without_secrets(function), tmp_path / "on")
 
     assert (leaks[0], CANARY in leaks[1]) == (False, True)  # it was there to be leaked
     assert (told[0], CANARY in told[1]) == (False, False)
@@ -92,9 +92,9 @@ def functions() -> Iterator[tuple[str, object]]:
     for sensor in defs.sensors or ():
         yield sensor.name, getattr(sensor, "_run_status_sensor_fn", None) or getattr(sensor, "_raw_fn", None)
     for schedule in defs.schedules or ():
-        function = getattr(schedule, "_execution_fn", None)
-        if hasattr(function, "decorated_fn"):  # others have a cron line and nothing to run
-            yield schedule.name, function.decorated_fn
+        function = getattr(getattr(schedule, "_execution_fn", None), "decorated_fn", None)
+        if function is not None:  # others have a cron line and nothing to run
+            yield schedule.name, function
 
 
 def test_everything_that_dagster_runs_is_wrapped() -> None:
