@@ -19,7 +19,7 @@ from trading_pipeline.settings import load_settings
 ROOT = Path(__file__).resolve().parent.parent
 DOCKER = ROOT / "docker"
 EXECUTABLES = Path(sys.executable).parent
-PIPELINE = ("code", "webserver", "daemon")
+PIPELINE = ("code", "webserver", "daemon", "relay")
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.cli.context import JsonOption, workspace_of
-from trading_pipeline.cli.output import complain, print_json, say
+from trading_pipeline.cli.output import complain, print_json, print_table, say
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 STOP_SECONDS = 20.0
@@ -42,6 +43,23 @@ def run(
     with stop_signals(lambda: os._exit(STUCK), STOP_SECONDS) as asked:
         made.run(asked)
     say("ended: what was told until now is on record.")
+
+
+@app.command()
+def show(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Who numbers the audit log and who delivers alerts now. Exit code 1: for one of them nobody does."""
+    from trading_pipeline.wiring.relay import leaders
+
+    found = leaders(workspace_of(context), SystemClock().now())
+    if as_json:
+        print_json({name: {"holder": lease.holder, "until": lease.expires_at} if lease else None
+                    for name, lease in found.items()})  # fmt: skip
+    else:
+        print_table(("worker", "held by", "until (UTC)"),
+                    [(name, lease.holder, f"{lease.expires_at:%H:%M:%S}") if lease else (name, "nobody", "")
+                     for name, lease in found.items()])  # fmt: skip
+    if idle := [name for name, lease in found.items() if lease is None]:
+        raise typer.Exit(complain(f"nobody does: {', '.join(idle)}. Start: trading-pipeline relay run, or up"))
 
 
 def _tell(became: dict[str, str], *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from uuid import uuid4
 
 from trading_pipeline.adapters.clock import SystemClock
+from trading_pipeline.domain.control import Lease
 from trading_pipeline.services.relay import Post, Relay
 from trading_pipeline.wiring.alerts import AlertDesk
 from trading_pipeline.wiring.audit import sequencer
@@ -31,11 +32,16 @@ def relay(workspace: Workspace, names: Sequence[str] = ()) -> Relay:
     return Relay(wanted, workspace.ledger, SystemClock(), holder)
 
 
-def idle_posts(workspace: Workspace, now: datetime) -> list[str]:
-    """Workers that nobody's relay leads now, by their leases."""
+def leaders(workspace: Workspace, now: datetime) -> dict[str, Lease | None]:
+    """The live lease of each worker; None where nobody's relay leads."""
     with workspace.ledger.read() as tx:
         leases = {post.name: tx.lease(post.name) for post in posts(workspace)}
-    return [name for name, lease in leases.items() if lease is None or not lease.is_live(now)]
+    return {name: lease if lease is not None and lease.is_live(now) else None for name, lease in leases.items()}
+
+
+def idle_posts(workspace: Workspace, now: datetime) -> list[str]:
+    """Workers that nobody's relay leads now, by their leases."""
+    return [name for name, lease in leaders(workspace, now).items() if lease is None]
 
 
 def pass_if_idle(workspace: Workspace) -> dict[str, str]:
