@@ -52,7 +52,7 @@ def show(context: typer.Context, as_json: JsonOption = False) -> None:
 
     found = leaders(workspace_of(context), SystemClock().now())
     if as_json:
-        print_json({name: {"holder": lease.holder, "until": lease.expires_at} if lease else None
+        print_json({name: {"holder": lease.holder, "until": lease.expires_at.isoformat()} if lease else None
                     for name, lease in found.items()})  # fmt: skip
     else:
         print_table(("worker", "held by", "until (UTC)"),
