@@ -20,7 +20,7 @@ from trading_pipeline.services.replay import Replayed
 from trading_pipeline.services.research import STEPS, is_researched, run_research
 from trading_pipeline.services.session_rows import session_rows
 from trading_pipeline.wiring import Workspace
-from trading_pipeline.wiring.hosting import wait_for_lead
+from trading_pipeline.wiring.hosting import wait_for_bars, wait_for_lead
 
 app = typer.Typer(help="Trading sessions.", no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
@@ -98,7 +98,7 @@ def _run_every_session(context: typer.Context, session: str | None, *, accelerat
         workspace = workspace_of(context)
         day = due_session(workspace)
         say(f"next: session {day}, which opens at {workspace.calendar.times(day).opens_at:%Y-%m-%d %H:%M} UTC")
-        if not wait_for_lead(workspace, day):
+        if not wait_for_lead(workspace, day) or not wait_for_bars(workspace):
             return
         record = workspace.host(day)
         _tell(day, record, as_json=False)

@@ -267,3 +267,12 @@ def wait_for_lead(workspace: Workspace, session: date) -> bool:
         while not stop() and (now := clock.now()) < begins_at:
             clock.sleep_until(min(begins_at, now + LOOK))
         return not stop()
+
+
+def wait_for_bars(workspace: Workspace) -> bool:
+    """Wait until the stream has fetched the made-up market's past; False when a signal came instead."""
+    clock, is_made_up = workspace.clock, workspace.settings.live.provider == "synthetic"
+    with stop_signals() as stop:
+        while is_made_up and not stop() and workspace.bars.base_timeframe() is None:
+            clock.sleep_until(clock.now() + LOOK)
+        return not stop()

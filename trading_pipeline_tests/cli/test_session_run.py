@@ -149,3 +149,15 @@ def test_stream_and_loop_go_from_one_session_into_the_next_at_midnight(tmp_path:
         passed = tx.last_reconciliation(workspace.settings.execution.account)
     assert passed is not None
     assert (passed.session, passed.differing) == (AFTER, ())
+
+
+def test_a_service_in_an_empty_home_waits_for_the_stream_to_bring_bars(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    with a_service(home, timedelta(0), "session", "run", "--every-session") as loop:
+        said = said_by(home, ["session"])
+        until(lambda: "next: session" in said.read_text(encoding="utf-8") or loop.poll() is not None)
+        with pytest.raises(subprocess.TimeoutExpired):
+            loop.wait(3)
+
+    assert "error" not in said.read_text(encoding="utf-8")
