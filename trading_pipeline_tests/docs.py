@@ -15,10 +15,12 @@ from pydantic import BaseModel
 from trading_pipeline.definitions import defs
 from trading_pipeline.defs.automation import TIMED
 from trading_pipeline.domain import planning, risk
+from trading_pipeline.domain.alert_kinds import KINDS
 from trading_pipeline.domain.risk import Code
 from trading_pipeline.domain.risk_checks import CHECKS
 from trading_pipeline.domain.risk_measure import Check
 from trading_pipeline.settings import SHIPPED_CONFIG, Settings
+from trading_pipeline_tests import progression_page
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 REFERENCES = re.compile(r"\s*\((?:[EX]-\d+(?:, )?)+\)")
@@ -157,6 +159,22 @@ def schedules() -> str:
     )  # fmt: skip
 
 
+def alerts() -> str:
+    """Every kind of alert, beneath what is written about them by hand."""
+    rows = [
+        (f"`{kind.name}`", kind.event, ", ".join(level.value for level in kind.levels), kind.meaning)
+        for kind in KINDS.values()
+    ]
+    written = (DOCS / "alerts.md").read_text(encoding="utf-8").partition(MADE)[0]
+    return written + MADE + "## Kinds\n\n" + _table(("kind", "event", "levels", "meaning"), rows)
+
+
+def progression() -> str:
+    """The ladder of modes, and what each rung asks for."""
+    written = (DOCS / "progression.md").read_text(encoding="utf-8").partition(MADE)[0]
+    return written + MADE + progression_page.tables(_table)
+
+
 def _job_of(sensor: dg.SensorDefinition) -> str:
     return ", ".join(f"`{target.job_name}`" for target in sensor.targets)
 
@@ -177,6 +195,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 PAGES = {
     "denial-codes.md": denial_codes, "configuration.md": configuration, "assets.md": assets, "schedules.md": schedules,
+    "progression.md": progression,
+    "alerts.md": alerts,
 }  # fmt: skip
 
 if __name__ == "__main__":
