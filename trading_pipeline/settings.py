@@ -291,6 +291,14 @@ class Settings(_Frozen):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+def approval_hash(settings: Settings) -> str:
+    """What the approval of a mode is bound to: the digest, and whose account at which broker is meant."""
+    broker, digest = settings.broker, settings.digest()
+    if broker.name == "simulated" and not broker.account_id:
+        return digest
+    return hashlib.sha256(f"{digest}|{broker.name}|{broker.account_id}".encode()).hexdigest()
+
+
 def _canonical(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _canonical(one) for key, one in value.items()}

@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 from trading_pipeline.adapters.brokers.alpaca.account import require_tradable
 from trading_pipeline.domain.broker_rules import AlpacaRules
 from trading_pipeline.domain.errors import InputError, SettingsError
-from trading_pipeline.settings import Settings, load_settings
+from trading_pipeline.settings import Settings, approval_hash, load_settings
 from trading_pipeline.venue.alpaca.rules import door_rules
 from trading_pipeline.venue.tws.rules import door_rules as tws_rules
 from trading_pipeline.wiring.brokers import require_addresses
@@ -133,3 +133,14 @@ def test_no_mixture_of_keys_is_taken_for_the_other_mode_s() -> None:
         if not rules.key_faults(mode):
             used = rules.of_mode(mode).key_id.get_secret_value()
             assert used.startswith("AK") if mode == "live" else not used.startswith("AK")
+
+
+def test_an_approval_is_bound_to_the_broker_s_account_beside_the_settings() -> None:
+    def bound(**broker: object) -> str:
+        return approval_hash(Settings.model_validate({"broker": broker}))
+
+    hashes = [bound(), bound(name="alpaca"), bound(name="alpaca", account_id="1"), bound(name="ib", account_id="1")]
+
+    assert len(set(hashes)) == len(hashes)
+    assert bound() == Settings().digest()
+    assert bound(name="ib", account_id="1", ib={"port": 7496}) == hashes[-1]

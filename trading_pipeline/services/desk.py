@@ -65,6 +65,8 @@ class Desk:
     """The venue's own clock (aware UTC; raises OutcomeUnknown); None where it has none but ours."""
     modes: ModeRules = MODES
     """What holds right after a mode was entered."""
+    approval_hash: str = ""
+    """What approvals of the account's mode are bound to; empty: the configuration's hash."""
     venue_account: str = ""
     """The venue's own number of the account, as it told it; empty where it has none."""
     stop_requested: Callable[[], bool] = lambda: False

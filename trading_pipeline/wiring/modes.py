@@ -10,6 +10,7 @@ from trading_pipeline.adapters.passwords import Argon2Passwords
 from trading_pipeline.services.modes.approvals import ModeDesk
 from trading_pipeline.services.modes.operators import Operators
 from trading_pipeline.services.modes.transitions import Ground
+from trading_pipeline.settings import approval_hash
 
 if TYPE_CHECKING:
     from trading_pipeline.settings import Settings
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def ground_of(settings: Settings) -> Ground:
     """The configuration that modes are asked for and held under."""
     rules = settings.execution
-    return Ground(account=rules.account, config_hash=settings.digest(), limits=rules.risk, rules=settings.modes)
+    return Ground(account=rules.account, config_hash=approval_hash(settings), limits=rules.risk, rules=settings.modes)
 
 
 def operators_of(workspace: Workspace) -> Operators:

@@ -12,6 +12,7 @@ from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.domain.errors import InputError, SettingsError, TradingPipelineError
 from trading_pipeline.services.audit.verify import Means, verify_log
 from trading_pipeline.services.modes.permission import Permission, Seen
+from trading_pipeline.settings import approval_hash
 from trading_pipeline.wiring.brokers import require_addresses
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def permission_of(workspace: Workspace) -> Permission:
     """The home's, asked anew each time."""
     settings = workspace.settings
     return Permission(
-        ledger=workspace.ledger, rules=settings.execution, config_hash=workspace.provenance.config_hash,
+        ledger=workspace.ledger, rules=settings.execution, config_hash=approval_hash(settings),
         pinned=settings.broker.account_id, key_faults=lambda: _key_faults(workspace),
         channels=sum(one.enabled for one in settings.alerts.channels.values()), idle=lambda: _idle(workspace),
         audit_fault=lambda: _audit_fault(workspace),

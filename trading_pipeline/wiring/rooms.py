@@ -24,7 +24,7 @@ from trading_pipeline.services.sending import open_requests
 from trading_pipeline.services.session_loop import Progress, SessionLoop
 from trading_pipeline.services.signals import refresh_signals
 from trading_pipeline.services.timing import TimedBroker
-from trading_pipeline.settings import Settings
+from trading_pipeline.settings import Settings, approval_hash
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import rules_from
 from trading_pipeline.wiring.venues import Access, OwnVenue
@@ -108,6 +108,7 @@ class Room:
             latch=None if self.any_research else self.workspace.latch,
             news=line.bell, venue_now=line.venue_now if is_live else None, stop_requested=self.stop_requested,
             modes=self.workspace.settings.modes, venue_account=line.account_id,
+            approval_hash=approval_hash(self.settings or self.workspace.settings),
         )  # fmt: skip
 
 

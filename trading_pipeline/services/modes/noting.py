@@ -48,16 +48,16 @@ class TermsWatch:
 
     def note(self, record: SessionRecord) -> None:
         """Lower what has to be lowered, note what holds now, and withdraw entries that a fall has outdated."""
-        if not self.is_repeated:
-            self._note(record)
-        self._withdraw(record)
+        if self.is_repeated or self._note(record):
+            self._withdraw(record)
 
-    def _note(self, record: SessionRecord) -> None:
+    def _note(self, record: SessionRecord) -> bool:
+        """False for an account of which nobody ever said anything: there is nothing to look at."""
         with self.desk.ledger.read() as tx:
             state = present_mode(tx, self.desk.account)
             noted = newest_note(tx, self.desk.account, record.session)
             if state.entered_at is None and noted is None and self.desk.rules.mode == "simulation":
-                return
+                return False
             done = self._done(tx, record, state)
             why = why_lower(done, state.rung, self.desk.rules.mode_watch)
         if why:
@@ -69,6 +69,7 @@ class TermsWatch:
         if after != before:
             self._put(record, noted, before, after)
         self._suggest(record, state, done, after)
+        return True
 
     def _terms(self, tx: LedgerTransaction, state: ModeState, done: Record, before: Terms) -> Terms:
         approved, rules = last_approved(tx, self.desk.account), self.desk.modes
@@ -78,7 +79,7 @@ class TermsWatch:
             is_watched = self.desk.clock.now() < approved.at + timedelta(hours=rules.watch_hours)
         barred = bars(
             tx, self.desk.account, configured=self.desk.rules.mode, limits=self.desk.rules.risk,
-            config_hash=self.desk.provenance.config_hash,
+            config_hash=self.desk.approval_hash or self.desk.provenance.config_hash,
         )  # fmt: skip
         return Terms(
             rung=state.rung, first_fraction=self._first(tx, state),
