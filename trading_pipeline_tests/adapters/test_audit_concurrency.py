@@ -72,7 +72,7 @@ def waiting(world: AuditWorld) -> int:
 
 
 @pytest.mark.parametrize("transactions", [15, pytest.param(400, marks=pytest.mark.soak)])
-def test_e46_eight_producers_and_two_relays_make_one_chain_that_lacks_nothing(
+def test_eight_producers_and_two_relays_make_one_chain_that_lacks_nothing(
     ledger: SqlLedger, url: str, tmp_path: Path, transactions: int
 ) -> None:
     world = AuditWorld(ledger, tmp_path)

@@ -77,7 +77,7 @@ def test_every_checkpoint_is_in_the_file_and_the_first_of_a_day_goes_out_as_an_a
     assert first.data["root"] in first.message
 
 
-def test_e46_a_restarted_sequencer_goes_on_where_the_log_ends(world: AuditWorld) -> None:
+def test_a_restarted_sequencer_goes_on_where_the_log_ends(world: AuditWorld) -> None:
     world.tell_many(4)
     world.catch_up()  # and is gone without a last checkpoint
     world.tell_many(4, "f")

@@ -73,7 +73,7 @@ def subjects(bodies: list[str]) -> list[str]:
     return [json.loads(body)["subject"] for body in bodies]
 
 
-def test_e46_a_sequencer_killed_at_some_points_leaves_the_log_of_one_that_lived(tmp_path: Path) -> None:
+def test_a_sequencer_killed_at_some_points_leaves_the_log_of_one_that_lived(tmp_path: Path) -> None:
     sweep(tmp_path, default_url(tmp_path), range(3, 30, 5))
 
 
