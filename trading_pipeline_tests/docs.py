@@ -21,7 +21,6 @@ from trading_pipeline.domain.risk_checks import CHECKS
 from trading_pipeline.domain.risk_measure import Check
 from trading_pipeline.settings import SHIPPED_CONFIG, Settings
 from trading_pipeline_tests import progression_page
-from trading_pipeline_tests import progression_page
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 REFERENCES = re.compile(r"\s*\((?:[EX]-\d+(?:, )?)+\)")
@@ -176,12 +175,6 @@ def progression() -> str:
     return written + MADE + progression_page.tables(_table)
 
 
-def progression() -> str:
-    """The ladder of modes, and what each rung asks for."""
-    written = (DOCS / "progression.md").read_text(encoding="utf-8").partition(MADE)[0]
-    return written + MADE + progression_page.tables(_table)
-
-
 def _job_of(sensor: dg.SensorDefinition) -> str:
     return ", ".join(f"`{target.job_name}`" for target in sensor.targets)
 
@@ -202,7 +195,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 PAGES = {
     "denial-codes.md": denial_codes, "configuration.md": configuration, "assets.md": assets, "schedules.md": schedules,
-    "progression.md": progression,
     "progression.md": progression,
     "alerts.md": alerts,
 }  # fmt: skip
