@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -179,6 +180,15 @@ def test_a_flood_of_critical_alerts_leaves_in_few_messages_and_none_is_suppresse
     assert all(len(text) <= 161 for text in world.phones["sms"].texts)
 
 
+def test_no_rule_s_limit_holds_a_critical_alert_back(ledger: SqlLedger) -> None:
+    world = Telling(ledger, rules_of("mail", rules=[{"name": "all", "max_per_hour": 1, "delivery": "digest"}]))
+    for number in range(3):
+        world.raise_alerts(an_alert(number, at=world.clock.now()))
+        world.run(SECOND)
+
+    assert world.phones["mail"].heard == {"kill-0": 1, "kill-1": 1, "kill-2": 1}
+
+
 def test_quiet_hours_hold_back_until_they_end_but_never_a_critical_alert(ledger: SqlLedger) -> None:
     rules = rules_of("mail", rules=[{"name": "all", "quiet_from": "22:00", "quiet_until": "07:00"}])
     at = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)  # 23:00 in New York
@@ -300,6 +310,25 @@ def test_a_ledger_that_is_away_loses_nothing(ledger: SqlLedger) -> None:
     assert world.fates("kill-1") == {"mail": DeliveryState.DELIVERED}
 
 
+def test_a_commit_whose_answer_is_lost_costs_at_most_a_repetition(ledger: SqlLedger) -> None:
+    world = Telling(ledger, rules_of("mail"))
+    world.raise_alerts(an_alert(level=ERROR, kind="data_issue"))
+    deaf = Deaf(ledger)
+    world.deliverer = world.begin(deaf)
+    world.deliverer.step()
+    world.run(SECOND)
+    world.raise_alerts(an_alert(2, level=ERROR, kind="data_issue", symbol="AAPL"))
+
+    deaf.is_deaf = True
+    with pytest.raises(LedgerUnavailable):
+        world.deliverer.step()  # on record as leaving, and never handed over
+    deaf.is_deaf = False
+    world.run(10 * SECOND)
+
+    assert world.phones["mail"].heard == {"data_issue-1": 1, "data_issue-2": 1}
+    assert "may be a repetition" in world.phones["mail"].texts[1]
+
+
 def test_of_two_deliverers_only_the_one_with_the_lease_tells_anybody(ledger: SqlLedger) -> None:
     real = datetime.now(UTC)
     with ledger.transaction() as tx:
@@ -335,3 +364,16 @@ class Away:
         if self.is_away:
             raise LedgerUnavailable("gone")
         return self._ledger.read()
+
+
+class Deaf(Away):
+    """A ledger that commits, and whose answer does not arrive."""
+
+    is_deaf = False
+
+    @contextmanager
+    def transaction(self):  # type: ignore[no-untyped-def]
+        with self._ledger.transaction() as tx:
+            yield tx
+        if self.is_deaf:
+            raise LedgerUnavailable("the connection broke")
