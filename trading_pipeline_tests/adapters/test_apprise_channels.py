@@ -20,7 +20,8 @@ from apprise.plugins.twilio import NotifyTwilio
 
 from trading_pipeline.adapters.apprise_channels import AppriseChannel
 from trading_pipeline.adapters.logs.redaction import Redactor
-from trading_pipeline.domain.alerting import Message, OutcomeKind
+from trading_pipeline.domain.alert_text import Writer
+from trading_pipeline.domain.alerting import Message, OutcomeKind, deliveries_of
 from trading_pipeline.domain.control import AlertLevel
 from trading_pipeline.domain.errors import ChannelFailed, ChannelRefused, SettingsError
 from trading_pipeline.services.alerting.lines import ThreadLine
@@ -36,6 +37,7 @@ from trading_pipeline_tests.listening import (
     free_port,
     server_tls,
 )
+from trading_pipeline_tests.services.alerting.telling import an_alert, rules_of
 
 SECRET, LOGIN = "T0pS3cretT0ken24Charact9", "pa55-w0rd-0f-mail"
 TITLE, BODY = "CRITICAL: kill SIM", "a person pulled the kill switch\n< b>Ring me</ b> @ everyone * * & amp;"
@@ -43,6 +45,7 @@ MESSAGE = Message(
     message_id="m-1", channel="hook", level=AlertLevel.CRITICAL, title=TITLE, body=BODY, alert_ids=("kill-1",)
 )
 PATIENCE = 0.4
+HOSTILE = "<!channel> @everyone @here [all is well](http://evil.example) <b>x</b> ||s||\r\nBcc: eve"
 
 
 def redactor() -> Redactor:
@@ -119,6 +122,27 @@ def test_title_and_body_arrive_once_and_as_they_are(
 
     (request,) = hook.requests
     assert text_of(request) == f"{TITLE}|{BODY}"
+
+
+@pytest.mark.parametrize(("prepare", "text_of"), SERVICES, ids=lambda one: one.__name__)
+def test_no_service_gets_a_text_from_outside_that_it_would_act_on(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch, prepare: Prepare, text_of: Callable[[Request], str]
+) -> None:
+    rules = rules_of("hook")
+    raised = an_alert(
+        message="<!channel> @everyone @here [all is well](http://evil.example) <b>x</b> ||s||\r\nBcc: eve"
+    )
+    writer = Writer(zone=rules.zone, redact=str, max_characters=1500)
+
+    parts = deliveries_of(1, raised, rules, raised.occurred_at)
+    channel(prepare(hook, monkeypatch)).send(writer.write("m-2", parts, {raised.alert_id: raised}).message)
+
+    (request,) = hook.requests
+    shown = text_of(request)
+    assert "all is well" in shown
+    for word in ("<!channel>", "@everyone", "@here", "](http", "http://", "<b>", "||s", "\nBcc"):
+        assert word not in shown, word
+        assert word not in request.body
 
 
 # what does not arrive
