@@ -298,7 +298,8 @@ def rewritten(tail: Tail, signer: Signer) -> Tail:
     assert entry is not None
     other = replace(entry, actor=f"{entry.actor}?")
     (first,), chain = tail.chain.extended([(logged.outbox_no, other)], NOW)
-    rows, signed, frontiers, last = [(first, other)], list[SignedCheckpoint](), dict[int, str](), tail.last
+    rows: list[Row] = [(first, other)]
+    signed, frontiers, last = list[SignedCheckpoint](), dict[int, str](), tail.last
     head, frontier = chain.head, chain.frontier
     due = {seq_of(one) for one in tail.signed}
     for row in [None, *chained(tail.rows[1:], head)]:

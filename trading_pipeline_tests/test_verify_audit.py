@@ -6,6 +6,7 @@ import ast
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from trading_pipeline.services.audit.custody import renew_key, rotate_key
 from trading_pipeline.services.audit.export import cell, meant
 from trading_pipeline.services.audit.prove import Path as PathToRoot
 from trading_pipeline.wiring.audit import audit_desk
+from trading_pipeline.wiring.audit_reading import following, newest_entries
 from trading_pipeline_tests import audit_logs as logs
 from trading_pipeline_tests.audit_homes import ENTRIES, AuditHome
 
@@ -214,6 +216,38 @@ def test_a_rotated_key_follows_by_itself_and_a_renewed_one_must_be_brought(home:
     assert judged(str(rotated), "--key", *first)[0] == 3
     assert (unknown[0], "a key unknown or given up" in unknown[1]) == (1, True), unknown
     assert (brought[0], "without its word" in brought[1]) == (0, True), brought
+
+
+def test_what_follows_on_an_accepted_restore_is_verified_as_a_part(home: AuditHome, tmp_path: Path) -> None:
+    older = shutil.copy(home.database, tmp_path / "older.sqlite3")
+    home.tell([logs.told(1000 + number) for number in range(30)])
+    shutil.copy(older, home.database)
+    refused = command(home, "audit", "verify", code=3)
+    command(home, "audit", "accept", "--reason", "restored", "--operator", "ann")
+    home.tell([logs.told(2000 + number) for number in range(30)])
+    first = next(one for one in _tail(home) if one["kind"] == "audit_accepted")["seq"]
+    exported(home, tmp_path / "after.jsonl", "--from", str(first))
+
+    code, output = judged(str(tmp_path / "after.jsonl"), "--key", *keys(home), "--anchors", str(home.anchors))
+
+    assert "an older state" in refused.output
+    assert (code, f"entries {first} to" in output) == (3, True), output
+    assert "accepted with checkpoint" in command(home, "audit", "verify").output
+
+
+def _tail(home: AuditHome) -> list[Line]:
+    found: list[Line] = json.loads(command(home, "audit", "tail", "-n", "60", "--json").output)
+    return found
+
+
+def test_entries_are_followed_as_they_come(home: AuditHome) -> None:
+    workspace = home.open()
+    with closing(workspace.ledger):
+        newest = newest_entries(workspace, 1)[0].seq
+        coming = following(workspace, newest - 1, lambda: home.tell([logs.told(3000)]))
+
+        assert next(coming).seq == newest
+        assert next(coming).subject == "order-3000"
 
 
 def test_one_entry_is_proven_and_another_one_is_not(home: AuditHome, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.domain.audit import LoggedEntry, SignedCheckpoint, key_id_of
 from trading_pipeline.services.audit.export import FORMATS, export_lines, part_of
 from trading_pipeline.services.audit.fills import Difference, FillWatch
+from trading_pipeline.services.audit.kept import read_checkpoints
 from trading_pipeline.services.audit.prove import Proof
 from trading_pipeline.services.audit.prove import prove as prove_entry
 from trading_pipeline.services.audit.verify import Means, Progress, Verdict, verify_log
@@ -102,12 +103,11 @@ def newest_checkpoint(workspace: Workspace) -> SignedCheckpoint | None:
 
 def public_keys(workspace: Workspace) -> Sequence[dict[str, object]]:
     """Every key that signed a checkpoint, in that order, and the number of its first."""
-    found, at = dict[str, int](), 0
+    found = dict[str, int]()
     with audit_desk(workspace).ledger.read() as tx:
-        while page := tx.checkpoints(after=at):
-            for number, signed in enumerate(page, start=at + 1):
-                found.setdefault(signed.public_key, number)
-            at += len(page)
+        for signed in read_checkpoints(tx):
+            if signed.public_key not in found:
+                found[signed.public_key] = signed.checkpoint.number
     return [
         {"key_id": key_id_of(bytes.fromhex(key)), "public_key": key, "first_checkpoint": number}
         for key, number in found.items()

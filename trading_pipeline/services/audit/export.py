@@ -27,8 +27,8 @@ from trading_pipeline.domain.audit import (
 from trading_pipeline.domain.errors import AuditFormatError, InputError, MissingResultError
 from trading_pipeline.ports.audit import AuditTransaction
 from trading_pipeline.services.audit.chain import logged_after
+from trading_pipeline.services.audit.kept import read_checkpoints
 
-PAGE = 1000
 COLUMNS = (
     "type", "seq", "recorded_at", "occurred_at", "kind", "account", "subject", "actor", "data", "leaf", "head",
     "record",
@@ -108,7 +108,7 @@ def export_lines(tx: AuditTransaction, at: datetime, part: Part) -> Iterator[Lin
 
 def _keys(tx: AuditTransaction) -> Iterator[Line]:
     seen = set[str]()
-    for signed in _checkpoints(tx):
+    for signed in read_checkpoints(tx):
         if signed.public_key not in seen:
             seen.add(signed.public_key)
             yield {
@@ -119,7 +119,7 @@ def _keys(tx: AuditTransaction) -> Iterator[Line]:
 
 
 def _merged(tx: AuditTransaction, part: Part) -> Iterator[Line]:
-    waiting = (one for one in _checkpoints(tx) if _covers(one) >= part.first - 1)
+    waiting = _vouching(tx, part)
     signed = next(waiting, None)
     at = part.first - 1
     for entry in logged_after(tx, at):
@@ -134,6 +134,22 @@ def _merged(tx: AuditTransaction, part: Part) -> Iterator[Line]:
         signed = next(waiting, None)
 
 
+def _vouching(tx: AuditTransaction, part: Part) -> Iterator[SignedCheckpoint]:
+    """The checkpoints of a part; of those over what comes before it only the last, which vouches for its begin."""
+    before = None
+    for signed in read_checkpoints(tx):
+        covers = _covers(signed)
+        if covers >= part.first or part.first == 1:
+            if before is not None:
+                yield before
+            before = None
+            yield signed
+        elif covers == part.first - 1:
+            before = signed
+    if before is not None:
+        yield before
+
+
 def _covers(signed: SignedCheckpoint) -> int:
     """Entries that it covers; one that cannot be read comes at once, as evidence."""
     try:
@@ -146,13 +162,6 @@ def _checkpoint_line(signed: SignedCheckpoint) -> Line:
     return {
         "type": "checkpoint", "text": signed.text, "signature": signed.signature, "public_key": signed.public_key,
     }  # fmt: skip
-
-
-def _checkpoints(tx: AuditTransaction) -> Iterator[SignedCheckpoint]:
-    at = 0
-    while page := tx.checkpoints(after=at, limit=PAGE):
-        yield from page
-        at += len(page)  # numbered without a gap
 
 
 def as_json(lines: Iterable[Line]) -> Iterator[str]:

@@ -33,7 +33,7 @@ from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.errors import AuditFormatError
 from trading_pipeline.ports.audit import Verifier
 from trading_pipeline.services.audit.damage import Damaged, Kind
-from trading_pipeline.services.audit.kept import Kept
+from trading_pipeline.services.audit.kept import Kept, said_by
 
 
 class Judge:
@@ -143,7 +143,7 @@ class Judge:
 
     def _said(self, signed: SignedCheckpoint) -> Checkpoint:
         try:
-            return signed.checkpoint
+            return said_by(signed.text)
         except AuditFormatError as error:
             raise self._doubt(Kind.CHECKPOINT, f"What follows on checkpoint {self.number}: {error}") from error
 

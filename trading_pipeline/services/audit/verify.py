@@ -11,7 +11,7 @@ from trading_pipeline.domain.errors import AuditError, AuditFormatError, AuditKe
 from trading_pipeline.ports.audit import AnchorFile, AuditKeys, AuditTransaction, Verifier
 from trading_pipeline.services.audit.damage import Damage, Damaged, Kind
 from trading_pipeline.services.audit.judgement import Judge
-from trading_pipeline.services.audit.kept import Kept, by_number
+from trading_pipeline.services.audit.kept import Kept, by_number, read_checkpoints, said_by
 
 PAGE = 1000
 Compared = tuple[LoggedEntry, AuditEntry | None]
@@ -141,7 +141,7 @@ class _Trial:
         self.judge, self.damages = judge, list[Damage]()
         self._tx, self._watch = tx, watch
         self._entries = self._read_entries(judge.seq, progress)
-        self._checkpoints = _read_checkpoints(tx, judge.number)
+        self._checkpoints = read_checkpoints(tx, judge.number)
         self._entry: Compared | None = None
         self._checkpoint: SignedCheckpoint | None = None
         self._due = 0
@@ -191,7 +191,7 @@ class _Trial:
         if accepted is None:
             self.damages.append(damage)
             return False
-        said = accepted.checkpoint
+        said = said_by(accepted.text)
         try:
             while self.judge.seq < said.seq and (entry := self._entry or next(self._entries, None)) is not None:
                 self.judge.skip(entry[0])
@@ -208,7 +208,7 @@ class _Trial:
         while (signed := self._next_checkpoint()) is not None:
             self._checkpoint = None
             try:
-                said = signed.checkpoint
+                said = said_by(signed.text)
             except AuditFormatError:
                 continue
             if said.why is Why.ACCEPTED and said.seq >= self.judge.seq and self.judge.is_signed(signed, said):
@@ -217,7 +217,7 @@ class _Trial:
 
     def _frontier(self, signed: SignedCheckpoint) -> str | None:
         try:
-            return self._tx.frontier(signed.checkpoint.number)
+            return self._tx.frontier(said_by(signed.text).number)
         except AuditFormatError:
             return None
 
@@ -233,7 +233,7 @@ class _Trial:
 def _covered(signed: SignedCheckpoint) -> int:
     """Entries that it covers; none when it cannot be read, so that the judge sees it at once."""
     try:
-        return signed.checkpoint.seq
+        return said_by(signed.text).seq
     except AuditFormatError:
         return 0
 
@@ -246,15 +246,3 @@ def _page(tx: AuditTransaction, after: int, limit: int = PAGE) -> Sequence[Compa
         if limit == 1:
             raise Damaged(Kind.UNREADABLE, after + 1, f"{type(error).__name__}: {error}") from error
         return _page(tx, after, max(1, limit // 10))
-
-
-def _read_checkpoints(tx: AuditTransaction, at: int) -> Iterator[SignedCheckpoint]:
-    while page := tx.checkpoints(after=at, limit=PAGE):
-        yield from page
-        try:
-            number = page[-1].checkpoint.number
-        except AuditFormatError:
-            return
-        if number <= at:
-            return  # its row is numbered otherwise than its text: the judge has said so
-        at = number
