@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -62,40 +63,30 @@ class Relay:
     clock: Clock
     holder: str
     rules: LeaseRules = LEASE
-    failure: BaseException | None = None
-    """What ended a thread that should not have ended: an error that is no error of this project."""
     _ending: Event = field(default_factory=Event)
 
     def run(self, is_asked: Callable[[], bool]) -> None:
-        """Work until asked to end; then each worker ends, and the leases are given back. Raises what no worker may."""
-        threads = [Thread(target=self._guarded, args=(post,), name=f"relay-{post.name}") for post in self.posts]
-        for thread in threads:
-            thread.start()
-        while not is_asked() and not self._ending.wait(0.1):
-            pass
-        self._ending.set()
-        for thread in threads:
-            thread.join()
-        if self.failure is not None:
-            raise self.failure
+        """Work until asked to end; then each worker ends, and the leases are given back. An error that is none of this
+        project's ends them all, and is raised."""
+        with ThreadPoolExecutor(len(self.posts), thread_name_prefix="relay") as threads:
+            working = [threads.submit(self._keep, post) for post in self.posts]
+            while not is_asked() and not any(one.done() for one in working):
+                if self._ending.wait(0.1):
+                    break
+            self._ending.set()
+        for one in working:
+            one.result()
 
     def run_once(self) -> dict[str, str]:
-        """One pass of each worker, bounded in time: what became of it, by name; "" where all went well.
+        """One pass of each worker, bounded in time: what went wrong, by name; "" where all went well.
 
-        A worker that another relay leads is left to it.
+        What another relay leads is left to it, which is well too.
         """
         return {post.name: self._pass(post) for post in self.posts}
 
     def end(self) -> None:
         """Stop, please."""
         self._ending.set()
-
-    def _guarded(self, post: Post) -> None:
-        try:
-            self._keep(post)
-        except BaseException as error:
-            self.failure = error  # raised by `run`, in the main thread
-            self._ending.set()
 
     def _keep(self, post: Post) -> None:
         """Lead the post whenever nobody else does, until asked to end."""
@@ -106,7 +97,7 @@ class Relay:
             except LeaseHeld as held:
                 troubles.say_once(held, logging.INFO)
                 self._ending.wait(self.rules.renew_seconds)
-            except (LeaseLost, LedgerError) as error:
+            except TradingPipelineError as error:  # the lease was lost, the ledger is away, or nothing can be begun
                 self._ending.wait(troubles.met(error))
 
     def _lead(self, post: Post, troubles: Troubles) -> None:
@@ -150,6 +141,8 @@ class Relay:
                     held.require()
                     held.give_sign()
                 worker.end()
+        except LeaseHeld as held:
+            log.info("%s: %s", post.name, held)
         except TradingPipelineError as error:
             log.warning("%s: %s", post.name, error)
             return str(error)
