@@ -123,4 +123,4 @@ def test_two_people_for_live_scaled_whatever_the_settings_say() -> None:
     assert [ModeRules(approvers=2).approvers_for(mode) for mode in Mode] == [2, 2, 2, 2]
     for wrong in ({"approvers": 0}, {"approvers": 3}, {"first_trades_size_fraction": "0.5"}, {"aprovers": 1}):
         with pytest.raises(ValidationError):
-            ModeRules(**wrong)  # type: ignore[arg-type]
+            ModeRules.model_validate(wrong)

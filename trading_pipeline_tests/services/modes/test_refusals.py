@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from pydantic import SecretStr
@@ -285,7 +286,7 @@ def test_step_and_symbols_rise_one_at_a_time(office: Office) -> None:
     prove(office)
 
     for target in (scaled(step=3), scaled(symbols=4), scaled(step=2, symbols=3), scaled()):
-        assert refused(office, lambda wanted=target: office.asked(wanted)) == Refusal.WRONG_RUNG
+        assert refused(office, partial(office.asked, target)) == Refusal.WRONG_RUNG
     request = office.asked(scaled(symbols=3))
     office.approve(request)
     assert str(office.approve(request, LEE).state.rung) == "LIVE_SCALED step 1, 3 symbols"
