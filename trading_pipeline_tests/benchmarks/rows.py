@@ -213,7 +213,7 @@ def _audit(found: Result, _sizes: Sizes) -> list[Row]:
     what = f"verify an audit log of {entries:,.0f} entries and {found.counts['checkpoints']:,.0f} checkpoints, SQLite"
     figure = f"{entries / seconds:,.0f} entries a CPU second; {found.wall('verify'):,.0f} s elapsed"
     is_met = seconds < 60 and found.peak_mb < 300
-    return [_row(found, "verify", what, figure, "< 60 s and < 300 MB for 1,000,000", is_met)]
+    return [_row(found, "verify", what, figure, "< 60 CPU s and < 300 MB for 1,000,000", is_met)]
 
 
 def _append(found: Result, _sizes: Sizes) -> list[Row]:
