@@ -22,6 +22,9 @@ from trading_pipeline.domain.alerting import (
 )
 from trading_pipeline.domain.control import Alert, AlertLevel
 from trading_pipeline.domain.errors import LedgerError
+from trading_pipeline.services.alerting.acknowledging import acknowledge
+from trading_pipeline_tests.services.alerting.telling import FAILS, Telling, rules_of
+from trading_pipeline_tests.services.alerting.telling import an_alert as told_of
 
 NOON = datetime(2026, 11, 20, 17, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -140,3 +143,18 @@ def test_channels_come_back_as_they_were(ledger: SqlLedger) -> None:
         tx.save_channel(dead)
 
         assert tx.channel_records() == {"mail": dead}
+
+
+def test_alerts_are_delivered_escalated_and_acknowledged_on_either_database(ledger: SqlLedger) -> None:
+    world = Telling(ledger, rules_of("mail", "sms", rules=[{"name": "all", "channels": ["mail"]}]))
+    world.phones["mail"].mood = FAILS
+    world.raise_alerts(*(told_of(number, message=f"alarm {number}") for number in range(5)))
+    world.run(20 * SECOND)
+    acknowledge(ledger, "kill-0", operator="alice", at=world.clock.now())
+    world.run(60 * SECOND)
+
+    assert set(world.phones["sms"].heard) >= {f"kill-{number}" for number in range(5)}
+    assert world.fates("kill-0") == {"mail": DeliveryState.ESCALATED, "sms": DeliveryState.DELIVERED}
+    with ledger.read() as tx:
+        assert tx.channel_records()["mail"].circuit is not CircuitState.CLOSED
+        assert [watch.alert_id for watch in tx.open_watches()] == ["kill-1", "kill-2", "kill-3", "kill-4"]

@@ -100,16 +100,16 @@ def test_without_another_channel_it_is_tried_with_growing_waits_and_then_has_fai
 
 
 def test_a_critical_alert_outlasts_the_death_of_every_channel(ledger: SqlLedger) -> None:
-    world = Telling(ledger, rules_of("mail", "sms"))
+    world = Telling(ledger, rules_of("mail", "sms", escalation={"expire_hours": 1}))
     for phone in world.phones.values():
         phone.mood = FAILS
     world.raise_alerts(an_alert())
-    world.run(8 * HOUR, stride=MINUTE)
+    world.run(2 * HOUR, stride=MINUTE)
     assert not any(phone.rang for phone in world.phones.values())
 
     for phone in world.phones.values():
         phone.mood = "takes"
-    world.run(HOUR, stride=20 * SECOND)
+    world.run(HOUR, stride=MINUTE)
 
     assert all(phone.heard["kill-1"] >= 1 for phone in world.phones.values())
 

@@ -40,7 +40,7 @@ acts = st.one_of(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(acts, min_size=3, max_size=14))
 def test_every_alert_has_one_fate_per_channel_and_every_critical_one_reaches_somebody(
     history: list[tuple[str, object, object]], empty_ledger: Path
