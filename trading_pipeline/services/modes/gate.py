@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -59,11 +59,11 @@ def gate_report(tx: LedgerTransaction, asked: Asked, wanted: Wanted) -> GateRepo
 
 def evidence(tx: LedgerTransaction, asked: Asked, since: datetime | None) -> Evidence:
     """What the record shows of sessions begun, and trades entered, since then (None: ever)."""
-    account = asked.evidence_account
+    account, first = asked.evidence_account, _day_before(since)
     records = [one for one in tx.session_records(account) if _counts(one, since)]
-    trades = [one for one in whole_trades(tx.trades(account)) if since is None or one.entry_at >= since]
+    trades = [one for one in whole_trades(tx.trades(account, first)) if since is None or one.entry_at >= since]
     sessions = {one.session for one in records}
-    points = [one for one in tx.equity_points(account) if one.session in sessions]
+    points = [one for one in tx.equity_points(account, first) if one.session in sessions]
     flows = [one for one in tx.cash_activities(account) if one.kind.is_flow]
     returns = session_returns(records, points, flows)
     return Evidence(
@@ -119,6 +119,11 @@ def _curve(
     return pd.Series(curve, dtype="float64")
 
 
+def _day_before(since: datetime | None) -> date | None:
+    """No session of an earlier date can hold anything from then on, wherever its exchange is."""
+    return None if since is None else since.date() - timedelta(days=1)
+
+
 def _counts(record: SessionRecord, since: datetime | None) -> bool:
     return record.phase is SessionPhase.CLOSED and (since is None or record.started_at >= since)
 
@@ -128,7 +133,9 @@ def _with(trades: Sequence[Trade], sign: int) -> int:
 
 
 def _breaches(tx: LedgerTransaction, account: str, since: datetime | None) -> tuple[str, ...]:
-    events = [event for record in tx.session_records(account) for event in tx.risk_events(account, record.session)]
+    first = _day_before(since)
+    sessions = [one.session for one in tx.session_records(account) if first is None or one.session >= first]
+    events = [event for session in sessions for event in tx.risk_events(account, session)]
     broken = [one for one in events if one.kind in BREACHES and (since is None or one.occurred_at >= since)]
     return tuple(f"{one.kind} on {one.session}" for one in sorted(broken, key=lambda one: one.occurred_at))
 

@@ -67,13 +67,13 @@ class Operators:
             name=name, password_hash=self.passwords.hash(password), is_enabled=True, added_at=self.clock.now(),
             added_by=actor,
         )  # fmt: skip
-        with self.ledger.transaction() as tx:
-            if tx.operator(name) is not None:
-                raise InputError(f"there is an operator {name} already: operators enable, or operators passwd")
-            if by is None and any(one.is_enabled for one in tx.operators()):  # somebody else was first
-                raise ModeRefused(Refusal.UNKNOWN_OPERATOR, "an operator was added meanwhile: --by NAME")
-            tx.save_operator(made)
-            self.tell(tx, "operator_added", name, actor)
+        try:
+            with self.ledger.transaction() as tx:
+                _require_free(tx, name, is_first=by is None)
+                tx.save_operator(made)
+                self.tell(tx, "operator_added", name, actor)
+        except ModeRefused as refused:
+            self.refuse(actor, f"add {name}", refused, subject=name)
         return made
 
     def set_enabled(self, name: str, *, enabled: bool, by: Credentials | None = None, reason: str = "") -> Operator:
@@ -178,6 +178,14 @@ class Operators:
                 occurred_at=self.clock.now(), kind=kind, account=account, subject=subject, actor=actor, data=said
             )
         )
+
+
+def _require_free(tx: LedgerTransaction, name: str, *, is_first: bool) -> None:
+    """Raises InputError for a name that is taken, ModeRefused when somebody else was first meanwhile."""
+    if is_first and any(one.is_enabled for one in tx.operators()):
+        raise ModeRefused(Refusal.UNKNOWN_OPERATOR, "an operator was added meanwhile: --by NAME")
+    if tx.operator(name) is not None:
+        raise InputError(f"there is an operator {name} already: operators enable, or operators passwd")
 
 
 def require_unchanged(tx: LedgerTransaction, proven: Operator) -> Operator:

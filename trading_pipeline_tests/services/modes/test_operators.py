@@ -12,7 +12,7 @@ from trading_pipeline.domain.approvals import Refusal, operator_name
 from trading_pipeline.domain.errors import InputError, ModeRefused
 from trading_pipeline.domain.modes import ModeRules
 from trading_pipeline.domain.password_rules import weakness
-from trading_pipeline.services.modes.operators import Credentials
+from trading_pipeline.services.modes.operators import Credentials, Operators
 from trading_pipeline_tests.memory_ledger import MemoryLedger
 from trading_pipeline_tests.services.modes.people import ADA, KIM, LEE, HandClock, Office, QuickPasswords
 
@@ -36,6 +36,32 @@ def test_the_first_operator_is_added_by_the_machines_user_and_the_next_by_an_ope
     assert (kim.added_by, lee.added_by) == ("local:root", "kim")
     assert [(entry.subject, entry.actor) for entry in added] == [("kim", "local:root"), ("lee", "kim")]
     assert all(entry.data["local_user"] == "root" for entry in added)
+
+
+class OvertakenPasswords(QuickPasswords):
+    """While a password is hashed, somebody else adds the first operator."""
+
+    def __init__(self, overtake: Callable[[], object]) -> None:
+        super().__init__()
+        self.overtake = overtake
+
+    def hash(self, password: SecretStr) -> str:
+        self.overtake()
+        return super().hash(password)
+
+
+def test_of_two_first_operators_the_second_is_refused() -> None:
+    clock = HandClock()
+    ledger = MemoryLedger(now=clock.now)
+    offices = list[Office]()
+    people = Operators(
+        ledger=ledger, passwords=OvertakenPasswords(lambda: offices.append(Office(ledger, clock=clock))),
+        rules=ModeRules(), clock=clock, local_user="root",
+    )  # fmt: skip
+
+    assert refusal_of(lambda: people.add("ada", STRONG)) == Refusal.UNKNOWN_OPERATOR
+    assert [one.name for one in people.all()] == ["kim", "lee"]
+    assert [entry.actor for entry in offices[0].told("operator_refused")] == ["local:root"]
 
 
 def test_once_there_is_one_nobody_is_added_enabled_or_given_a_password_without_one(office: Office) -> None:
