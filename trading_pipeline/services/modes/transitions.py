@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from trading_pipeline.domain.approvals import Approval, ApprovalUse, Refusal
-from trading_pipeline.domain.control import AuditEntry, Block, BlockKind
+from trading_pipeline.domain.control import Alert, AlertLevel, AuditEntry, Block, BlockKind
 from trading_pipeline.domain.errors import InputError, ModeRefused
 from trading_pipeline.domain.market import require_aware
 from trading_pipeline.domain.mode_permit import Case, denied
@@ -168,7 +168,23 @@ def _apply(tx: LedgerTransaction, before: ModeState, change: ModeChange) -> Mode
     tx.add_mode_change(change)
     tx.save_mode_state(change.state)
     tx.add_audit(_entry(before, change))
+    tx.raise_alert(_alert(before, change))
     return change.state
+
+
+LOUDNESS = {ChangeKind.STOP: AlertLevel.ERROR, ChangeKind.LOWER: AlertLevel.ERROR}
+"""What people have approved, and a resume, is a WARNING."""
+
+
+def _alert(before: ModeState, change: ModeChange) -> Alert:
+    """Under the identity of the risk event by which a loop may tell of the same change."""
+    return Alert(
+        alert_id=f"{MODE_CHANGED}-{change.change_id}", account=change.account, session=change.at.date(),
+        occurred_at=change.at, level=LOUDNESS.get(change.kind, AlertLevel.WARNING), kind=MODE_CHANGED,
+        message=f"account {change.account} went from {before.name} to {change.state.name} ({change.actor}: "
+        f"{change.reason})",
+        data={"kind": change.kind.value, "rung": str(change.after), "change_id": change.change_id},
+    )  # fmt: skip
 
 
 def _entry(before: ModeState, change: ModeChange) -> AuditEntry:
