@@ -96,8 +96,7 @@ def ran(instance: dg.DagsterInstance, session: str = "", *, fails: bool = False)
 
 def test_old_runs_go_once_a_later_one_of_their_session_has_succeeded(tmp_path: Path) -> None:
     later = (datetime.now(UTC) + timedelta(days=91)).isoformat()
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         replaced = {ran(instance, "2025-06-10"), ran(instance, "2025-06-10", fails=True)}
         kept = {
             ran(instance, "2025-06-10"), ran(instance, "2025-06-10", fails=True), ran(instance),
