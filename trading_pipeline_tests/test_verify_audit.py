@@ -140,11 +140,14 @@ def test_an_export_nobody_touched_holds_up_to_its_last_entry(home: AuditHome, tm
 def test_without_anchors_or_of_a_part_it_says_that_much_is_not_seen(home: AuditHome, tmp_path: Path) -> None:
     exported(home, tmp_path / "whole.jsonl")
     exported(home, tmp_path / "part.jsonl", "--from", "30", "--to", "80")
+    exported(home, tmp_path / "long.jsonl", "--from", "30", "--to", "100000")
 
     unanchored = judged(str(tmp_path / "whole.jsonl"), "--key", *keys(home))
     part = judged(str(tmp_path / "part.jsonl"), "--key", *keys(home), "--anchors", str(home.anchors))
 
-    assert (unanchored[0], part[0]) == (3, 3), (unanchored, part)
+    beyond = judged(str(tmp_path / "long.jsonl"), "--key", *keys(home), "--anchors", str(home.anchors))
+
+    assert (unanchored[0], part[0], beyond[0]) == (3, 3, 3), (unanchored, part, beyond)
     assert "entries 30 to 80, signed to 75, anchored to 75" in part[1]
 
 

@@ -66,7 +66,7 @@ def part_of(tx: AuditTransaction, start: str | None, end: str | None) -> Part:
             f"no entry of the audit log is there from {start or 'the first'} to {end or 'the last'}: it has "
             f"{newest.seq if newest else 0}. Entries are numbered by: trading-pipeline relay run --once"
         )
-    return Part(first=first, last=last)
+    return Part(first=first, last=None if last is None else min(last, newest.seq))
 
 
 def _number(tx: AuditTransaction, text: str, option: str, *, is_end: bool) -> int:
