@@ -196,6 +196,20 @@ def test_every_change_leaves_its_entry_in_the_same_transaction(ledger: SqlLedger
     assert entries[0].data["approved"] == "true"
 
 
+def test_a_cause_raises_one_alert_with_one_entry_whatever_its_words(ledger: SqlLedger) -> None:
+    first, again = samples.ALERT, replace(samples.ALERT, message="other words")
+    for raised, is_new in ((first, True), (first, False), (again, False)):
+        with ledger.transaction() as tx:
+            assert tx.raise_alert(raised) is is_new
+
+    with ledger.read() as tx:
+        assert tx.alerts(ACCOUNT) == [first]
+        (entry,) = [entry for _, entry in tx.audit_entries() if entry.kind == "alert"]
+    assert (entry.subject, entry.data["message"]) == (first.alert_id, first.message)
+    with pytest.raises(LedgerError, match="only reads"), ledger.read() as tx:
+        tx.raise_alert(again)
+
+
 def test_what_is_rolled_back_is_not_told(ledger: SqlLedger) -> None:
     def fail() -> None:
         with ledger.transaction() as tx:

@@ -15,8 +15,10 @@ from trading_pipeline.adapters.clock import FixedClock
 from trading_pipeline.domain.alert_kinds import KINDS, alert
 from trading_pipeline.domain.control import Alert, AlertLevel
 from trading_pipeline.domain.errors import OrderRefused
+from trading_pipeline.domain.modes import ChangeKind
 from trading_pipeline.domain.orders import ExecType
 from trading_pipeline.services.dispatch import dispatch_due
+from trading_pipeline.services.modes.transitions import change_mode
 from trading_pipeline.services.reporting import record_daily_performance
 from trading_pipeline.services.session_news import tell_stopped
 from trading_pipeline_tests.builders import a_report
@@ -198,6 +200,23 @@ def test_each_reconnect_is_told_and_the_first_connection_is_none(stage: Stage) -
         connections[:1] = [] if len(connections) > 1 else connections[:1]
 
     assert [one.data["connections"] for one in of_kind(scene, "connection_restored")] == ["2", "3"]
+
+
+# the mode
+
+
+def test_a_change_of_mode_is_told_in_its_transaction_with_who_and_why(stage: Stage) -> None:
+    scene = started(stage)
+    for _ in range(2):
+        with scene.ledger.transaction() as tx:
+            change_mode(tx, "A", ChangeKind.STOP, at=minute(20), reason="a drill", actor="Kim")
+    with scene.ledger.transaction() as tx:
+        change_mode(tx, "A", ChangeKind.RESUME, at=minute(30), reason="over", actor="Robin")
+
+    stopped, resumed = of_kind(scene, "mode_changed")
+    assert (stopped.level, resumed.level) == (AlertLevel.ERROR, AlertLevel.WARNING)
+    assert "(Kim: a drill)" in stopped.message
+    assert "(Robin: over)" in resumed.message
 
 
 # how long it takes
