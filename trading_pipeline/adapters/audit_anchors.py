@@ -41,7 +41,8 @@ class JsonLinesAnchors:
         return self._parsed(None, last) if last is not None else None
 
     def append(self, signed: SignedCheckpoint) -> None:
-        """One more line, on the disk when this returns."""
+        """One more line, on the disk when this returns. The line that is the last one already is not repeated: it was
+        written, and then the disk failed to say so."""
         line = json.dumps(asdict(signed), ensure_ascii=False, sort_keys=True).encode() + b"\n"
         try:
             is_new = not self._path.exists()
@@ -62,8 +63,8 @@ class JsonLinesAnchors:
             whole = _whole_length(opened)
             if whole != os.fstat(opened).st_size:
                 os.ftruncate(opened, whole)
-            written = os.write(opened, line)
-            if written != len(line):
+            is_there = os.pread(opened, len(line), max(0, whole - len(line))) == line
+            if not is_there and os.write(opened, line) != len(line):
                 raise OSError(None, "the disk took only a part of the line")
             os.fsync(opened)
         finally:

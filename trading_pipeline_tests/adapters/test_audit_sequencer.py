@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +16,8 @@ from sqlalchemy import Connection, create_engine, text
 from trading_pipeline.adapters.ledger import SqlLedger
 from trading_pipeline.domain.audit import MODE_CHANGED, read_body
 from trading_pipeline.domain.audit_rules import AuditRules
-from trading_pipeline.domain.errors import AuditError, AuditMismatch, LeaseLost, LedgerConflict
+from trading_pipeline.domain.errors import AuditError, AuditMismatch, LeaseLost, LedgerConflict, LedgerUnavailable
+from trading_pipeline.ports.audit import AuditLedger, AuditTransaction
 from trading_pipeline_tests.audit_worlds import START, AuditWorld, entry, led, require_whole
 from trading_pipeline_tests.postgres import postgres
 
@@ -177,6 +181,60 @@ def test_a_last_line_that_a_crash_cut_is_written_again(world: AuditWorld) -> Non
         world.catch_up().end()
 
         assert file.read_bytes() == whole
+
+
+def test_a_line_that_the_disk_took_without_saying_so_is_not_written_twice(
+    world: AuditWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_opened: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    world.tell_many(2)
+    world.keys.create()
+    sequencer = world.sequencer()
+    monkeypatch.setattr("trading_pipeline.adapters.audit_anchors.os.fsync", failing)
+    with pytest.raises(AuditError, match="Input/output error"):
+        world.catch_up(sequencer)
+    monkeypatch.undo()
+    assert len(world.anchors.lines()) == 1
+
+    world.catch_up(sequencer).end()
+
+    assert list(world.anchors.lines()) == list(world.checkpoints())
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A ledger whose connection breaks after the commits of these numbers: nobody is told that they took place."""
+
+    ledger: AuditLedger
+    broken: set[int]
+    commits: list[int]
+
+    @contextmanager
+    def transaction(self) -> Iterator[AuditTransaction]:
+        with self.ledger.transaction() as tx:
+            yield tx
+        self.commits.append(1)
+        if len(self.commits) in self.broken:
+            raise LedgerUnavailable("the connection is lost")
+
+    def read(self) -> AbstractContextManager[AuditTransaction]:
+        return self.ledger.read()
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_commit_whose_answer_is_lost_is_neither_lost_nor_made_twice(world: AuditWorld, number: int) -> None:
+    world.tell_many(7)
+    sequencer = world.sequencer(replace(world.desk, ledger=Silent(world.ledger, {number}, [])))
+
+    with pytest.raises(LedgerUnavailable):
+        world.catch_up(world.catch_up(sequencer)).end()
+    world.catch_up(sequencer).end()
+
+    assert sorted(world.subjects()) == [f"e{number}" for number in range(7)]
+    assert list(world.anchors.lines()) == list(world.checkpoints())
+    require_whole(world)
 
 
 @pytest.mark.parametrize("size", [1, 200])

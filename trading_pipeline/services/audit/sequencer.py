@@ -83,15 +83,15 @@ class Sequencer:
         try:
             opened = self._open = self._open or self._begin()
             is_more = self._take(opened)
+            self._keep_covered(opened, is_more=is_more)
         except LedgerError:
             self._open = None  # whatever is on record by now, it is looked at anew
             raise
-        self._keep_covered(opened, is_more=is_more)
         return timedelta(0) if is_more else timedelta(seconds=self._rules.poll_seconds)
 
     def end(self) -> None:
-        """Number the rest, and cover it with a last checkpoint."""
-        opened = self._open
+        """Number the rest, and cover it with a last checkpoint; a step after that begins anew."""
+        opened, self._open = self._open, None
         if opened is None:
             return
         while self._take(opened):
