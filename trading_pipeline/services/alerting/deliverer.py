@@ -1,8 +1,9 @@
 """The deliverer: from the ledger's alerts to people, a worker of the relay.
 
-Each pass is one short transaction: outcomes in, new alerts queued, escalation, and for every free channel its next
-message marked as leaving. Only then is it handed over: a crash in between, or after, is an unknown outcome, and the
-message is sent again with a note. No two workers write: the ledger is fenced by the lease.
+Each pass is a few short transactions, so that who trades never waits long for one: outcomes in, new alerts queued and
+escalation; then for every free channel its next message marked as leaving. Only then is it handed over: a crash in
+between, or after, is an unknown outcome, and the message is sent again with a note. No two workers write: the ledger is
+fenced by the lease.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ POLL = timedelta(milliseconds=250)
 IN_FLIGHT = timedelta(milliseconds=50)
 LAST_TURN, LAST_WAIT = timedelta(seconds=5), timedelta(seconds=5)
 """At a clean end, or of a single pass: for what is due, and then for what is on its way."""
-INTAKE, BUNDLE = 200, 500
+INTAKE, BUNDLE = 100, 250
 """Alerts queued, and deliveries looked at for a message, in one transaction: others want to write too."""
 
 
@@ -74,12 +75,12 @@ class Deliverer:
         if self._records is not None and not self._outcomes and not self._is_due(now, self._records):
             return self._wait()
         try:
-            messages, is_more = self._pass(now)
+            is_more = self._take_in(now)
+            for name in self._order:
+                self._tell(name, now)
         except LedgerError:
             self._records = None  # whether it was committed nobody knows: begin as after a crash
             raise
-        for message in messages:
-            self._lines[message.channel].hand(message)
         return timedelta(0) if is_more else self._wait()
 
     def end(self) -> None:
@@ -134,7 +135,8 @@ class Deliverer:
             return True
         return self._lines[name].is_free and messages_left(record, self._rules.channels[name], now) > 0
 
-    def _pass(self, now: datetime) -> tuple[list[Message], bool]:
+    def _take_in(self, now: datetime) -> bool:
+        """Outcomes, new alerts, and those nobody acknowledged; True when there is more of them at once."""
         with self._ledger.transaction() as tx:
             known = self._records
             work = Round(tx, self._rules, now, dict(tx.channel_records() if known is None else known), self._chance)
@@ -144,11 +146,26 @@ class Deliverer:
             self._settle(work)
             queued, taken = self._queue(tx, now)
             escalated = escalate(work)
-            messages = [message for name in self._order if (message := self._next(work, name)) is not None]
             work.save_records()
         self._records, self._queued_no = work.records, queued
         self._outcomes.clear()
-        return messages, taken == INTAKE or escalated > 0
+        return taken == INTAKE or escalated > 0
+
+    def _tell(self, name: str, now: datetime) -> None:
+        """Hand the channel its next message, once it is on record as leaving."""
+        assert self._records is not None
+        if not self._may_move(name, self._records.get(name) or ChannelRecord(name=name), now):
+            return
+        with self._ledger.read() as tx:
+            if not tx.due_deliveries(name, now, self._horizon(now), 1):
+                return
+        with self._ledger.transaction() as tx:
+            work = Round(tx, self._rules, now, dict(self._records), self._chance)
+            message = self._next(work, name)
+            work.save_records()
+        self._records = work.records
+        if message is not None:
+            self._lines[name].hand(message)
 
     def _settle(self, work: Round) -> None:
         for outcome in self._outcomes:

@@ -85,7 +85,7 @@ def live(world: Telling, history: list[tuple[str, object, object]]) -> dict[str,
     return raised
 
 
-@pytest.mark.parametrize("burns_at", range(1, 9))
+@pytest.mark.parametrize("burns_at", range(1, 11))
 def test_killed_between_handing_over_and_recording_it_is_sent_again_and_says_so(
     ledger: SqlLedger, burns_at: int
 ) -> None:
