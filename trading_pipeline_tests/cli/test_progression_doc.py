@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,9 @@ from typer.testing import CliRunner
 
 from trading_pipeline.cli.app import app
 from trading_pipeline.cli.passwords import NEW_PASSWORD_VARIABLE, PASSWORD_VARIABLE
+from trading_pipeline.domain.risk_book import Mode
+from trading_pipeline.ports import Ledger
+from trading_pipeline.services.modes.transitions import present_mode
 from trading_pipeline.wiring import open_workspace
 from trading_pipeline_tests.docs import DOCS
 from trading_pipeline_tests.services.modes.people import HandClock, earn
@@ -36,9 +38,14 @@ def run(home: Path, *words: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def newest_request(home: Path) -> str:
-    found = json.loads(run(home, "mode", "history", "--json")[1])["requests"]
-    return str(found[-1]["request_id"])
+def newest_request(ledger: Ledger) -> str:
+    with ledger.read() as tx:
+        return tx.mode_requests("SIM")[-1].request_id
+
+
+def mode_of(ledger: Ledger) -> Mode:
+    with ledger.read() as tx:
+        return present_mode(tx, "SIM").mode
 
 
 def test_the_commands_of_the_guide_lead_from_simulation_to_live_and_back(
@@ -46,18 +53,20 @@ def test_the_commands_of_the_guide_lead_from_simulation_to_live_and_back(
 ) -> None:
     monkeypatch.setenv(PASSWORD_VARIABLE, SENTENCE)
     monkeypatch.setenv(NEW_PASSWORD_VARIABLE, SENTENCE)
-    clock, failed, modes = HandClock(datetime.now(UTC)), {}, list[str]()
+    clock, failed, modes = HandClock(datetime.now(UTC)), dict[str, str](), list[Mode]()
+    ledger = open_workspace(tmp_path).ledger
 
     for command in commands():
         if command.startswith("mode request"):  # what weeks of trading leave
-            earn(open_workspace(tmp_path).ledger, clock, "SIM")
+            earn(ledger, clock, "SIM")
         words = shlex.split(command)
-        code, output = run(tmp_path, *[newest_request(tmp_path) if word == "REQUEST" else word for word in words])
+        code, output = run(tmp_path, *[newest_request(ledger) if word == "REQUEST" else word for word in words])
         if code:
             failed[command] = output[-600:]
-        modes.append(json.loads(run(tmp_path, "mode", "show", "--json")[1])["mode"])
+        modes.append(mode_of(ledger))
 
     assert failed == {}
     assert len(modes) >= 10
-    assert (modes[0], "PAPER" in modes, modes[-1]) == ("SIMULATION", True, "SIMULATION")
-    assert newest_request(tmp_path)  # of LIVE_MINIMAL, whose gate passed with what the guide states
+    assert (modes[0], Mode.PAPER in modes, modes[-1]) == (Mode.SIMULATION, True, Mode.SIMULATION)
+    with ledger.read() as tx:  # its gate passed with what the guide states
+        assert [one.mode for one in tx.mode_requests("SIM")] == [Mode.PAPER, Mode.LIVE_MINIMAL]
