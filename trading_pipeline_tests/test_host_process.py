@@ -129,8 +129,11 @@ def test_a_hung_loop_loses_its_lead_ends_and_the_next_host_goes_on(made: TradedH
         assert second.ended(LIMIT) == 0
 
     with made.open().ledger.read() as tx:
-        (alert,) = [one for one in tx.alerts("SIM", made.running) if one.kind == "loop_failed"]
-    assert "it hung" in alert.message
+        told = tx.alerts("SIM", made.running)
+    (failed,) = [one for one in told if one.kind == "loop_failed"]
+    (stopped,) = [one for one in told if one.kind == "session_stopped"]
+    assert "it hung" in failed.message
+    assert "was stopped before the close" in stopped.message
 
 
 @pytest.mark.soak
