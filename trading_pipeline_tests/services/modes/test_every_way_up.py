@@ -177,7 +177,7 @@ def an_office() -> Office:
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_e46_no_sequence_of_acts_reaches_a_higher_mode_without_every_condition(data: st.DataObject) -> None:
     office = an_office()
     climbed = data.draw(st.sampled_from(list(Mode)))
@@ -193,7 +193,7 @@ NEXT = {Mode.SIMULATION: TARGETS[:1], Mode.PAPER: TARGETS[1:2], Mode.LIVE_MINIMA
 
 
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_e46_what_happens_between_the_request_and_the_last_word_decides(data: st.DataObject) -> None:
     books, here = Books(an_office()), data.draw(st.sampled_from(list(Mode)))
     books.office.climb(here)
