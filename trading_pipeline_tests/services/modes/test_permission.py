@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from trading_pipeline.domain.errors import NotPermitted, OutcomeUnknown
-from trading_pipeline.domain.modes import ChangeKind, Rung
+from trading_pipeline.domain.modes import ChangeKind, Rung, limits_hash
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.ports import Ledger
 from trading_pipeline.services.modes.permission import (
@@ -149,6 +149,19 @@ def test_an_approval_whose_use_is_not_on_record_is_none() -> None:
         state = tx.mode_state("A")
         assert state is not None
         tx.save_mode_state(replace(state, mode=Mode.LIVE_MINIMAL, symbols=2))
+
+    with pytest.raises(NotPermitted, match=r"no used approval of a live mode is on record"):
+        a_permission(ledger).require(look())
+
+
+def test_a_change_that_names_approvals_which_were_used_for_another_is_no_approval() -> None:
+    ledger = a_ledger(mode=Mode.PAPER)
+    with ledger.transaction() as tx:  # as somebody who writes into the tables would
+        (change,) = tx.mode_changes("A")
+        limits = limits_hash(rules().risk, Rung(Mode.LIVE_MINIMAL))
+        forged = replace(change, change_id="forged", mode=Mode.LIVE_MINIMAL, symbols=2, limits_hash=limits)
+        tx.add_mode_change(forged)
+        tx.save_mode_state(forged.state)
 
     with pytest.raises(NotPermitted, match=r"no used approval of a live mode is on record"):
         a_permission(ledger).require(look())

@@ -167,14 +167,18 @@ def test_a_live_mode_that_was_approved_with_other_limits_enters_nothing(stage: S
 
 
 def test_a_mode_lowered_in_the_session_binds_from_the_next_step_and_ends_what_it_outdates(stage: Stage) -> None:
-    scene = watched(stage, ABOVE, at=(15, 60), **LIVE)  # no entry fills
+    settings = {**LIVE, "risk": {"min_shares_live_scaled": 1}}
+    scene = watched(stage, ABOVE, at=(15, 60), **settings)  # no entry fills
     in_mode(scene, Mode.LIVE_SCALED)
+    with_trades(scene, 1, 1, 1, 1, 1)()
 
     run(scene, {30: lowered(scene, Rung(Mode.LIVE_MINIMAL))})
 
-    first, *later = scene.orders(Leg.ENTRY)
+    first, second = scene.orders(Leg.ENTRY)
     assert [one.rung.mode for one in terms(scene)] == [Mode.LIVE_SCALED, Mode.LIVE_MINIMAL]
-    assert (first.status, [one.quantity < first.quantity for one in later]) == (OrdStatus.CANCELED, [True] * len(later))
+    assert (first.quantity, first.status) == (100, OrdStatus.CANCELED)
+    assert minute(30) <= first.updated_at <= minute(35)
+    assert second.quantity == 40
     with scene.ledger.read() as tx:
         assert tx.blocks("A") == []
     assert again(stage, scene).verified
