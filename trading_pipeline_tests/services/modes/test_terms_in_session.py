@@ -170,13 +170,12 @@ def test_a_mode_lowered_in_the_session_binds_from_the_next_step_and_ends_what_it
     settings = {**LIVE, "risk": {"min_shares_live_scaled": 1}}
     scene = watched(stage, ABOVE, at=(15, 60), **settings)  # no entry fills
     in_mode(scene, Mode.LIVE_SCALED)
-    with_trades(scene, 1, 1, 1, 1, 1)()
 
     run(scene, {30: lowered(scene, Rung(Mode.LIVE_MINIMAL))})
 
     first, second = scene.orders(Leg.ENTRY)
     assert [one.rung.mode for one in terms(scene)] == [Mode.LIVE_SCALED, Mode.LIVE_MINIMAL]
-    assert (first.quantity, first.status) == (100, OrdStatus.CANCELED)
+    assert (first.quantity, first.status) == (25, OrdStatus.CANCELED)
     assert minute(30) <= first.updated_at <= minute(35)
     assert second.quantity == 40
     with scene.ledger.read() as tx:
