@@ -160,7 +160,7 @@ class Ladder:
 def alpaca(home: Path, account: str, *, is_live: bool) -> Iterator[tuple[dict[str, Any], str, SimulatedVenue]]:
     """A door of Alpaca's, marked live or not: the settings it takes, where its market is moved, and the venue."""
     key, of_live = ("AKREAL", "live_") if is_live else ("PKPAPER", "")
-    house = VenueRules(account=account, commission_usd_per_order=0, slippage_fraction=0, **AS_ALPACA)  # type: ignore[arg-type]
+    house = VenueRules(account=account, commission_usd_per_order=0, slippage_fraction=0, **AS_ALPACA)
     rules = AlpacaDoorRules(live=is_live, key_id=key, secret_key="s", requests_per_minute=MANY)  # noqa: S106
     with (
         closing(SimulatedVenue(home / f"{account}.venue", house)) as venue,

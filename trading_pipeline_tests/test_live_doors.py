@@ -101,7 +101,7 @@ def _of(made: Provenance) -> dict[str, Any]:
     return {"config_hash": made.config_hash, "code_version": made.code_version}
 
 
-def approved(workspace: Workspace, mode: Mode = Mode.LIVE_MINIMAL, **ground: object) -> None:
+def approved(workspace: Workspace, mode: Mode = Mode.LIVE_MINIMAL, **ground: Any) -> None:
     like = Office(MemoryLedger(), replace(GROUND, **vars_of(workspace), **ground))
     copy_modes(climbed(like, mode), workspace.ledger, ACCOUNT)
 

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -130,7 +131,7 @@ def test_an_equity_that_buys_no_smallest_order_is_too_little(equity: str) -> Non
     [({"config_hash": "d"}, "approved under configuration d, and c is set now"),
      ({"limits": rules(risk={"max_open_positions": 1}).risk}, "with other limits than those of now")],
 )  # fmt: skip
-def test_what_was_approved_for_other_settings_is_not_approved(ground: dict[str, object], words: str) -> None:
+def test_what_was_approved_for_other_settings_is_not_approved(ground: dict[str, Any], words: str) -> None:
     with pytest.raises(NotPermitted, match=words):
         a_permission(a_ledger(**ground)).require(look())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ from trading_pipeline_tests.services.scripted import NEXT, OPENS, TIMES, Scene, 
 from trading_pipeline_tests.services.test_replay_acts import ABOVE, Acts, again, run, watched
 
 JANUARY = datetime(2025, 1, 2, 12, tzinfo=UTC)
-LIVE = {"mode": "live"}
+LIVE: dict[str, Any] = {"mode": "live"}
 
 
 def office(scene: Scene) -> Office:
@@ -175,7 +176,7 @@ def test_a_mode_lowered_in_the_session_binds_from_the_next_step_and_ends_what_it
 
     first, second = scene.orders(Leg.ENTRY)
     assert [one.rung.mode for one in terms(scene)] == [Mode.LIVE_SCALED, Mode.LIVE_MINIMAL]
-    assert (first.quantity, first.status) == (25, OrdStatus.CANCELED)
+    assert (first.quantity, first.status) == (dec(25), OrdStatus.CANCELED)
     assert minute(30) <= first.updated_at <= minute(35)
     assert second.quantity == 40
     with scene.ledger.read() as tx:
@@ -376,7 +377,7 @@ def test_an_entry_that_waits_to_leave_does_not_leave_once_the_mode_is_lowered(st
     scene.start(desk)
     snapshot = scene.watchlist("XYZ", at=15)
     decide_on_snapshot(desk, snapshot, TIMES, quote("50.00", 15))
-    reached = []
+    reached: list[str] = []
 
     class Lowering(SimulatedBroker):
         """Somebody lowers the mode while the dispatch is under way."""
