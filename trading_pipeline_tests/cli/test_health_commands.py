@@ -30,6 +30,7 @@ from trading_pipeline.domain.control import TradingState
 from trading_pipeline.domain.health import HealthReport, Level
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.services.dead_man import KIND
+from trading_pipeline.services.health import NAMES
 from trading_pipeline.settings import Settings
 from trading_pipeline.wiring import Workspace
 from trading_pipeline.wiring.health import read_health, watch
@@ -63,7 +64,7 @@ def test_an_empty_home_is_well_and_says_so(tmp_path: Path) -> None:
     _, told = run(tmp_path, "status", "--json")
 
     assert code == 0
-    assert "all 17 checks are ok" in shown
+    assert f"all {len(NAMES)} checks are ok" in shown
     assert json.loads(told)["health"]["level"] == "ok"
 
 
