@@ -11,11 +11,13 @@ from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.ports import LedgerTransaction
 
 PAGE = 1000
+OF_LEADERSHIP = frozenset({"leases", "audit_log", "audit_checkpoints"})
+"""The log numbers every row of the outbox, those about leases too."""
 
 
 def rows_but_leadership(tx: LedgerTransaction) -> dict[str, int]:
     """Rows per table; of the audit entries those that are not about leases."""
-    counts = {name: rows for name, rows in tx.row_counts().items() if name != "leases"}
+    counts = {name: rows for name, rows in tx.row_counts().items() if name not in OF_LEADERSHIP}
     return {**counts, "audit_outbox": sum(not entry.kind.startswith("lease_") for entry in _entries(tx))}
 
 
