@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
-from trading_pipeline.domain.breaker import Cause, Trip
-from trading_pipeline.domain.breaker_rules import Trigger
 from trading_pipeline.domain.control import BlockKind, TradingState
 from trading_pipeline.domain.errors import TradingError
 from trading_pipeline.domain.mode_terms import Terms
@@ -396,31 +394,3 @@ def test_an_entry_that_waits_to_leave_does_not_leave_once_the_mode_is_lowered(st
 
     assert reached
     assert scene.order().status in {OrdStatus.PENDING_NEW, OrdStatus.CANCELED}
-
-
-def test_a_kill_that_found_no_database_stops_the_mode_once_it_is_back(stage: Stage, latch: Latch) -> None:
-    scene = watched(stage, flat_bars(), at=(15,), mode="paper")
-    people = in_mode(scene, Mode.PAPER)
-    cause = Cause(trigger=Trigger.KILL, state=TradingState.HALTED, measured="", limit="", words="a fire")
-    latch.engage(Trip(account="A", cause=cause, by="ann", at=minute(0), session=TIMES.session))
-    assert not people.state.is_stopped
-
-    scene.loop(desk=scene.desk(latch=latch)).run()
-
-    assert (people.state.is_stopped, people.state.mode) == (True, Mode.PAPER)
-    with scene.ledger.read() as tx:
-        (change,) = [one for one in tx.mode_changes("A") if one.kind is ChangeKind.STOP]
-    assert (change.actor, change.reason) == ("ann", "a fire")
-
-
-def test_a_latch_that_no_loop_has_seen_is_not_resumed_by_a_word_alone(stage: Stage, latch: Latch) -> None:
-    scene = watched(stage, flat_bars(), at=(15,), mode="paper")
-    people = in_mode(scene, Mode.PAPER)
-    cause = Cause(trigger=Trigger.KILL, state=TradingState.HALTED, measured="", limit="", words="a fire")
-    latch.engage(Trip(account="A", cause=cause, by="ann", at=minute(0), session=TIMES.session))
-
-    with pytest.raises(TradingError, match="going on takes approval"):
-        resume(scene.ledger, latch, scene.rules, reason="ok", operator="ann", at=minute(0, NEXT))
-
-    assert people.state.is_stopped
-    assert latch.look().state is TradingState.HALTED
