@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 
 from trading_pipeline.analytics import watchlist
 from trading_pipeline.domain.alert_causes import of_setup
+from trading_pipeline.domain.control import Alert
 from trading_pipeline.domain.errors import MissingResultError
 from trading_pipeline.domain.setups import RegimeSnapshot, ScanSnapshot, Setup
 from trading_pipeline.ports import LedgerTransaction
@@ -36,33 +37,45 @@ HASHED = ("start", "open", "high", "low", "close", "volume")
 def record_watchlists(
     desk: ResearchDesk, session: date, scored: pd.DataFrame, only: Collection[pd.Timestamp] | None = None
 ) -> int:
-    """Record one snapshot per trigger instant (or of `only` these), scored or empty; returns how many were new."""
-    inputs = _stored_inputs(desk, session, desk.trigger_instants(session))
-    new, previous = 0, pd.DataFrame(columns=scored.columns)
+    """Record one snapshot per trigger instant (or of `only` these), scored or empty; returns how many were new.
+
+    Everything is made before the ledger is held: meanwhile the session loop could not prolong its lease.
+    """
+    made = list(_scans(desk, session, scored, only))
     with desk.ledger.transaction() as tx:
-        for instant, digest in inputs.items():
-            rows = scored[(scored["as_of"] == instant) & scored["scored"].astype(bool)].sort_values("rank")
-            snapshot = _scan(desk, session, instant, digest, rows, watchlist.changes(rows, previous))
-            if only is None or instant in only:
-                setups = [_setup(snapshot, row) for row in _records(rows)]
-                is_new = tx.add_snapshot(snapshot, setups)
-                new += is_new
-                if is_new and is_news(desk, snapshot.as_of):
-                    _tell(tx, desk.settings.execution.account, setups)
-            previous = rows
-    return new
+        return sum(_add(tx, *one) for one in made)
+
+
+def _add(tx: LedgerTransaction, snapshot: ScanSnapshot, setups: Sequence[Setup], news: Sequence[Alert]) -> bool:
+    is_new = tx.add_snapshot(snapshot, setups)
+    for alert in news if is_new else ():
+        tx.raise_alert(alert)
+    return is_new
+
+
+def _scans(
+    desk: ResearchDesk, session: date, scored: pd.DataFrame, only: Collection[pd.Timestamp] | None
+) -> Iterator[tuple[ScanSnapshot, Sequence[Setup], Sequence[Alert]]]:
+    """Each snapshot with its setups, and what is told of it when it is new."""
+    inputs, account = _stored_inputs(desk, session, desk.trigger_instants(session)), desk.settings.execution.account
+    for before, (instant, digest) in zip([None, *inputs], inputs.items(), strict=False):
+        if only is not None and instant not in only:
+            continue
+        rows = _ranked(scored, instant)
+        snapshot = _scan(desk, session, instant, digest, rows, watchlist.changes(rows, _ranked(scored, before)))
+        setups = [_setup(snapshot, row) for row in _records(rows)]
+        chosen = [setup for setup in setups if setup.selected] if is_news(desk, snapshot.as_of) else []
+        yield snapshot, setups, [alert for setup in chosen if (alert := of_setup(setup, account)) is not None]
+
+
+def _ranked(scored: pd.DataFrame, instant: pd.Timestamp | None) -> pd.DataFrame:
+    """What was scored at the instant, by rank; no rows without one."""
+    return scored[(scored["as_of"] == instant) & scored["scored"].astype(bool)].sort_values("rank")
 
 
 def is_news(desk: ResearchDesk, as_of: datetime) -> bool:
     """True while no later watchlist can be there: of what is made up afterwards nobody needs to hear."""
     return desk.clock.now() - as_of < desk.trigger.length
-
-
-def _tell(tx: LedgerTransaction, account: str, setups: Sequence[Setup]) -> None:
-    for setup in setups:
-        alert = of_setup(setup, account) if setup.selected else None
-        if alert is not None:
-            tx.raise_alert(alert)
 
 
 def _scan(
@@ -175,9 +188,10 @@ def content(rows: pd.DataFrame) -> bytes:
 def record_regimes(desk: ResearchDesk, session: date, scored: pd.DataFrame) -> int:
     """Record one regime snapshot per row; returns how many were new."""
     inputs = _stored_inputs(desk, session, list(scored["as_of"]))
+    rows = (row for row in _records(scored) if row["as_of"] in inputs)
+    made = [_regime(desk, session, row, inputs[row["as_of"]]) for row in rows]
     with desk.ledger.transaction() as tx:
-        rows = (row for row in _records(scored) if row["as_of"] in inputs)
-        return sum(tx.add_regime(_regime(desk, session, row, inputs[row["as_of"]])) for row in rows)
+        return sum(tx.add_regime(one) for one in made)
 
 
 def _regime(desk: ResearchDesk, session: date, row: dict[str, Any], digest: str) -> RegimeSnapshot:

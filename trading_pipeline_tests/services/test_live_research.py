@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,9 +15,11 @@ from trading_pipeline.adapters.bar_store import ParquetBarStore
 from trading_pipeline.adapters.clock import FixedClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
 from trading_pipeline.adapters.research_store import ParquetResearchStore
+from trading_pipeline.domain.control import Lease
 from trading_pipeline.domain.errors import InputError
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.setups import ScanSnapshot
+from trading_pipeline.ports import Ledger, LedgerTransaction
 from trading_pipeline.services.awaiting import await_newest_bar
 from trading_pipeline.services.live_research import LiveResearch
 from trading_pipeline.services.research import (
@@ -136,6 +139,58 @@ def test_each_snapshot_is_on_record_at_its_close_and_is_the_backfills(
     for name in FRAMES:
         left, right = (closed(desk.frames.read(name, session), seen[-1]) for desk in (running.desk, again))
         pd.testing.assert_frame_equal(left, right, obj=name)
+
+
+def test_nothing_is_worked_out_while_the_ledger_is_held(running: RunningSession, market: TradedMarket) -> None:
+    session, opens = market.sessions[-1], running.desk.calendar.times(market.sessions[-1]).opens_at
+    ledger = HeldLedger(running.desk.ledger)
+    clock = AskedClock(running.clock, ledger)
+    live = LiveResearch(replace(running.desk, ledger=ledger, clock=clock), session)
+    live.prepare()
+    running.deliver(opens, opens + timedelta(minutes=60))
+    live.step(opens + timedelta(minutes=60))
+
+    assert len(running.snapshots()) == 1
+    assert (clock.asked > 0, clock.asked_while_held) == (True, 0)
+
+
+@dataclass
+class HeldLedger:
+    """A ledger that tells whether it is being written."""
+
+    inner: Ledger
+    is_held: bool = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[LedgerTransaction]:
+        with self.inner.transaction() as tx:
+            self.is_held = True
+            yield tx
+            self.is_held = False
+
+    def read(self) -> AbstractContextManager[LedgerTransaction]:
+        return self.inner.read()
+
+    def fenced(self, lease: Lease) -> Ledger:
+        return self.inner.fenced(lease)
+
+
+@dataclass
+class AskedClock:
+    """A clock that counts who asks for the time, as whoever makes a snapshot does."""
+
+    inner: FixedClock
+    ledger: HeldLedger
+    asked: int = 0
+    asked_while_held: int = 0
+
+    def now(self) -> datetime:
+        self.asked += 1
+        self.asked_while_held += self.ledger.is_held
+        return self.inner.now()
+
+    def sleep_until(self, instant: datetime) -> None:
+        self.inner.sleep_until(instant)
 
 
 def told_of(desk: ResearchDesk) -> list[str]:
