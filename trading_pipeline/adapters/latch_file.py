@@ -71,7 +71,8 @@ class FileLatch:
     def write(self, trip: Trip) -> None:
         """Put it there, durably. Raises LatchError when that failed.
 
-        On a full disk an empty file is left in its place: it blocks too, though it cannot say why.
+        On a full disk an empty file is left in its place: it blocks too, though it cannot say why. One that is there
+        stays while it is as strict; what is milder is emptied.
         """
         part = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
@@ -81,14 +82,22 @@ class FileLatch:
             self._sync_folder()
         except OSError as error:
             with contextlib.suppress(OSError):
-                self._block_without_words()
+                self._block_without_words(trip)
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
             raise LatchError(f"the latch {self._path} could not be written: {error.strerror or error}") from error
 
-    def _block_without_words(self) -> None:
-        os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE))
+    def _block_without_words(self, trip: Trip) -> None:
+        empty = os.O_TRUNC if self._is_milder_than(trip) else 0
+        os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | empty | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE))
         self._sync_folder()
+
+    def _is_milder_than(self, trip: Trip) -> bool:
+        try:
+            there = self.read()
+        except LatchError:
+            return False
+        return there is not None and there.cause.state.severity < trip.cause.state.severity
 
     @staticmethod
     def _write_part(part: Path, text: bytes) -> None:

@@ -43,10 +43,10 @@ class Latch:
     _lock: Lock = field(default_factory=Lock)
 
     def look(self) -> Latched:
-        """What stands now; never raises: what cannot be read is HALTED."""
+        """What stands now, the stricter of file and memory; never raises: what cannot be read is HALTED."""
         kept = self._kept
         try:
-            trip = self.file.read() or kept
+            trip = stricter(self.file.read(), kept)
         except LatchError as error:
             return Latched(TradingState.HALTED, str(error), kept)
         if trip is None:
@@ -107,6 +107,13 @@ class Latch:
             return str(error)
         self._kept = None
         return ""
+
+
+def stricter(written: Trip | None, kept: Trip | None) -> Trip | None:
+    """Of two trips the one that stops more; a file that could not be written anew tells of an earlier, milder one."""
+    if written is None or kept is None:
+        return written or kept
+    return max(kept, written, key=lambda trip: (trip.cause.state.severity, trip.cause.flattens))
 
 
 def look_at(latch: Latch | None) -> Latched:

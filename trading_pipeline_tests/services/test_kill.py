@@ -15,9 +15,10 @@ import pytest
 
 from trading_pipeline.adapters.clock import FixedClock, SystemClock
 from trading_pipeline.adapters.latch_file import FileLatch
-from trading_pipeline.domain.breaker import Trip
+from trading_pipeline.domain.breaker import Cause, Trip
+from trading_pipeline.domain.breaker_rules import Trigger
 from trading_pipeline.domain.control import TradingState
-from trading_pipeline.domain.errors import InputError, LedgerUnavailable, OutcomeUnknown
+from trading_pipeline.domain.errors import InputError, LatchError, LedgerUnavailable, OutcomeUnknown
 from trading_pipeline.domain.orders import OrderType, Side, TimeInForce
 from trading_pipeline.ports import Broker, VenueOrder, VenuePosition
 from trading_pipeline.services.kill import Hand, Means, a_kill, kill
@@ -233,6 +234,41 @@ def test_a_full_disk_leaves_a_latch_without_words_that_blocks(
     assert "No space left on device" in done.problems[0]
     seen = Latch(FileLatch(tmp_path, "A"), CLOCK).look()  # another process
     assert (seen.state, seen.trip) == (TradingState.HALTED, None)
+
+
+def test_on_a_full_disk_a_pause_that_is_there_does_not_pass_for_the_kill(
+    simulated: Rehearsed, latch: Latch, tmp_path: Path
+) -> None:
+    class Full(FileLatch):
+        @staticmethod
+        def _write_part(part: Path, text: bytes) -> None:  # noqa: ARG004
+            raise OSError(28, "No space left on device")
+
+    a_pause = Cause(trigger=Trigger.PAUSE, state=TradingState.REDUCING, measured="", limit="", words="lunch")
+    latch.engage(replace(a_word(), cause=a_pause))
+    killing, loop = Latch(Full(tmp_path, "A"), CLOCK), Latch(FileLatch(tmp_path, "A"), CLOCK)
+    assert loop.look().state is TradingState.REDUCING
+
+    kill(means(killing, simulated.broker), a_word(flatten=True))
+
+    assert loop.look().state is TradingState.HALTED
+    assert killing.look().state is TradingState.HALTED
+
+
+def test_what_memory_holds_back_is_not_loosened_by_a_milder_file(latch: Latch, tmp_path: Path) -> None:
+    class Stuck(FileLatch):
+        def write(self, trip: Trip) -> None:  # noqa: ARG002
+            raise LatchError("the folder can be read only")
+
+    a_pause = Cause(trigger=Trigger.PAUSE, state=TradingState.REDUCING, measured="", limit="", words="lunch")
+    latch.engage(replace(a_word(), cause=a_pause))
+    loop = Latch(Stuck(tmp_path, "A"), CLOCK)
+    loop.engage(a_word(flatten=True))
+
+    assert loop.look().state is TradingState.HALTED
+    assert loop.look().words == "drill"
+    loop.on_record()
+    assert loop.look().words == "lunch"
 
 
 def test_where_only_the_leader_may_cancel_it_looks_on_and_says_what_is_left(simulated: Rehearsed, latch: Latch) -> None:
