@@ -211,21 +211,33 @@ def resume(
     """A person lets entries leave again; what a condition holds back stays so until it lifts by itself.
 
     What was halted above SIMULATION needs people's approval first (services/modes/stopping.py). The file goes first:
-    until the record says so as well, it still blocks. Raises InputError without a reason or a name, TradingError that
-    says what is in the way, LatchError, LedgerError.
+    until the record is committed, it still blocks. Whoever stops trading meanwhile is heard: the record is held while
+    it is looked at again, and a stop that comes later is written after this word. Raises InputError without a reason
+    or a name, TradingError that says what is in the way, LatchError, LedgerError.
     """
     word = a_word(rules.account, TradingState.ACTIVE, reason=reason, operator=operator, at=at)
     view = require_resumable(ledger, latch, rules, at=at, override_cooldown=override_cooldown)
     if view.state is TradingState.HALTED:
         with ledger.read() as tx:
             require_approved(tx, rules.account)
-    if latch is not None:
-        latch.release()
     with ledger.transaction() as tx:
+        _require_as_seen(view, _view(tx, look_at(latch), rules.account, rules.breaker))
         tx.set_trading_state(word)
         go_on(tx, rules.account, at=at, reason=word.reason, actor=word.set_by)
         tx.add_audit(_resumed(view, word, override_cooldown=override_cooldown))
+        if latch is not None:
+            latch.release()
     return read_control(ledger, latch, rules.account, rules.breaker)
+
+
+def _require_as_seen(seen: ControlView, now: ControlView) -> None:
+    """Raises TradingError when somebody or a rule has stopped trading since it was looked at."""
+    new = [one for one in now.causes if one.kind != "condition" and one not in seen.causes]
+    if new:
+        raise TradingError(
+            f"not resumed: trading was stopped again meanwhile, by {new[0].name} ({new[0].words}). See: "
+            "trading-pipeline breaker show"
+        )
 
 
 def require_resumable(

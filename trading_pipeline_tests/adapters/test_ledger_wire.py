@@ -24,7 +24,8 @@ from trading_pipeline.adapters.ledger_statements import (
     written_out,
 )
 from trading_pipeline.adapters.tables import AuditRow
-from trading_pipeline.adapters.tables.types import REMEMBERED, STEPS_PER_UNIT, Derived, Exact, document_text
+from trading_pipeline.adapters.tables.stored_forms import REMEMBERED, STEPS_PER_UNIT
+from trading_pipeline.adapters.tables.types import Derived, Exact, document_text
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.orders import OrdStatus
 from trading_pipeline_tests.adapters import ledger_samples as samples

@@ -241,6 +241,34 @@ def test_nobody_resumes_during_the_cooldown_without_overriding_it(stage: Stage, 
         ask(at + timedelta(minutes=31))
 
 
+@pytest.mark.parametrize("with_row", [True, False], ids=["on record", "by file alone"])
+def test_a_kill_that_comes_while_somebody_resumes_is_not_resumed_away(
+    stage: Stage, latch: Latch, *, with_row: bool
+) -> None:
+    scene = tripped(stage, latch)
+    at = event(scene, "daily_loss").occurred_at + timedelta(hours=1)
+    word = a_kill("A", TIMES.session, operator="bob", reason="fire", flatten=True, clock=FixedClock(at))
+
+    class Interrupted(ForwardingLedger):
+        """Another terminal kills once the first one has looked and is about to write."""
+
+        def transaction(self) -> AbstractContextManager[LedgerTransaction]:
+            latch.overwrite(word)
+            if with_row:
+                adopt(scene.ledger, word)
+                with scene.ledger.transaction() as tx:
+                    tx.set_trading_state(a_word("A", TradingState.HALTED, reason="fire", operator="bob", at=at))
+            return scene.ledger.transaction()
+
+    with pytest.raises(TradingError, match=r"stopped again meanwhile, by bob \(fire\)"):
+        resume(
+            Interrupted(scene.ledger), latch, scene.rules, reason="seen", operator="ann", at=at, override_cooldown=True
+        )
+
+    assert latch.look().trip == word
+    assert view(scene, latch).state is TradingState.HALTED
+
+
 def test_nobody_resumes_while_its_cause_still_holds_or_record_and_venue_differ(stage: Stage, latch: Latch) -> None:
     scene = falling(stage, FALL)
     loop = scene.loop(desk=scene.desk(latch=latch))

@@ -6,150 +6,34 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Date, DateTime, Dialect, Double, Numeric, String
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from trading_pipeline.adapters.tables.stored_forms import (
+    EXACT_PLACES,
+    Conversion,
+    day_text,
+    digits_or_none,
+    exact_number,
+    in_utc,
+    in_utc_or_none,
+    instant_of_text,
+    instant_text,
+    number_of_digits,
+    number_of_steps,
+    steps_or_none,
+)
 from trading_pipeline.domain.errors import LedgerError
-from trading_pipeline.domain.market import require_aware
-from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.reconciliation import Break, BreakKind
 from trading_pipeline.domain.risk import Code, Finding, Verdict
-
-Conversion = Callable[[Any], Any]
-WITHOUT_ZONE = len("2025-03-10 14:15:00.000000")
-REMEMBERED = 4096
-"""Numbers and instants whose stored form is kept: an order, its legs and what is told of them repeat a few."""
-
-EXACT_PLACES = 8
-STEPS_PER_UNIT = 100_000_000
-LARGEST_STEPS = 2**63 - 1  # SQLite's integer; PostgreSQL keeps to the same range so that a ledger can move
-
-
-def exact_steps(number: Decimal) -> int:
-    """The number in steps of 10^-8; raises LedgerError when it does not fit, and never rounds."""
-    if not number.is_finite():
-        raise LedgerError(f"{number} cannot be recorded: it is not a finite number. Check what it was computed from.")
-    numerator, denominator = number.as_integer_ratio()
-    steps, remainder = divmod(numerator * STEPS_PER_UNIT, denominator)
-    if remainder:
-        raise LedgerError(
-            f"{number} has more than {EXACT_PLACES} decimals and the ledger never rounds: "
-            "round it where it is computed, in a stated direction."
-        )
-    if abs(steps) > LARGEST_STEPS:
-        raise LedgerError(f"{plain(number)} is outside ±{plain(from_steps(LARGEST_STEPS))}, the range of the ledger.")
-    return steps
-
-
-def from_steps(steps: int) -> Decimal:
-    """The shortest Decimal of that many steps of 10^-8: 100, 12.5, 0.00000001."""
-    units, rest = divmod(steps, STEPS_PER_UNIT)
-    return Decimal(units) if rest == 0 else Decimal(steps).scaleb(-EXACT_PLACES).normalize()
-
-
-def all_digits(number: Decimal) -> str:
-    """Plain text of a finite Decimal, however many digits it has: no exponent, no trailing zeros, no minus zero."""
-    text = f"{number:f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text == "-0" else text
-
-
-class _Remembered(dict[Any, Any]):
-    """What a conversion made of each value; all forgotten when they are too many. `lru_cache` takes twice as long."""
-
-    def __init__(self, convert: Conversion) -> None:
-        super().__init__()
-        self._convert = convert
-
-    def __missing__(self, value: Any) -> Any:
-        made = self._convert(value)
-        if len(self) >= REMEMBERED:
-            self.clear()
-        self[value] = made
-        return made
-
-
-def _steps(number: Decimal | None) -> int | None:
-    if type(number) is Decimal:  # a float equal to a Decimal is refused
-        steps: int = _STEPS[number]
-        return steps
-    return None if number is None else exact_steps(number)
-
-
-_STEPS = _Remembered(exact_steps)
-
-
-@lru_cache(REMEMBERED)
-def _from_steps(steps: int | None) -> Decimal | None:
-    return None if steps is None else from_steps(steps)
-
-
-@lru_cache(REMEMBERED, typed=True)
-def _exact_number(number: Decimal | None) -> Decimal | None:
-    return None if number is None else from_steps(exact_steps(number))
-
-
-def _digits(number: Decimal | None) -> str | None:
-    if type(number) is Decimal:
-        digits: str = _DIGITS[number]
-        return digits
-    return None if number is None else _finite_digits(number)
-
-
-def _finite_digits(number: Decimal) -> str:
-    if not number.is_finite():
-        raise LedgerError(f"{number} cannot be recorded: it is not a finite number. Check what it came from.")
-    return all_digits(number)
-
-
-_DIGITS = _Remembered(_finite_digits)
-
-
-@lru_cache(REMEMBERED)
-def _all_of(digits: str | Decimal | None) -> Decimal | None:
-    return None if digits is None else Decimal(all_digits(Decimal(digits)))
-
-
-@lru_cache(REMEMBERED, typed=True)
-def _day_text(day: date | None) -> str | None:
-    return None if day is None else date.isoformat(day)
-
-
-def _in_utc(instant: datetime) -> datetime:
-    return instant if instant.tzinfo is UTC else require_aware(instant, "ledger instant").astimezone(UTC)
-
-
-def _in_utc_or_none(instant: datetime | None) -> datetime | None:
-    return None if instant is None else _in_utc(instant)
-
-
-def _instant_text(instant: datetime | None) -> str | None:
-    if instant is None:
-        return None
-    text: str = _UTC_TEXTS[instant if instant.tzinfo is UTC else _in_utc(instant)]
-    return text
-
-
-def _utc_text(instant: datetime) -> str:
-    return instant.isoformat(" ", "microseconds")[:WITHOUT_ZONE]
-
-
-_UTC_TEXTS = _Remembered(_utc_text)
-"""Of UTC only: elsewhere the two instants of an hour that comes twice are equal to Python."""
-
-
-@lru_cache(REMEMBERED)
-def _from_text(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 class Exact(TypeDecorator[Decimal]):
@@ -162,18 +46,18 @@ class Exact(TypeDecorator[Decimal]):
         return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else Numeric(24, EXACT_PLACES))
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | Decimal | None:
-        return _steps(value) if dialect.name == "sqlite" else _exact_number(value)
+        return steps_or_none(value) if dialect.name == "sqlite" else exact_number(value)
 
     def bind_processor(self, dialect: Dialect) -> Conversion:
         """The conversion itself: SQLAlchemy would wrap it twice."""
-        return _steps if dialect.name == "sqlite" else _exact_number
+        return steps_or_none if dialect.name == "sqlite" else exact_number
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        return _from_steps(value) if dialect.name == "sqlite" else _exact_number(value)
+        return number_of_steps(value) if dialect.name == "sqlite" else exact_number(value)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Conversion:
         """The conversion itself."""
-        return _from_steps if dialect.name == "sqlite" else _exact_number
+        return number_of_steps if dialect.name == "sqlite" else exact_number
 
 
 class Derived(TypeDecorator[Decimal]):
@@ -186,18 +70,18 @@ class Derived(TypeDecorator[Decimal]):
         return dialect.type_descriptor(String() if dialect.name == "sqlite" else Numeric())
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | Decimal | None:
-        return _digits(value) if dialect.name == "sqlite" else _all_of(_digits(value))
+        return digits_or_none(value) if dialect.name == "sqlite" else number_of_digits(digits_or_none(value))
 
     def bind_processor(self, dialect: Dialect) -> Conversion:
         """The conversion itself: SQLAlchemy would wrap it twice."""
-        return _digits if dialect.name == "sqlite" else lambda value: _all_of(_digits(value))
+        return digits_or_none if dialect.name == "sqlite" else lambda value: number_of_digits(digits_or_none(value))
 
     def process_result_value(self, value: str | Decimal | None, dialect: Dialect) -> Decimal | None:
-        return _all_of(value)
+        return number_of_digits(value)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Conversion:
         """The conversion itself."""
-        return _all_of
+        return number_of_digits
 
 
 class UtcInstant(TypeDecorator[datetime]):
@@ -209,12 +93,12 @@ class UtcInstant(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        instant = _in_utc(value)
+        instant = in_utc(value)
         return instant.replace(tzinfo=None) if dialect.name == "sqlite" else instant  # SQLite keeps no zone
 
     def bind_processor(self, dialect: Dialect) -> Conversion:
         """On SQLite the text that SQLAlchemy writes, made faster."""
-        return _instant_text if dialect.name == "sqlite" else _in_utc_or_none
+        return instant_text if dialect.name == "sqlite" else in_utc_or_none
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -223,7 +107,7 @@ class UtcInstant(TypeDecorator[datetime]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Conversion | None:
         """On SQLite from the text at once."""
-        return _from_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+        return instant_of_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
 
 
 class Day(TypeDecorator[date]):
@@ -237,7 +121,7 @@ class Day(TypeDecorator[date]):
 
     def bind_processor(self, dialect: Dialect) -> Conversion | None:
         """On SQLite the text that SQLAlchemy writes, made faster."""
-        return _day_text if dialect.name == "sqlite" else None
+        return day_text if dialect.name == "sqlite" else None
 
 
 class Finite(TypeDecorator[float]):

@@ -2,93 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
-from trading_pipeline.domain.control import BlockKind, TradingState
-from trading_pipeline.domain.errors import TradingError
-from trading_pipeline.domain.mode_terms import Terms
-from trading_pipeline.domain.modes import ChangeKind, Rung
+from trading_pipeline.domain.control import BlockKind
+from trading_pipeline.domain.modes import Rung
 from trading_pipeline.domain.orders import AnyRequest, Leg, OrdStatus
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.domain.risk_limits import RiskLimits
-from trading_pipeline.domain.trading_session import RiskEvent
 from trading_pipeline.ports import VenueCapabilities
-from trading_pipeline.services.breaker import resume
 from trading_pipeline.services.dispatch import dispatch_due
 from trading_pipeline.services.entries import decide_on_snapshot
-from trading_pipeline.services.latch import Latch
 from trading_pipeline.services.modes.noting import SUGGESTED
-from trading_pipeline.services.modes.terms import TERMS_SEEN
-from trading_pipeline.services.modes.transitions import MODE_CHANGED, change_mode, present_mode
-from trading_pipeline.services.trading_state import set_trading_state
-from trading_pipeline_tests.builders import a_trade, dec
-from trading_pipeline_tests.services.braking import FALL, falling, played
-from trading_pipeline_tests.services.modes.climbing import climbed, copy_modes
-from trading_pipeline_tests.services.modes.people import GROUND, HandClock, Office, a_session
-from trading_pipeline_tests.services.scripted import NEXT, OPENS, TIMES, Scene, Stage, flat_bars, minute, quote
+from trading_pipeline.services.modes.transitions import MODE_CHANGED
+from trading_pipeline_tests.builders import dec
+from trading_pipeline_tests.services.modes.in_session import (
+    LIVE,
+    in_mode,
+    kinds,
+    lowered,
+    notes,
+    shares,
+    terms,
+    with_trades,
+)
+from trading_pipeline_tests.services.modes.people import a_session
+from trading_pipeline_tests.services.scripted import NEXT, TIMES, Stage, flat_bars, minute, quote
 from trading_pipeline_tests.services.test_replay_acts import ABOVE, Acts, again, run, watched
-
-JANUARY = datetime(2025, 1, 2, 12, tzinfo=UTC)
-LIVE: dict[str, Any] = {"mode": "live"}
-
-
-def office(scene: Scene) -> Office:
-    ground = replace(GROUND, config_hash="c", limits=scene.rules.risk)
-    return Office(scene.ledger, ground, HandClock(JANUARY))
-
-
-def in_mode(scene: Scene, mode: Mode, *, at: datetime | None = None, **ground: object) -> Office:
-    """The scene's account, taken there in January by evidence and approvals; the last approval is of `at`.
-
-    The evidence is of a ledger of its own: the scene's venue knows nothing of it.
-    """
-    people = office(scene)
-    climber = people.under(**ground)
-    copy_modes(climbed(climber, mode, at=at), scene.ledger, "A")
-    return people
-
-
-def notes(scene: Scene, session: object = TIMES.session) -> list[RiskEvent]:
-    with scene.ledger.read() as tx:
-        return [one for one in tx.risk_events("A", session) if one.kind == TERMS_SEEN]  # type: ignore[arg-type]
-
-
-def terms(scene: Scene, session: object = TIMES.session) -> list[Terms]:
-    return [Terms.of(one.data) for one in notes(scene, session)]
-
-
-def kinds(scene: Scene, session: object = TIMES.session) -> list[str]:
-    with scene.ledger.read() as tx:
-        return [one.kind for one in tx.risk_events("A", session)]  # type: ignore[arg-type]
-
-
-def shares(scene: Scene) -> list[int]:
-    return [int(order.quantity) for order in scene.orders(Leg.ENTRY)]
-
-
-def lowered(scene: Scene, to: Rung) -> Callable[[], None]:
-    def act() -> None:
-        with scene.ledger.transaction() as tx:
-            change_mode(tx, "A", ChangeKind.LOWER, to, at=OPENS, reason="a drill", actor="kim")
-
-    return act
-
-
-def with_trades(scene: Scene, *nets: int, at: datetime = OPENS) -> Callable[[], None]:
-    def act() -> None:
-        with scene.ledger.transaction() as tx:
-            for net in nets:
-                tx.add_trade(
-                    a_trade(net, session=at.date(), entry_at=at, exit_at=at, snapshot_id=None, setup_id=None)
-                )  # fmt: skip
-
-    return act
 
 
 def test_an_account_of_which_nobody_said_anything_notes_nothing(stage: Stage) -> None:
@@ -281,77 +223,6 @@ def test_a_drawdown_in_the_mode_takes_it_down_whatever_the_day_s_loss(stage: Sta
 
 
 # the emergency stop
-
-
-def test_a_trip_stops_the_mode_and_a_person_s_word_ends_it_in_simulation(stage: Stage, latch: Latch) -> None:
-    scene = falling(stage, FALL)
-    played(scene, latch)
-
-    with scene.ledger.read() as tx:
-        state = present_mode(tx, "A")
-    assert (state.name, state.rung) == ("EMERGENCY_STOP", Rung(Mode.SIMULATION))
-    resume(
-        scene.ledger, latch, scene.rules, reason="looked at it", operator="ann", at=minute(0, NEXT),
-        override_cooldown=True,
-    )  # fmt: skip
-    with scene.ledger.read() as tx:
-        state, trading = present_mode(tx, "A"), tx.trading_state("A")
-    assert (state.name, trading.state if trading else None) == ("SIMULATION", TradingState.ACTIVE)
-
-
-@pytest.mark.parametrize("mode", [Mode.PAPER, Mode.LIVE_MINIMAL])
-def test_above_simulation_a_halted_account_goes_on_only_by_approval(stage: Stage, latch: Latch, mode: Mode) -> None:
-    configured = "paper" if mode is Mode.PAPER else "live"
-    scene = falling(stage, FALL, mode=configured, risk={"daily_loss_fraction": "0.0001"})
-    people = in_mode(scene, mode)
-    played(scene, latch)
-    people.clock.instant = minute(60, NEXT)
-
-    def resumed() -> TradingState:
-        return resume(
-            scene.ledger, latch, scene.rules, reason="looked at it", operator="ann", at=people.clock.now()
-        ).state  # fmt: skip
-
-    assert (people.state.is_stopped, people.state.mode) == (True, mode)
-    with pytest.raises(TradingError, match="going on takes approval: trading-pipeline mode request RESUME"):
-        resumed()
-    assert latch.look().state is TradingState.HALTED
-    with scene.ledger.transaction() as tx:  # the self-test of the newest session, which this loop did not make
-        tx.add_risk_event(_self_test())
-    people.approve(people.asked("RESUME"))
-    assert (people.state.is_stopped, latch.look().state) == (False, TradingState.HALTED)
-
-    assert resumed() is TradingState.ACTIVE
-    assert (people.state.is_stopped, people.state.mode) == (False, mode)
-
-
-def test_an_approval_to_go_on_is_good_for_one_stop(stage: Stage, latch: Latch) -> None:
-    scene = watched(stage, flat_bars(), mode="paper")
-    people = in_mode(scene, Mode.PAPER)
-    scene.loop().run()
-    with scene.ledger.transaction() as tx:
-        tx.add_risk_event(_self_test())
-
-    people.clock.instant = minute(0, NEXT)
-    for number in range(2):
-        if number:
-            people.clock.wait(hours=1)
-        set_trading_state(
-            scene.ledger, "A", TradingState.HALTED, reason="drill", operator="ann", at=people.clock.now()
-        )  # fmt: skip
-        people.clock.wait(hours=1)
-        with pytest.raises(TradingError, match="going on takes approval"):
-            resume(scene.ledger, latch, scene.rules, reason="ok", operator="ann", at=people.clock.now())
-        people.approve(people.asked("RESUME"))
-        resume(scene.ledger, latch, scene.rules, reason="ok", operator="ann", at=people.clock.now())
-        assert people.state.name == "PAPER"
-
-
-def _self_test() -> RiskEvent:
-    return RiskEvent(
-        event_id="tested", account="A", session=TIMES.session, occurred_at=minute(0), kind="self_test", severity="INFO",
-        message="all good", data={"turn": "000001", "blocked_by": ""},
-    )  # fmt: skip
 
 
 def test_e46_nothing_in_the_trading_services_raises_a_mode_without_a_person(stage: Stage) -> None:
