@@ -20,7 +20,7 @@ Z95 = 1.959963984540054
 
 STATEMENTS: Mapping[str, str] = {
     "stops_verified": "a protective stop was seen at the broker, and seen to fill",
-    "emergency_stop_tested": "`kill --flatten` was tried, before the sessions that count, and the broker showed it flat",
+    "emergency_stop_tested": "`kill --flatten` was tried, before the sessions that count; the broker showed it flat",
     "alerts_received": "a CRITICAL alert arrived on every channel (`alerts test`)",
     "backup_restored": "the newest backup was restored into another folder (`db restore`), and read",
     "results_match_broker": "net P&L of every session was compared with the broker's statement",

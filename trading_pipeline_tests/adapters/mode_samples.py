@@ -13,7 +13,7 @@ from trading_pipeline.ports import LedgerTransaction
 
 ACCOUNT = "A"
 NOW = datetime(2025, 6, 10, 14, 0, 0, 123456, tzinfo=UTC)
-OPERATOR = Operator(name="kim", password_hash="kept", is_enabled=True, added_at=NOW, added_by="local:root")
+OPERATOR = Operator(name="kim", password_hash="kept", is_enabled=True, added_at=NOW, added_by="local:root")  # noqa: S106
 ITEMS = (
     GateItem(name="sessions", measured="12", threshold="≥ 10", passed=True),
     GateItem(
@@ -28,7 +28,8 @@ UNNAMED = GateReport(
 REPORT = replace(UNNAMED, report_id=report_id(asdict(UNNAMED)))
 REQUEST = ModeRequest(
     request_id="request-1", account=ACCOUNT, kind=ChangeKind.RAISE, mode=Mode.LIVE_SCALED, step=2, symbols=3,
-    requested_by="kim", reason="it went well", requested_at=NOW, expires_at=NOW + timedelta(hours=24), approvers=2,
+    requested_by="kim",
+    reason="it went well", requested_at=NOW, expires_at=NOW + timedelta(hours=24), approvers=2,
     report_id=REPORT.report_id, from_change="before", config_hash="c", limits_hash="l",
 )  # fmt: skip
 APPROVAL = Approval(

@@ -12,7 +12,7 @@ from trading_pipeline.domain.modes import ChangeKind
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.services.breaker import resume
 from trading_pipeline.services.latch import Latch
-from trading_pipeline_tests.services.modes.test_terms_in_session import in_mode
+from trading_pipeline_tests.services.modes.in_session import in_mode
 from trading_pipeline_tests.services.scripted import NEXT, TIMES, Stage, flat_bars, minute
 from trading_pipeline_tests.services.test_replay_acts import watched
 
