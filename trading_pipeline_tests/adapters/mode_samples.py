@@ -40,7 +40,8 @@ APPROVAL = Approval(
 USE = ApprovalUse(approval_id="approval-1", change_id="change-1", used_at=NOW)
 CHANGE = ModeChange(
     change_id="change-1", account=ACCOUNT, at=NOW, kind=ChangeKind.RAISE, from_mode=Mode.LIVE_SCALED, from_step=1,
-    from_symbols=3, from_stopped=False, mode=Mode.LIVE_SCALED, step=2, symbols=3, is_stopped=False, reason="it went well",
+    from_symbols=3, from_stopped=False, mode=Mode.LIVE_SCALED, step=2, symbols=3, is_stopped=False,
+    reason="it went well",
     actor="kim", request_id="request-1", report_id=REPORT.report_id, approvals=("approval-1",), config_hash="c",
     limits_hash="l",
 )  # fmt: skip
