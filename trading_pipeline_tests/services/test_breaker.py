@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,15 @@ from trading_pipeline.adapters.clock import FixedClock, SteppedClock
 from trading_pipeline.adapters.latch_file import FileLatch
 from trading_pipeline.domain.breaker import Cause, Trip
 from trading_pipeline.domain.breaker_rules import Trigger
-from trading_pipeline.domain.control import TradingState
+from trading_pipeline.domain.control import Lease, TradingState
 from trading_pipeline.domain.errors import InputError, LedgerUnavailable, TradingError
 from trading_pipeline.domain.orders import Leg, OrdStatus
 from trading_pipeline.domain.trading_session import SessionPhase
+from trading_pipeline.ports import Ledger, LedgerTransaction
 from trading_pipeline.services.breaker import ControlView, resume
 from trading_pipeline.services.kill import a_kill
 from trading_pipeline.services.latch import Latch
-from trading_pipeline.services.trading_state import trip
+from trading_pipeline.services.trading_state import set_trading_state, trip
 from trading_pipeline_tests.fakes import Crashed, Fuse, FusedLedger
 from trading_pipeline_tests.services.braking import DIP, FALL, event, falling, history, next_day, played, view
 from trading_pipeline_tests.services.scripted import NEXT, OPENS, TIMES, Scene, Stage, flat_bars, minute, path
@@ -241,6 +243,24 @@ def test_nobody_resumes_during_the_cooldown_without_overriding_it(stage: Stage, 
         ask(at + timedelta(minutes=31))
 
 
+@dataclass
+class Interrupted:
+    """A ledger before whose every transaction something happens elsewhere."""
+
+    inner: Ledger
+    act: Callable[[], object]
+
+    def transaction(self) -> AbstractContextManager[LedgerTransaction]:
+        self.act()
+        return self.inner.transaction()
+
+    def read(self) -> AbstractContextManager[LedgerTransaction]:
+        return self.inner.read()
+
+    def fenced(self, lease: Lease) -> Ledger:
+        return self.inner.fenced(lease)
+
+
 @pytest.mark.parametrize("with_row", [True, False], ids=["on record", "by file alone"])
 def test_a_kill_that_comes_while_somebody_resumes_is_not_resumed_away(
     stage: Stage, latch: Latch, *, with_row: bool
@@ -249,21 +269,16 @@ def test_a_kill_that_comes_while_somebody_resumes_is_not_resumed_away(
     at = event(scene, "daily_loss").occurred_at + timedelta(hours=1)
     word = a_kill("A", TIMES.session, operator="bob", reason="fire", flatten=True, clock=FixedClock(at))
 
-    class Interrupted(ForwardingLedger):
-        """Another terminal kills once the first one has looked and is about to write."""
-
-        def transaction(self) -> AbstractContextManager[LedgerTransaction]:
-            latch.overwrite(word)
-            if with_row:
-                adopt(scene.ledger, word)
-                with scene.ledger.transaction() as tx:
-                    tx.set_trading_state(a_word("A", TradingState.HALTED, reason="fire", operator="bob", at=at))
-            return scene.ledger.transaction()
+    def kill() -> None:
+        latch.overwrite(word)
+        if with_row:
+            set_trading_state(scene.ledger, "A", TradingState.HALTED, reason="fire", operator="bob", at=at)
 
     with pytest.raises(TradingError, match=r"stopped again meanwhile, by bob \(fire\)"):
         resume(
-            Interrupted(scene.ledger), latch, scene.rules, reason="seen", operator="ann", at=at, override_cooldown=True
-        )
+            Interrupted(scene.ledger, kill), latch, scene.rules, reason="seen", operator="ann", at=at,
+            override_cooldown=True,
+        )  # fmt: skip
 
     assert latch.look().trip == word
     assert view(scene, latch).state is TradingState.HALTED
