@@ -8,7 +8,7 @@ shows it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -279,7 +279,7 @@ class _Switch:
         orders, positions = self.hand.broker.open_orders(), self.hand.broker.positions()
         held = [one for one in positions if one.quantity > 0]
         if not held and not orders and not self._doubt:
-            self.done.flat = "flat"
+            self.done.flat = "open" if _short(positions) else "flat"
             return True
         if self.hand.commands and not self.done.left:
             selling = {order.symbol for order in orders if order.side is Side.SELL}
@@ -339,6 +339,14 @@ class _Switch:
             return
         self.done.kept = tuple(order for order in orders if order.side is Side.SELL)
         self.done.left = tuple(order for order in orders if order.side is Side.BUY)
-        short = [f"{one.symbol} {plain(one.quantity)}" for one in self.done.positions if one.quantity < 0]
-        if short:
-            self.done.problems.append(f"short positions are not closed here: {', '.join(short)}")
+        if self.done.left:  # one that was on its way when the latch was set has arrived since
+            self.done.is_verified = False
+        if self.done.flat == "flat" and any(one.quantity for one in self.done.positions):
+            self.done.flat = "open"
+        if short := _short(self.done.positions):
+            names = ", ".join(f"{one.symbol} {plain(one.quantity)}" for one in short)
+            self.done.problems.append(f"short positions are not closed here, but at the venue's own screen: {names}")
+
+
+def _short(positions: Sequence[VenuePosition]) -> list[VenuePosition]:
+    return [one for one in positions if one.quantity < 0]

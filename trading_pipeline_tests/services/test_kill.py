@@ -127,6 +127,34 @@ def test_without_a_fill_it_is_not_called_flat(world: Rehearsed, latch: Latch) ->
     assert [one.quantity for one in done.positions] == [100]
 
 
+def test_a_venue_that_shows_a_short_position_is_not_called_flat(simulated: Rehearsed, latch: Latch) -> None:
+    class Short(Wrapped):
+        def positions(self) -> Sequence[VenuePosition]:
+            return [VenuePosition("AAA", Decimal(-100), Decimal(10))]
+
+    done = kill(means(latch, Short(simulated.broker, as_it_is)), a_word(flatten=True))
+
+    assert (done.flat, done.is_done) == ("open", False)
+    assert "short positions are not closed here" in done.problems[-1]
+    assert "AAA -100" in done.problems[-1]
+
+
+def test_an_entry_that_arrives_after_the_cancels_is_not_called_confirmed(simulated: Rehearsed, latch: Latch) -> None:
+    class Late(Wrapped):
+        """An entry was on its way when the latch was set."""
+
+        def open_orders(self) -> Sequence[VenueOrder]:
+            found = simulated.broker.open_orders()
+            if not found:
+                simulated.broker.submit(an_order("late", Side.BUY, OrderType.LIMIT, limit=80))
+            return found
+
+    done = kill(means(latch, Late(simulated.broker, as_it_is)), a_word())
+
+    assert (done.is_verified, done.is_done) == (False, False)
+    assert [one.client_order_id for one in done.left] == ["late"]
+
+
 def test_outside_the_session_the_sale_is_queued_and_said_to_be(world: Rehearsed, latch: Latch) -> None:
     world.hang_up()
     world.forget()
