@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from threading import Thread
 
@@ -22,11 +22,9 @@ from trading_pipeline.domain.errors import InputError, OrderRefused, OutcomeUnkn
 from trading_pipeline.domain.money import ZERO, plain
 from trading_pipeline.domain.orders import Leg, OrderRequest, OrderType, OrdStatus, Side
 from trading_pipeline.ports import Broker, ClientIdScope, Clock, VenueOrder, VenuePosition
-from trading_pipeline.services.latch import Latch
+from trading_pipeline.services.latch import HANDS_OFF, Latch
 
 log = logging.getLogger(__name__)
-HANDS_OFF = timedelta(seconds=30)
-"""How long a loop sends nothing while positions are closed past it; prolonged as long as that goes on."""
 LOOK_SECONDS, ASK_AGAIN_SECONDS, RECORD_SECONDS = 0.05, 1.0, 3.0
 """Between two looks at the venue; until a cancel is asked for again; how long the record may take at the end."""
 

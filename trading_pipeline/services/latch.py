@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from threading import Lock
 
 from trading_pipeline.domain.breaker import Trip
@@ -15,6 +16,8 @@ from trading_pipeline.domain.errors import LatchError
 from trading_pipeline.ports import Clock, LatchFile
 
 log = logging.getLogger(__name__)
+HANDS_OFF = timedelta(seconds=30)
+"""How long a loop sends nothing while positions are closed past it; prolonged as long as that goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,11 @@ class Latch:
             return Latched(TradingState.HALTED, str(error), kept)
         if trip is None:
             return OPEN
-        is_off = trip.hands_off_until is not None and self.clock.now() < trip.hands_off_until
-        return Latched(trip.cause.state, trip.cause.words, trip, is_off)
+        return Latched(trip.cause.state, trip.cause.words, trip, self._is_off(trip.hands_off_until))
+
+    def _is_off(self, until: datetime | None) -> bool:
+        """Never for longer than HANDS_OFF from now: a clock that was set back does not prolong it."""
+        return until is not None and timedelta(0) < until - self.clock.now() <= HANDS_OFF
 
     def engage(self, trip: Trip) -> str:
         """Block from this instant on: in memory, then in the file. Returns what kept the file from being written.

@@ -351,3 +351,10 @@ def test_s4_35_a_latch_is_set_within_100_ms_and_read_in_well_under_one(latch: La
 
     assert statistics.median(set_ms) < 100  # the benchmarks say how often
     assert statistics.median(read_ms) < 1
+
+
+def test_a_clock_that_is_set_back_does_not_prolong_the_hands_off_of_a_kill_that_died(latch: Latch) -> None:
+    latch.overwrite(replace(a_word(flatten=True), hands_off_until=CLOCK.now() + timedelta(seconds=20)))
+
+    assert latch.look().hands_off
+    assert not Latch(latch.file, FixedClock(CLOCK.now() - timedelta(hours=1))).look().hands_off
