@@ -119,16 +119,18 @@ def kill(
     from trading_pipeline.services.kill import kill as kill_all
     from trading_pipeline.wiring.emergency import kill_means
 
-    means = kill_means(workspace_of(context), venue_url, patience_seconds=patience)
+    workspace = workspace_of(context)
+    means = kill_means(workspace, venue_url, patience_seconds=patience)
+    where = f"{workspace.home}, broker {workspace.settings.broker.name}"
     trip = a_kill(
         means.account, means.session, operator=operator or getpass.getuser(), reason=reason, flatten=flatten,
         clock=means.clock,
     )  # fmt: skip
     done = kill_all(means, trip)
     if as_json:
-        print_json(_as_json(done))
+        print_json({"where": where, **_as_json(done)})
     else:
-        _show(done)
+        _show(done, where)
     if not done.is_latched and not done.is_on_record:
         raise typer.Exit(NOT_LATCHED)
     if not done.is_done:
@@ -162,7 +164,7 @@ def control_json(view: ControlView) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _show(done: KillReport) -> None:
+def _show(done: KillReport, where: str) -> None:
     left = {order.client_order_id for order in done.left}
     rows = [
         ("still works" if name in left else "canceled", one.symbol, one.side.value, plain(one.quantity), name)
@@ -171,6 +173,7 @@ def _show(done: KillReport) -> None:
     rows += [("kept", one.symbol, one.side.value, plain(one.quantity), one.client_order_id) for one in done.kept]
     rows += [("sale sent", one.symbol, one.side.value, plain(one.quantity), one.client_order_id) for one in done.sold]
     print_table(("what", "symbol", "side", "shares", "order"), rows, empty=_nothing(done))
+    say(f"in {where}")  # a kill in the wrong home stops nothing
     for line in _lines(done):
         say(line)
 

@@ -86,6 +86,11 @@ def test_after_a_kill_nobody_resumes_before_the_cooldown_is_over_but_by_overridi
     assert (told.actor, told.data["override_cooldown"], told.data["reason"]) == ("Kim", "yes", "all clear")
 
 
+def test_a_kill_says_in_which_home_and_at_which_broker_it_was(tmp_path: Path) -> None:
+    assert f"in {tmp_path}, broker simulated" in run(tmp_path, "kill", *WHO)[1].replace("\n", "")
+    assert json.loads(run(tmp_path, "kill", "--json", *WHO)[1])["where"] == f"{tmp_path}, broker simulated"
+
+
 def test_a_pause_does_not_loosen_a_kill(tmp_path: Path) -> None:
     run(tmp_path, "kill", *WHO)
 
