@@ -12,7 +12,7 @@ from sqlalchemy import URL
 
 from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.adapters.ledger_control import require_held
-from trading_pipeline.adapters.ledger_engine import LOCK_WAIT_SECONDS, ledger_engine, make_folder
+from trading_pipeline.adapters.ledger_engine import LOCK_WAIT_SECONDS, ledger_engine, make_folder, require_no_lone_log
 from trading_pipeline.adapters.ledger_errors import place_of
 from trading_pipeline.adapters.ledger_guards import APPEND_ONLY, missing_guards
 from trading_pipeline.adapters.ledger_outbox import Outbox
@@ -47,6 +47,7 @@ class SqlLedger:
         """The ledger with the tables this code knows; creates or upgrades them when needed."""
         ledger = cls(url, lock_wait_seconds=lock_wait_seconds)
         make_folder(ledger._engine.url)
+        require_no_lone_log(ledger._engine.url)
         bring_up_to_date(ledger._engine)
         return ledger
 

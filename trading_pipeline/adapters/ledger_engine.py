@@ -79,6 +79,20 @@ def make_folder(address: URL) -> None:
             raise LedgerUnavailable(f"the ledger's folder {folder} cannot be made: {error.strerror}.") from error
 
 
+def require_no_lone_log(address: URL) -> None:
+    """Raises LedgerUnavailable where the file is gone and its log is there: SQLite would begin anew and delete it.
+
+    The log holds the newest changes, some megabytes of them; with the file put back they are there again.
+    """
+    path = Path(str(address.database))
+    if _is_file(address) and not path.exists() and Path(f"{path}-wal").exists():
+        raise LedgerUnavailable(
+            f"the ledger {path} is gone, and {path.name}-wal with its newest changes is there, which a new ledger "
+            "would delete. Put the file back; or restore the newest backup: trading-pipeline db restore latest. To "
+            f"begin anew, move {path.name}-wal away first. Nothing was written."
+        )
+
+
 def _explain_errors(engine: Engine, address: URL) -> None:
     @event.listens_for(engine, "handle_error")
     def explain(context: ExceptionContext) -> None:

@@ -166,3 +166,18 @@ def _fails_on_a_full_disk(url: str) -> int:
     except BaseException:  # noqa: BLE001  a child never returns into the test
         return 2
     return 1
+
+
+def test_a_ledger_that_is_gone_is_not_begun_anew_beside_its_log(tmp_path: Path, ledger: SqlLedger, url: str) -> None:
+    file, log, aside = (tmp_path / name for name in ("ledger.sqlite3", "ledger.sqlite3-wal", "aside"))
+    file.rename(aside)
+    before = log.read_bytes()
+
+    with pytest.raises(LedgerUnavailable, match=r"is gone, and ledger\.sqlite3-wal with its newest changes is there"):
+        SqlLedger.open(url)
+
+    assert (file.exists(), log.read_bytes()) == (False, before)
+    aside.rename(file)
+    with SqlLedger.open(url).read() as tx, ledger.read() as known:
+        assert tx.row_counts() == known.row_counts()
+        assert tx.row_counts()["fills"] == 1
