@@ -55,11 +55,14 @@ def show(context: typer.Context, evidence: EvidenceOf = "", as_json: JsonOption 
     ]
     watched = _watched_until(workspace, desk)
     if as_json:
-        more = {"limits": _limits(workspace, state.rung), "next": [_report_json(one) for one in reports]}
+        more = {"written_by_hand": desk.forged(), "limits": _limits(workspace, state.rung),
+                "next": [_report_json(one) for one in reports]}  # fmt: skip
         print_json({**_state_json(state), "watched_until": watched.isoformat() if watched else None, **more})
         return
     since = f" since {state.entered_at:%Y-%m-%d %H:%M:%S} UTC" if state.entered_at else ""
     say(f"account {state.account} is in {state.name}{since}")
+    if by_hand := desk.forged():
+        say(by_hand)
     if state.is_stopped:
         say(f"Nothing is entered. It goes on as {state.rung} once that is approved: mode request RESUME")
     if watched:

@@ -24,7 +24,7 @@ from trading_pipeline.services.latch import Latch
 from trading_pipeline.services.modes.gate import Asked, gate_report
 from trading_pipeline.services.modes.operators import Credentials, Operators, require_unchanged
 from trading_pipeline.services.modes.targets import Target, require_reachable
-from trading_pipeline.services.modes.transitions import Ground, case_of, change_mode, grant, present_mode
+from trading_pipeline.services.modes.transitions import Ground, case_of, change_mode, forged, grant, present_mode
 
 MODE_REFUSED, MODE_REQUESTED, MODE_APPROVED = "mode_refused", "mode_requested", "mode_approved"
 """Kinds of audit entries."""
@@ -70,6 +70,11 @@ class ModeDesk:
         """Where the account stands."""
         with self.ledger.read() as tx:
             return present_mode(tx, self.ground.account)
+
+    def forged(self) -> str:
+        """What of it was written by hand, in words; empty when nothing was."""
+        with self.ledger.read() as tx:
+            return forged(tx, self.ground.account)
 
     def report(self, asking: Asking, said_by: str = "") -> GateReport:
         """The gate report for what is asked, as of now; nothing is written."""

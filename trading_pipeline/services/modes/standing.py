@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trading_pipeline.domain.mode_terms import NEEDED
-from trading_pipeline.domain.modes import ModeChange, ModeState, limits_hash
+from trading_pipeline.domain.modes import ModeChange, ModeState, limits_hash, rises
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.domain.risk_limits import RiskLimits
 from trading_pipeline.ports import LedgerTransaction
-from trading_pipeline.services.modes.transitions import present_mode
+from trading_pipeline.services.modes.transitions import forged, present_mode
 
 ASK = "trading-pipeline mode request"
 
@@ -27,6 +27,8 @@ def bars(
 
     limits, config_hash: as configured. Whether the account is stopped is a question of its own.
     """
+    if written := forged(tx, account):
+        return (written,)
     state = present_mode(tx, account)
     if _place(state.mode) < _place(NEEDED[configured]):
         return (f"the account is in {state.rung}, and execution.mode {configured} needs {_least(configured)}: {ASK}",)
@@ -41,6 +43,8 @@ def _of_live(tx: LedgerTransaction, state: ModeState, limits: RiskLimits, config
     if approved is None or not used or not approved.after.is_live:
         yield f"no used approval of a live mode is on record: {ASK}"
         return
+    if rises(approved.after, state.rung):
+        yield f"{approved.after} was approved, and the account is in {state.rung}: nobody approved that: {ASK}"
     if approved.config_hash != config_hash:
         yield (
             f"{approved.after} was approved under configuration {approved.config_hash[:12]}, and {config_hash[:12]} is "

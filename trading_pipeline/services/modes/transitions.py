@@ -48,8 +48,30 @@ class Ground:
 
 
 def present_mode(tx: LedgerTransaction, account: str) -> ModeState:
-    """Where the account stands; SIMULATION when its mode was never changed."""
-    return tx.mode_state(account) or ModeState(account=account)
+    """Where the account stands; SIMULATION when its mode was never changed.
+
+    The changes on record say it, which the database lets nobody edit; the row of the state is their copy. Where the two
+    differ the account is stopped, until people approve that it goes on.
+    """
+    recorded = _recorded(tx, account)
+    return replace(recorded, is_stopped=True) if forged(tx, account) else recorded
+
+
+def forged(tx: LedgerTransaction, account: str) -> str:
+    """How the row of the account's state differs from the changes on record, in words; empty when it does not."""
+    recorded, row = _recorded(tx, account), tx.mode_state(account)
+    if row == recorded or (row is None and recorded.entered_at is None):
+        return ""
+    said = row.name if row else "nothing"
+    return (
+        f"the mode of account {account} was written by hand: its row says {said}, the changes on record "
+        f"{recorded.name}. Find out who could write there; then: trading-pipeline mode request RESUME"
+    )
+
+
+def _recorded(tx: LedgerTransaction, account: str) -> ModeState:
+    changes = tx.mode_changes(account)
+    return changes[-1].state if changes else ModeState(account=account)
 
 
 def change_mode(

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from trading_pipeline.domain.errors import NotPermitted, OutcomeUnknown
-from trading_pipeline.domain.modes import ChangeKind, Rung, limits_hash
+from trading_pipeline.domain.errors import NotPermitted, OutcomeUnknown, TradingError
+from trading_pipeline.domain.modes import EMERGENCY_STOP, ChangeKind, Rung, limits_hash
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.ports import Ledger
 from trading_pipeline.services.modes.permission import (
@@ -26,6 +26,7 @@ from trading_pipeline.services.modes.permission import (
     Permission,
     Seen,
 )
+from trading_pipeline.services.modes.stopping import require_approved
 from trading_pipeline.services.modes.transitions import change_mode
 from trading_pipeline_tests.builders import a_position, dec
 from trading_pipeline_tests.memory_ledger import MemoryLedger
@@ -144,15 +145,76 @@ def test_a_live_mode_that_was_only_lowered_rests_on_its_approval() -> None:
     a_permission(ledger).require(look())
 
 
-def test_an_approval_whose_use_is_not_on_record_is_none() -> None:
-    ledger = a_ledger(mode=Mode.PAPER)
-    with ledger.transaction() as tx:  # as somebody who writes into the table would
+BY_HAND = r"approval: the mode of account A was written by hand: its row says .*; emergency_stop: "
+
+
+@pytest.mark.parametrize(
+    ("mode", "lowered", "written"),
+    [
+        (Mode.PAPER, False, {"mode": Mode.LIVE_MINIMAL, "symbols": 2}),
+        (Mode.LIVE_MINIMAL, False, {"mode": Mode.LIVE_SCALED, "step": 3, "symbols": 100}),
+        (Mode.LIVE_MINIMAL, True, {"mode": Mode.LIVE_MINIMAL, "symbols": 2}),
+    ],
+)
+def test_a_rung_that_was_written_by_hand_lets_nothing_begin(mode: Mode, lowered: bool, written: dict[str, Any]) -> None:
+    ledger = a_ledger(mode=mode)
+    with ledger.transaction() as tx:
+        if lowered:
+            change_mode(tx, "A", ChangeKind.LOWER, Rung(Mode.PAPER), at=START, reason="losses", actor="mode_watch")
+    write_by_hand(ledger, **written)
+
+    with pytest.raises(NotPermitted, match=BY_HAND):
+        a_permission(ledger).require(look())
+
+
+def test_a_stop_that_was_ended_by_hand_is_one_still() -> None:
+    ledger = a_ledger(stopped=True)
+    write_by_hand(ledger, is_stopped=False)
+
+    with pytest.raises(NotPermitted, match=BY_HAND):
+        a_permission(ledger).require(look())
+
+
+def test_simulation_written_by_hand_does_not_let_one_person_end_a_live_stop() -> None:
+    ledger = a_ledger(stopped=True)
+    write_by_hand(ledger, mode=Mode.SIMULATION, symbols=None)
+
+    with ledger.read() as tx, pytest.raises(TradingError, match="going on takes approval"):
+        require_approved(tx, "A")
+
+
+def test_a_rung_above_the_one_that_was_approved_is_not_approved() -> None:
+    ledger = a_ledger()
+    with ledger.transaction() as tx:  # as somebody who may insert rows would: a fall that leads upwards
+        change = tx.mode_changes("A")[-1]
+        upwards = replace(
+            change, change_id="upwards", kind=ChangeKind.LOWER, mode=Mode.LIVE_SCALED, step=3, symbols=9, approvals=()
+        )
+        tx.add_mode_change(upwards)
+        tx.save_mode_state(upwards.state)
+
+    with pytest.raises(NotPermitted, match=r"LIVE_MINIMAL was approved, and the account is in LIVE_SCALED step 3"):
+        a_permission(ledger).require(look())
+
+
+def write_by_hand(ledger: Ledger, **values: Any) -> None:
+    """As somebody who writes into the table would."""
+    with ledger.transaction() as tx:
         state = tx.mode_state("A")
         assert state is not None
-        tx.save_mode_state(replace(state, mode=Mode.LIVE_MINIMAL, symbols=2))
+        tx.save_mode_state(replace(state, **values))
 
-    with pytest.raises(NotPermitted, match=r"no used approval of a live mode is on record"):
-        a_permission(ledger).require(look())
+
+def test_people_end_what_was_written_by_hand() -> None:
+    ledger = MemoryLedger()
+    office = Office(ledger, replace(GROUND, config_hash="c", limits=rules().risk))
+    office.climb(Mode.PAPER)
+    write_by_hand(ledger, mode=Mode.LIVE_SCALED, step=3, symbols=9)
+    assert office.state.name == EMERGENCY_STOP
+
+    office.approve(office.asked("RESUME"))
+
+    assert (office.state.name, office.desk.forged()) == ("PAPER", "")
 
 
 def test_a_change_that_names_approvals_which_were_used_for_another_is_no_approval() -> None:
