@@ -26,6 +26,7 @@ from trading_pipeline.domain.control import AuditEntry, TradingState
 from trading_pipeline.domain.errors import DataFileError, InputError, LeaseHeld
 from trading_pipeline.services.lease import leading, lease_name
 from trading_pipeline.services.sending import to_request
+from trading_pipeline.services.trading_state import set_trading_state
 from trading_pipeline.settings import Settings
 from trading_pipeline.wiring import Workspace
 from trading_pipeline.wiring.backups import FLOOR_MARGIN, backup, backups, restore
@@ -222,6 +223,23 @@ def test_a_damaged_ledger_is_replaced_and_kept(home: Path) -> None:
 
     assert kept(rows(opened(home))) == kept(made.manifest.counts)
     assert Path(done.aside).read_bytes().startswith(b"garbage")
+
+
+def test_a_ledger_that_is_gone_is_not_restored_beside_its_log(home: Path) -> None:
+    workspace, log = opened(home), home / "ledger.sqlite3-wal"
+    made = backup(workspace).backup
+    set_trading_state(
+        workspace.ledger, "SIM", TradingState.HALTED, reason="drill", operator="Kim", at=SystemClock().now()
+    )
+    left = log.read_bytes()
+    workspace.ledger.close()
+    (home / "ledger.sqlite3").unlink()
+    log.write_bytes(left)
+
+    restore(opened(home), "latest")
+
+    assert kept(rows(opened(home))) == kept(made.manifest.counts)
+    assert [one.read_bytes() == left for one in home.glob("ledger.sqlite3.*.before-wal")] == [True]
 
 
 def test_a_damaged_backup_is_refused_and_nothing_changes(home: Path) -> None:

@@ -61,14 +61,15 @@ def _swap_file(backup: Backup, ledger: Path, at: datetime) -> str:
     copying.copy_pages(backup.ledger, coming)
     copying.require_sound(coming)
     make_durable(coming)
-    if not ledger.exists():
-        coming.replace(ledger)
-        return "nothing: there was no ledger"
-    _fold_in_log(ledger)
-    for suffix in ("-wal", "-shm"):  # of a file that is damaged: they belong to it
+    if ledger.exists():
+        _fold_in_log(ledger)
+    for suffix in ("-wal", "-shm"):  # of a file that is damaged or gone: they belong to it
         log = ledger.with_name(f"{ledger.name}{suffix}")
         if log.exists():
             log.replace(aside.with_name(f"{aside.name}{suffix}"))
+    if not ledger.exists():
+        coming.replace(ledger)
+        return "nothing: there was no ledger"
     os.link(ledger, aside)
     coming.replace(ledger)
     make_durable(ledger.parent)
