@@ -47,7 +47,9 @@ def verify(
         list[str] | None,
         typer.Option("--anchor", help="A checkpoint you kept: the message of an audit_checkpoint alert"),
     ] = None,
-    ledger: Annotated[bool, typer.Option("--ledger", help="Also compare the fills in the record with the log")] = False,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="Also compare fills, modes and operators with the log")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Judge the whole log against its outbox, its signatures and the checkpoints kept elsewhere.
@@ -68,7 +70,7 @@ def verify(
         print_json(_as_json(found))
     else:
         _show(found)
-    if not found.verdict.is_sound or found.differences:
+    if not found.verdict.is_sound or found.differences or found.people:
         raise typer.Exit(DAMAGED)
     if not found.verdict.is_anchored:
         raise typer.Exit(UNANCHORED)
@@ -84,6 +86,10 @@ def _show(found: Verified) -> None:
         say_line(f"  fill {one.exec_id} (entry {one.seq or 'none'}): {one.words}")
     if found.differences is not None and not found.differences:
         say("the fills in the record are those of the log")
+    for words in found.people or ():
+        say_line(f"  {words}")
+    if found.people is not None and not found.people:
+        say("modes, approvals and operators are those of the log")
     say(_summary(verdict))
 
 
@@ -108,7 +114,8 @@ def _summary(verdict: Verdict) -> str:
 def _as_json(found: Verified) -> dict[str, object]:
     verdict = found.verdict
     return {
-        "ok": verdict.is_sound and not found.differences, "anchored": verdict.is_anchored, "log_id": verdict.log_id,
+        "ok": verdict.is_sound and not (found.differences or found.people), "anchored": verdict.is_anchored,
+        "log_id": verdict.log_id,
         "entries": verdict.entries, "checkpoints": verdict.checkpoints, "signed_to": verdict.signed,
         "anchored_to": verdict.anchored, "waiting": verdict.waiting, "head": verdict.head, "key_id": verdict.key_id,
         "notes": [*verdict.notes],

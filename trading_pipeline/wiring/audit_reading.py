@@ -15,6 +15,7 @@ from trading_pipeline.domain.audit import LoggedEntry, SignedCheckpoint, key_id_
 from trading_pipeline.services.audit.export import FORMATS, export_lines, part_of
 from trading_pipeline.services.audit.fills import Difference, FillWatch
 from trading_pipeline.services.audit.kept import read_checkpoints
+from trading_pipeline.services.audit.people import PeopleWatch
 from trading_pipeline.services.audit.prove import Proof
 from trading_pipeline.services.audit.prove import prove as prove_entry
 from trading_pipeline.services.audit.verify import Means, Progress, Verdict, verify_log
@@ -26,22 +27,30 @@ PRIVATE = 0o600
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The verdict, and what of the ledger's fills differs; None where that was not asked."""
+    """The verdict, and what of the ledger's fills, modes and operators differs; None where that was not asked."""
 
     verdict: Verdict
     differences: Sequence[Difference] | None = None
+    people: Sequence[str] | None = None
 
 
 def verify(
     workspace: Workspace, kept: Sequence[str] = (), *, ledger: bool = False, progress: Progress = lambda _d, _o: None
 ) -> Verified:
-    """Judge the whole log of this home. kept: checkpoints that people kept. ledger: compare its fills as well."""
+    """Judge the whole log of this home. kept: checkpoints that people kept. ledger: see Verified."""
     desk = audit_desk(workspace)
     means = Means(verify=desk.verify, keys=desk.keys, anchors=desk.anchors, kept=kept)
-    watch = FillWatch() if ledger else None
+    fills, people = FillWatch(), PeopleWatch()
+
+    def watch(logged: LoggedEntry) -> None:
+        fills(logged)
+        people(logged)
+
     with desk.ledger.read() as tx:
-        verdict = verify_log(tx, means, progress=progress, watch=watch)
-        return Verified(verdict, watch.differences(tx, desk.account) if watch else None)
+        verdict = verify_log(tx, means, progress=progress, watch=watch if ledger else None)
+        if not ledger:
+            return Verified(verdict)
+        return Verified(verdict, fills.differences(tx, desk.account), people.differences(tx, desk.account))
 
 
 def prove(workspace: Workspace, seq: int, checkpoint: int | None) -> Proof:

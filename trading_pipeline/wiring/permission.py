@@ -10,6 +10,7 @@ from trading_pipeline.adapters.audit_anchors import JsonLinesAnchors
 from trading_pipeline.adapters.audit_keys import is_signed_by
 from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.domain.errors import InputError, SettingsError, TradingPipelineError
+from trading_pipeline.services.audit.people import PeopleWatch
 from trading_pipeline.services.audit.verify import Means, verify_log
 from trading_pipeline.services.modes.permission import Permission, Seen
 from trading_pipeline.settings import approval_hash
@@ -58,11 +59,15 @@ def _audit_fault(workspace: Workspace) -> str:
     means = Means(
         verify=is_signed_by, keys=key_folder(workspace), anchors=JsonLinesAnchors(anchor_path(workspace))
     )  # fmt: skip
+    watch = PeopleWatch()
     try:
         with workspace.ledger.read() as tx:
-            verdict = verify_log(tx, means)
+            verdict = verify_log(tx, means, watch=watch)
+            unsaid = watch.standing(tx, workspace.settings.execution.account)
     except TradingPipelineError as error:
         return str(error)
     if verdict.damage is not None:
         return verdict.damage.words
+    if unsaid and verdict.checkpoints:
+        return f"the account's mode is not what the log says of it: {'; '.join(unsaid)}"
     return "" if verdict.checkpoints else "nothing of it is signed yet: the relay has never run here"

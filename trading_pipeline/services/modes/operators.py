@@ -6,6 +6,7 @@ only an operator adds, enables or disables others, and sets passwords.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -22,6 +23,11 @@ from trading_pipeline.ports import Clock, Ledger, LedgerTransaction, PasswordHas
 
 OPERATOR_REFUSED = "operator_refused"
 """Kind of the audit entry that tells of a failed attempt."""
+ADDED, ENABLED, DISABLED = "operator_added", "operator_enabled", "operator_disabled"
+PASSWORDS = PASSWORD_SET, PASSWORD_RENEWED = "operator_password_set", "operator_password_renewed"
+"""Kinds of the entries that tell of what was done."""
+MARK = "password_mark"
+"""Name in them of what tells one stored password from another."""
 NOT_PROVEN = "the operator's name or password is wrong, or the operator is disabled"
 
 
@@ -71,7 +77,7 @@ class Operators:
             with self.ledger.transaction() as tx:
                 _require_free(tx, name, is_first=by is None)
                 tx.save_operator(made)
-                self.tell(tx, "operator_added", name, actor)
+                self.tell(tx, ADDED, name, actor, **{MARK: mark_of(made)})
         except ModeRefused as refused:
             self.refuse(actor, f"add {name}", refused, subject=name)
         return made
@@ -81,7 +87,7 @@ class Operators:
         self.require_known(name)
         actor = self._actor(by, "enable" if enabled else "disable", name)
         return self._change(
-            name, "operator_enabled" if enabled else "operator_disabled", actor,
+            name, ENABLED if enabled else DISABLED, actor,
             lambda one: replace(one, is_enabled=enabled, failures=0, last_failure_at=None), reason=reason,
         )  # fmt: skip
 
@@ -92,7 +98,7 @@ class Operators:
         self._require_strong(name, password, actor)
         kept = self.passwords.hash(password)
         return self._change(
-            name, "operator_password_set", actor,
+            name, PASSWORD_SET, actor,
             lambda one: replace(one, password_hash=kept, failures=0, last_failure_at=None),
         )  # fmt: skip
 
@@ -141,7 +147,7 @@ class Operators:
             proven = replace(now, password_hash=renewed, failures=0, last_failure_at=None)
             tx.save_operator(proven)
             if renewed != kept:
-                self.tell(tx, "operator_password_renewed", operator.name, operator.name)
+                self.tell(tx, PASSWORD_RENEWED, operator.name, operator.name, **{MARK: mark_of(proven)})
         return proven
 
     def _actor(self, by: Credentials | None, act: str, name: str) -> str:
@@ -167,7 +173,8 @@ class Operators:
             assert before is not None
             after = changed(before)
             tx.save_operator(after)
-            self.tell(tx, kind, name, actor, **data)
+            marked = {MARK: mark_of(after)} if kind in PASSWORDS else {}
+            self.tell(tx, kind, name, actor, **data, **marked)
         return after
 
     def tell(self, tx: LedgerTransaction, kind: str, subject: str, actor: str, account: str = "", **data: str) -> None:
@@ -178,6 +185,11 @@ class Operators:
                 occurred_at=self.clock.now(), kind=kind, account=account, subject=subject, actor=actor, data=said
             )
         )
+
+
+def mark_of(operator: Operator) -> str:
+    """Of the stored hash: tells that it was exchanged, and nothing of the password (its salt is not in it)."""
+    return hashlib.sha256(operator.password_hash.encode()).hexdigest()[:16]
 
 
 def _require_free(tx: LedgerTransaction, name: str, *, is_first: bool) -> None:

@@ -1,0 +1,90 @@
+"""Modes, approvals and operators that somebody wrote into the database, and no entry of the audit log tells of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from trading_pipeline.domain.risk_book import Mode
+from trading_pipeline.wiring.audit import audit_desk
+from trading_pipeline.wiring.audit_reading import verify
+from trading_pipeline.wiring.permission import permission_of
+from trading_pipeline_tests.audit_homes import AuditHome
+from trading_pipeline_tests.services.modes.people import GROUND, KIM, HandClock, Office
+
+RISEN = (
+    "INSERT INTO mode_changes (change_id, account, at, kind, from_mode, from_step, from_symbols, from_stopped, mode, "
+    "step, symbols, is_stopped, reason, actor, request_id, report_id, approvals, config_hash, limits_hash) "
+    "SELECT 'risen', account, at, kind, 'PAPER', 1, NULL, 0, 'LIVE_MINIMAL', 1, 2, 0, reason, actor, request_id, "
+    "report_id, approvals, config_hash, limits_hash FROM mode_changes"
+)
+IN_MODE = "UPDATE mode_states SET mode = 'LIVE_MINIMAL', symbols = 2, change_id = 'risen'"
+WRITTEN = {
+    "a change of mode": (f"{RISEN}; {IN_MODE}", "to LIVE_MINIMAL: in the ledger, and no entry tells of it"),
+    "a mode": ("UPDATE mode_states SET mode = 'LIVE_MINIMAL', symbols = 2", "was written by hand: its row says LIVE"),
+    "another password": ("UPDATE operators SET password_hash = 'x' WHERE name = 'lee'", "operator lee: another passw"),
+    "a disabled operator": ("UPDATE operators SET is_enabled = 0 WHERE name = 'lee'", "operator lee: disabled, and"),
+    "an operator": (
+        "INSERT INTO operators SELECT 'eve', password_hash, 1, added_at, added_by, 0, NULL FROM operators LIMIT 1",
+        "operator eve: in the ledger, and no entry tells of it",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> AuditHome:
+    """An account that people took to PAPER; copied, never written."""
+    home = AuditHome(tmp_path_factory.mktemp("paper") / "home")
+    workspace = home.open()
+    with closing(workspace.ledger):
+        office = Office(workspace.ledger, replace(GROUND, account="SIM"), clock=HandClock())
+        office.climb(Mode.PAPER)
+        office.operators.set_password("lee", SecretStr("another sentence, of her own"), KIM)
+        home.sequence(audit_desk(workspace))
+    return home
+
+
+def differences(home: AuditHome) -> Sequence[str]:
+    workspace = home.open()
+    with closing(workspace.ledger):
+        found = verify(workspace, ledger=True)
+    assert found.verdict.is_sound
+    return found.people or ()
+
+
+def test_what_people_approved_is_what_the_log_tells(paper: AuditHome) -> None:
+    assert differences(paper) == ()
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_what_nobody_did_is_found(paper: AuditHome, tmp_path: Path, written: str) -> None:
+    home = paper.copied_to(tmp_path)
+    statements, words = WRITTEN[written]
+    for one in statements.split("; "):
+        home.change(one)
+
+    assert any(words in one for one in differences(home)), differences(home)
+
+
+@pytest.mark.parametrize("written", ["a change of mode", "a mode"])
+def test_real_money_is_not_traded_on_a_mode_of_which_the_log_tells_nothing(
+    paper: AuditHome, tmp_path: Path, written: str
+) -> None:
+    home = paper.copied_to(tmp_path)
+    before = audit_fault(home)
+    for one in WRITTEN[written][0].split("; "):
+        home.change(one)
+
+    assert before == ""
+    assert "the account's mode is not what the log says of it" in audit_fault(home)
+
+
+def audit_fault(home: AuditHome) -> str:
+    workspace = home.open()
+    with closing(workspace.ledger):
+        return permission_of(workspace).audit_fault()
