@@ -64,10 +64,13 @@ def _audit_fault(workspace: Workspace) -> str:
         with workspace.ledger.read() as tx:
             verdict = verify_log(tx, means, watch=watch)
             unsaid = watch.standing(tx, workspace.settings.execution.account)
+        is_signed = means.keys.present() is not None
     except TradingPipelineError as error:
         return str(error)
     if verdict.damage is not None:
         return verdict.damage.words
     if unsaid and verdict.checkpoints:
         return f"the account's mode is not what the log says of it: {'; '.join(unsaid)}"
+    if verdict.checkpoints and not is_signed:
+        return "its signing key is not here, so that nothing more of it is signed: see docs/audit.md, a lost key"
     return "" if verdict.checkpoints else "nothing of it is signed yet: the relay has never run here"

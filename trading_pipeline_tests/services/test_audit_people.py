@@ -84,6 +84,16 @@ def test_real_money_is_not_traded_on_a_mode_of_which_the_log_tells_nothing(
     assert "the account's mode is not what the log says of it" in audit_fault(home)
 
 
+def test_real_money_is_not_traded_while_nothing_can_be_signed(paper: AuditHome, tmp_path: Path) -> None:
+    home = paper.copied_to(tmp_path)
+    (home.keys / "signing.pem").write_text("no key\n")
+    garbled = audit_fault(home)
+    (home.keys / "signing.pem").unlink()
+
+    assert "is no private key" in garbled
+    assert "its signing key is not here" in audit_fault(home)
+
+
 def audit_fault(home: AuditHome) -> str:
     workspace = home.open()
     with closing(workspace.ledger):
