@@ -91,6 +91,8 @@ def _show(found: Verified) -> None:
     if found.people is not None and not found.people:
         say("modes, approvals and operators are those of the log")
     say(_summary(verdict))
+    if found.differences or found.people:
+        say_line("DAMAGED (record): the log is what it was, and the record is not what the log says of it, see above")
 
 
 def _show_damage(damage: Damage) -> None:

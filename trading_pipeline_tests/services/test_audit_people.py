@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
+from trading_pipeline.cli.app import app
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.wiring.audit import audit_desk
 from trading_pipeline.wiring.audit_reading import verify
@@ -69,6 +71,18 @@ def test_what_nobody_did_is_found(paper: AuditHome, tmp_path: Path, written: str
         home.change(one)
 
     assert any(words in one for one in differences(home)), differences(home)
+
+
+def test_the_last_word_of_the_screen_is_that_the_record_differs(paper: AuditHome, tmp_path: Path) -> None:
+    home = paper.copied_to(tmp_path)
+    asked = ["--home", str(home.home), "audit", "verify", "--ledger"]
+    before = CliRunner().invoke(app, asked)
+    home.change(WRITTEN["a mode"][0])
+    after = CliRunner().invoke(app, asked)
+
+    assert (before.exit_code, after.exit_code) == (0, 3)
+    assert "modes, approvals and operators are those of the log" in before.output
+    assert after.output.splitlines()[-1].startswith("DAMAGED (record)")
 
 
 @pytest.mark.parametrize("written", ["a change of mode", "a mode"])
