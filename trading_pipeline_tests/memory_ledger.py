@@ -266,6 +266,7 @@ class MemoryTransaction(ModeRows):
         return is_new
 
     def raise_alert(self, alert: Alert) -> bool:
+        self._written()
         return alert.alert_id not in self._rows["alerts"] and self.add_alert(alert)
 
     def alerts(self, account: str, session: date | None = None) -> Sequence[Alert]:

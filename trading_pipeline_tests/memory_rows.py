@@ -45,11 +45,14 @@ class OrderRows:
     def __init__(self, rows: Rows, journal: Journal | None) -> None:
         self._rows, self._journal = rows, journal
 
-    def _put(self, table: str, key: Any, row: Any) -> None:
+    def _written(self) -> Journal:
         if self._journal is None:
             raise LedgerError("this block only reads the ledger: write inside `with ledger.transaction()`.")
+        return self._journal
+
+    def _put(self, table: str, key: Any, row: Any) -> None:
         rows = self._rows[table]
-        self._journal.append((rows, key, rows.get(key, GONE)))
+        self._written().append((rows, key, rows.get(key, GONE)))
         rows[key] = row
 
     def _add(self, kind: Kind[Any], row: Any, key: Any = None, *, told: bool = True) -> bool:

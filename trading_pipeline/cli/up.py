@@ -24,7 +24,7 @@ from trading_pipeline.adapters.supervisor import LOGS, Supervision
 from trading_pipeline.cli.context import Options
 from trading_pipeline.cli.output import complain, print_table, say
 from trading_pipeline.cli.programs import HEALTH_PORT, MEANING, UI_PORT, Plan
-from trading_pipeline.domain.errors import DataFileError, HomeInUseError
+from trading_pipeline.domain.errors import DataFileError, HomeInUseError, InputError
 from trading_pipeline.domain.processes import ProcessPhase, ProcessState, UpState
 from trading_pipeline.settings import resolve_home
 
@@ -194,6 +194,8 @@ def _require_channels(plan: Plan) -> None:
 
 
 def _require_free_ports(plan: Plan) -> None:
+    if plan.port == plan.health_port:
+        raise InputError(f"--port and --health-port are both {plan.port}: give one of them another, or --health-port 0")
     require_free(plan.port, "--port")
     if plan.health_port is not None:
         require_free(plan.health_port, "--health-port")

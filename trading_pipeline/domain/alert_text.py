@@ -107,8 +107,9 @@ class Writer:
 
     def _list(self, parts: Sequence[Delivery], alerts: Mapping[str, Alert], used: int) -> tuple[str, list[str]]:
         """Each a line, the loudest first and the newest of equal ones, as many as fit; then how many more there are."""
-        head = [REPEATED] if any(part.maybe_sent for part in parts) else []
-        room = self.max_characters - used - sum(len(line) + 1 for line in head) - len(_more(len(parts), parts)) - 1
+        room = self.max_characters - used - len(_more(len(parts), parts)) - 1
+        head = [REPEATED] if any(part.maybe_sent for part in parts) and room > len(REPEATED) else []
+        room -= sum(len(line) + 1 for line in head)
         ordered = sorted(parts, key=lambda part: (-severity(part.level), -part.alert_no))
         lines, named = list[str](), list[str]()
         for part in [] if _only_counted(parts) else ordered:

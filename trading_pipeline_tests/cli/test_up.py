@@ -261,3 +261,10 @@ def test_a_damaged_record_is_told_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataFileError, match="trading-pipeline down"):
         read_processes(tmp_path)
     assert read_processes(tmp_path / "elsewhere") == ()
+
+
+def test_the_ui_and_the_health_page_need_ports_of_their_own(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["--home", str(tmp_path), "up", "--port", "3158", "--health-port", "3158"])
+
+    assert done.exit_code == 1
+    assert "--port and --health-port are both 3158" in done.output
