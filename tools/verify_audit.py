@@ -64,7 +64,8 @@ class Log:
         self.seq = self.signed = self.anchored = self.number = 0  # entries read, signed, anchored; checkpoints
         self.log_id = self.key_id = self.end = None
         self.previous, self.notes, self.tree = "", [], []  # tree: (leaves, hash) of its full subtrees, largest first
-        self.keys = {sha(bytes.fromhex(key)).hex()[:16]: key for key in keys}
+        known = [Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)) for key in keys]
+        self.keys = {sha(key.public_bytes_raw()).hex()[:16]: key for key in known}
         self.anchors = {anchor[1]: anchor for anchor in anchors}
         for _, number, seq, signature in anchors:
             require(self.anchors[number][2:] == (seq, signature), "two checkpoints kept elsewhere differ", seq)
@@ -95,9 +96,8 @@ class Log:
 
     def require_signed(self, told, text, signature, first, last=0):
         require(told["key_id"] in self.keys, f"signed by {told['key_id']}, a key unknown or given up", first, last)
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.keys[told["key_id"]]))
         try:
-            key.verify(bytes.fromhex(signature), SIGNED + text.encode())
+            self.keys[told["key_id"]].verify(bytes.fromhex(signature), SIGNED + text.encode())
         except InvalidSignature:
             require(False, f"the signature of checkpoint {told['number']} is false", first, last)
 
@@ -122,7 +122,7 @@ class Log:
         if told["why"] == "rotation":
             del self.keys[self.key_id]
             self.key_id = sha(bytes.fromhex(told["next_key"])).hex()[:16]
-            self.keys[self.key_id] = told["next_key"]
+            self.keys[self.key_id] = Ed25519PublicKey.from_public_bytes(bytes.fromhex(told["next_key"]))
 
     def verdict(self):
         """After the last line: exit code and words; raises Bad when more should have come."""
@@ -156,7 +156,7 @@ def main():
     opened = argparse.FileType(encoding="utf-8")
     parser.add_argument("export", nargs="?", type=opened)
     for name, kind in (("--key", str), ("--anchors", opened), ("--anchor", str), ("--proof", opened)):
-        parser.add_argument(name, action="append", type=kind, default=[])
+        parser.add_argument(name, action="append", type=kind, default=[], required=name == "--key")
     given, log = parser.parse_args(), None
     try:
         whole = [line for file in given.anchors for line in file if line.endswith(("}", "\n"))]  # a crash cuts the last

@@ -271,6 +271,8 @@ def test_what_cannot_be_judged_is_told_apart_from_damage(home: AuditHome, tmp_pa
     exported(home, tmp_path / "export.jsonl")
 
     assert judged(str(tmp_path / "export.jsonl"), "--key", "not hexadecimal")[0] == 2
+    assert judged(str(tmp_path / "export.jsonl"), "--key", f"{keys(home)[0]}00")[0] == 2  # no key of Ed25519
+    assert judged(str(tmp_path / "export.jsonl"))[0] == 2  # without any key nobody can tell who signed
     assert judged(str(tmp_path / "export.jsonl"), "--key", *keys(home), "--anchor", "nonsense")[0] == 2
     assert judged("--key", *keys(home))[0] == 2
 
