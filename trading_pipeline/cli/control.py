@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trading_pipeline.adapters.clock import SystemClock
-from trading_pipeline.cli.context import JsonOption, workspace_of
+from trading_pipeline.cli.context import JsonOption, Options, workspace_of
 from trading_pipeline.cli.output import print_json, print_table, say, say_line
 from trading_pipeline.cli.passwords import ask_password
 from trading_pipeline.domain.approvals import Refusal
 from trading_pipeline.domain.control import TradingState
-from trading_pipeline.domain.errors import ModeRefused, TradingError
+from trading_pipeline.domain.errors import ModeRefused, SettingsError, TradingError
 from trading_pipeline.domain.modes import ChangeKind
 from trading_pipeline.domain.money import plain
 from trading_pipeline.services.breaker import ControlView, pause_trading, require_resumable
@@ -22,6 +22,7 @@ from trading_pipeline.services.modes.approvals import Asking
 from trading_pipeline.services.modes.operators import Credentials
 from trading_pipeline.services.modes.stopping import needs_approval
 from trading_pipeline.services.modes.targets import Target
+from trading_pipeline.settings import resolve_home
 
 if TYPE_CHECKING:
     from trading_pipeline.services.kill import KillReport
@@ -119,7 +120,7 @@ def kill(
     from trading_pipeline.services.kill import kill as kill_all
     from trading_pipeline.wiring.emergency import kill_means
 
-    workspace = workspace_of(context)
+    workspace = _workspace_to_stop(context)
     means = kill_means(workspace, venue_url, patience_seconds=patience)
     where = f"{workspace.home}, broker {workspace.settings.broker.name}"
     trip = a_kill(
@@ -135,6 +136,18 @@ def kill(
         raise typer.Exit(NOT_LATCHED)
     if not done.is_done:
         raise typer.Exit(NOT_CONFIRMED)
+
+
+def _workspace_to_stop(context: typer.Context) -> Workspace:
+    """Raises SettingsError that says how to stop without settings: a latch file that cannot be read blocks."""
+    try:
+        return workspace_of(context)
+    except SettingsError as error:
+        home = resolve_home((context.obj or Options()).home)
+        raise SettingsError(
+            f"{error}\nNothing was stopped. To hold entries back at once: touch {home}/latch-ACCOUNT.json, with the "
+            "account's name; then correct the settings, or leave them out, and run kill again"
+        ) from error
 
 
 def _tell(view: ControlView, as_json: bool) -> None:

@@ -66,7 +66,9 @@ def run(
         with workspace.exclusive("trading"):
             research_missing(workspace, [day], dry_run=False)
     times = workspace.calendar.times(day)
-    if not as_json and not accelerated and workspace.clock.now() < times.opens_at:
+    now = workspace.clock.now()
+    is_today = now.astimezone(workspace.calendar.zone).date() == times.session
+    if not as_json and not accelerated and is_today and now < times.opens_at:
         say(f"waiting for the open of {times.session} at {times.opens_at:%H:%M} UTC")
     with progress() as shown:
         task = shown.add_task(f"session {times.session}", total=None)

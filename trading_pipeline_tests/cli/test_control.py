@@ -144,3 +144,14 @@ def test_without_a_database_a_pause_and_a_kill_still_block_by_the_file(tmp_path:
     assert {one["kind"] for one in now["causes"]} == {"file", "ledger"}
     assert run(tmp_path, "resume", *SURE)[0] == 1
     assert latch_of(tmp_path).exists()
+
+
+def test_a_kill_under_settings_that_cannot_be_read_says_how_to_stop_without_them(tmp_path: Path) -> None:
+    profile = tmp_path / "broken.yaml"
+    profile.write_text("execution: [", encoding="utf-8")
+
+    done = CliRunner().invoke(app, ["--home", str(tmp_path), "--profile", str(profile), "kill"])
+
+    assert done.exit_code == 1
+    assert "is not valid YAML" in done.output
+    assert f"Nothing was stopped. To hold entries back at once: touch {tmp_path}/latch-ACCOUNT.json" in done.output
