@@ -27,7 +27,7 @@ def permission_of(workspace: Workspace) -> Permission:
         ledger=workspace.ledger, rules=settings.execution, config_hash=approval_hash(settings),
         pinned=settings.broker.account_id, key_faults=lambda: _key_faults(workspace),
         channels=sum(one.enabled for one in settings.alerts.channels.values()), idle=lambda: _idle(workspace),
-        audit_fault=lambda: _audit_fault(workspace),
+        audit_fault=lambda: _audit_fault(workspace), modes=settings.modes,
     )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ class TermsWatch:
             is_watched = self.desk.clock.now() < approved.at + timedelta(hours=rules.watch_hours)
         barred = bars(
             tx, self.desk.account, configured=self.desk.rules.mode, limits=self.desk.rules.risk,
-            config_hash=self.desk.approval_hash or self.desk.provenance.config_hash,
+            config_hash=self.desk.approval_hash or self.desk.provenance.config_hash, rules=rules,
         )  # fmt: skip
         return Terms(
             rung=state.rung, first_fraction=self._first(tx, state),

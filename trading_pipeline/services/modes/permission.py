@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from trading_pipeline.domain.errors import NotPermitted, TradingPipelineError
-from trading_pipeline.domain.modes import EMERGENCY_STOP, Rung, least_equity_usd
+from trading_pipeline.domain.modes import EMERGENCY_STOP, ModeRules, Rung, least_equity_usd
 from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.ports import Ledger
@@ -54,6 +54,7 @@ class Permission:
     channels: int
     idle: Callable[[], Sequence[str]]
     audit_fault: Callable[[], str]
+    modes: ModeRules = field(default_factory=ModeRules)
 
     @property
     def is_needed(self) -> bool:
@@ -129,7 +130,7 @@ class Permission:
             state = present_mode(tx, self.rules.account)
             found = bars(
                 tx, self.rules.account, configured=self.rules.mode, limits=self.rules.risk,
-                config_hash=self.config_hash,
+                config_hash=self.config_hash, rules=self.modes,
             )  # fmt: skip
         require(not found, "; ".join(found))
         return f"{state.rung} is approved"

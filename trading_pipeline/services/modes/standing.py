@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trading_pipeline.domain.mode_terms import NEEDED
-from trading_pipeline.domain.modes import ModeChange, ModeState, limits_hash, rises
+from trading_pipeline.domain.modes import ModeChange, ModeRules, ModeState, limits_hash, rises
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.domain.risk_limits import RiskLimits
 from trading_pipeline.ports import LedgerTransaction
@@ -21,21 +21,23 @@ def last_approved(tx: LedgerTransaction, account: str) -> ModeChange | None:
 
 
 def bars(
-    tx: LedgerTransaction, account: str, *, configured: str, limits: RiskLimits, config_hash: str
+    tx: LedgerTransaction, account: str, *, configured: str, limits: RiskLimits, config_hash: str, rules: ModeRules
 ) -> tuple[str, ...]:
     """Why nothing may be entered with execution.mode `configured`, each reason by itself; none where it may.
 
-    limits, config_hash: as configured. Whether the account is stopped is a question of its own.
+    limits, config_hash, rules: as configured. Whether the account is stopped is a question of its own.
     """
     if written := forged(tx, account):
         return (written,)
     state = present_mode(tx, account)
     if _place(state.mode) < _place(NEEDED[configured]):
         return (f"the account is in {state.rung}, and execution.mode {configured} needs {_least(configured)}: {ASK}",)
-    return tuple(_of_live(tx, state, limits, config_hash)) if configured == "live" else ()
+    return tuple(_of_live(tx, state, limits, config_hash, rules)) if configured == "live" else ()
 
 
-def _of_live(tx: LedgerTransaction, state: ModeState, limits: RiskLimits, config_hash: str) -> Iterator[str]:
+def _of_live(
+    tx: LedgerTransaction, state: ModeState, limits: RiskLimits, config_hash: str, rules: ModeRules
+) -> Iterator[str]:
     approved = last_approved(tx, state.account)
     used = approved is not None and [
         one for one in approved.approvals if (use := tx.approval_use(one)) and use.change_id == approved.change_id
@@ -43,6 +45,7 @@ def _of_live(tx: LedgerTransaction, state: ModeState, limits: RiskLimits, config
     if approved is None or not used or not approved.after.is_live:
         yield f"no used approval of a live mode is on record: {ASK}"
         return
+    yield from _of_people(tx, approved, rules)
     if rises(approved.after, state.rung):
         yield f"{approved.after} was approved, and the account is in {state.rung}: nobody approved that: {ASK}"
     if approved.config_hash != config_hash:
@@ -52,6 +55,17 @@ def _of_live(tx: LedgerTransaction, state: ModeState, limits: RiskLimits, config
         )
     if approved.limits_hash != limits_hash(limits, approved.after):
         yield f"{approved.after} was approved with other limits than those of now: have these approved: {ASK}"
+
+
+def _of_people(tx: LedgerTransaction, approved: ModeChange, rules: ModeRules) -> Iterator[str]:
+    """Who approved, by the rules of now: others may have held where they did."""
+    request = tx.mode_request(approved.request_id)
+    people = {one.operator for one in tx.approvals(approved.request_id) if one.approval_id in approved.approvals}
+    needed = rules.approvers_for(approved.mode)
+    if len(people) < needed:
+        yield f"{approved.after} was approved by {len(people)} of {needed} people: have it approved by more: {ASK}"
+    if request is not None and request.requested_by in people and not rules.requester_may_approve:
+        yield f"{approved.after} was approved by {request.requested_by}, who had asked for it: {ASK}"
 
 
 def _place(mode: Mode) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from trading_pipeline.domain.errors import NotPermitted, OutcomeUnknown, TradingError
-from trading_pipeline.domain.modes import EMERGENCY_STOP, ChangeKind, Rung, limits_hash
+from trading_pipeline.domain.modes import EMERGENCY_STOP, ChangeKind, ModeRules, Rung, limits_hash
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.ports import Ledger
 from trading_pipeline.services.modes.permission import (
@@ -181,6 +181,22 @@ def test_simulation_written_by_hand_does_not_let_one_person_end_a_live_stop() ->
 
     with ledger.read() as tx, pytest.raises(TradingError, match="going on takes approval"):
         require_approved(tx, "A")
+
+
+@pytest.mark.parametrize(
+    ("modes", "words"),
+    [
+        (ModeRules(approvers=2), "LIVE_MINIMAL was approved by 1 of 2 people"),
+        (ModeRules(requester_may_approve=False), "LIVE_MINIMAL was approved by kim, who had asked for it"),
+    ],
+)
+def test_an_approval_under_softer_rules_than_those_of_now_is_not_enough(modes: ModeRules, words: str) -> None:
+    """Whoever runs the command chooses its environment; the session has one of its own."""
+    permission = a_permission(a_ledger())
+    permission.require(look())
+
+    with pytest.raises(NotPermitted, match=words):
+        replace(permission, modes=modes).require(look())
 
 
 def test_a_rung_above_the_one_that_was_approved_is_not_approved() -> None:
