@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trading_pipeline.domain.mode_terms import NEEDED
-from trading_pipeline.domain.modes import ModeChange, ModeRules, ModeState, limits_hash, rises
+from trading_pipeline.domain.modes import EMERGENCY_STOP, ModeChange, ModeRules, ModeState, limits_hash, rises
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.domain.risk_limits import RiskLimits
 from trading_pipeline.ports import LedgerTransaction
@@ -30,6 +30,8 @@ def bars(
     if written := forged(tx, account):
         return (written,)
     state = present_mode(tx, account)
+    if state.is_stopped and _goes_on(tx, account):
+        return (f"the account is in {EMERGENCY_STOP}, and its trading state was set by hand: {ASK} RESUME",)
     if _place(state.mode) < _place(NEEDED[configured]):
         return (f"the account is in {state.rung}, and execution.mode {configured} needs {_least(configured)}: {ASK}",)
     return tuple(_of_live(tx, state, limits, config_hash, rules)) if configured == "live" else ()
@@ -66,6 +68,12 @@ def _of_people(tx: LedgerTransaction, approved: ModeChange, rules: ModeRules) ->
         yield f"{approved.after} was approved by {len(people)} of {needed} people: have it approved by more: {ASK}"
     if request is not None and request.requested_by in people and not rules.requester_may_approve:
         yield f"{approved.after} was approved by {request.requested_by}, who had asked for it: {ASK}"
+
+
+def _goes_on(tx: LedgerTransaction, account: str) -> bool:
+    """True when the trading state lets entries leave: it never does while the mode is stopped, but by hand."""
+    record = tx.trading_state(account)
+    return record is None or record.state.allows_entries
 
 
 def _place(mode: Mode) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from trading_pipeline.domain.control import TradingState, TradingStateRecord
 from trading_pipeline.domain.errors import NotPermitted, OutcomeUnknown, TradingError
 from trading_pipeline.domain.modes import EMERGENCY_STOP, ChangeKind, ModeRules, Rung, limits_hash
 from trading_pipeline.domain.risk_book import Mode
@@ -26,7 +27,7 @@ from trading_pipeline.services.modes.permission import (
     Permission,
     Seen,
 )
-from trading_pipeline.services.modes.stopping import require_approved
+from trading_pipeline.services.modes.stopping import put_state, require_approved
 from trading_pipeline.services.modes.transitions import change_mode
 from trading_pipeline_tests.builders import a_position, dec
 from trading_pipeline_tests.memory_ledger import MemoryLedger
@@ -43,7 +44,12 @@ def a_ledger(*, mode: Mode = Mode.LIVE_MINIMAL, stopped: bool = False, **ground:
     Office(ledger, replace(GROUND, config_hash="c", limits=rules().risk)).under(**ground).climb(mode)
     if stopped:
         with ledger.transaction() as tx:
-            change_mode(tx, "A", ChangeKind.STOP, at=START, reason="drill", actor="kim")
+            put_state(
+                tx,
+                TradingStateRecord(
+                    account="A", state=TradingState.HALTED, reason="drill", set_by="kim", changed_at=START
+                ),
+            )
     return ledger
 
 

@@ -16,9 +16,11 @@ from trading_pipeline.ports import VenueCapabilities
 from trading_pipeline.services.dispatch import dispatch_due
 from trading_pipeline.services.entries import decide_on_snapshot
 from trading_pipeline.services.modes.noting import SUGGESTED
+from trading_pipeline.services.modes.stopping import stop_mode
 from trading_pipeline.services.modes.transitions import MODE_CHANGED
 from trading_pipeline_tests.builders import dec
 from trading_pipeline_tests.services.modes.in_session import (
+    JANUARY,
     LIVE,
     in_mode,
     kinds,
@@ -84,6 +86,19 @@ def test_nothing_is_entered_in_a_mode_that_configuration_does_not_have(stage: St
     assert f"execution.mode {configured} needs" in noted.barred_by
     with scene.ledger.read() as tx:
         assert [block.kind for block in tx.blocks("A")] == [BlockKind.MODE]
+    assert again(stage, scene).verified
+
+
+def test_a_halt_that_was_lifted_by_hand_lets_nothing_be_entered(stage: Stage) -> None:
+    scene = watched(stage, flat_bars(), mode="paper")
+    in_mode(scene, Mode.PAPER)
+    with scene.ledger.transaction() as tx:  # the halt itself was taken out of the database, its stop was not
+        stop_mode(tx, "A", at=JANUARY, reason="drill", actor="kim")
+
+    scene.loop().run()
+
+    assert shares(scene) == []
+    assert "its trading state was set by hand" in terms(scene)[0].barred_by
     assert again(stage, scene).verified
 
 
