@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import re
 import resource
 import shutil
 from collections import Counter
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from trading_pipeline.adapters.clock import FixedClock
 from trading_pipeline.adapters.synthetic import SyntheticMarketSpec, market_sessions, populate
-from trading_pipeline.domain.control import TradingState
+from trading_pipeline.domain.control import AlertLevel, TradingState
 from trading_pipeline.domain.errors import TradingError, TradingPipelineError
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.orders import Side
@@ -43,6 +44,7 @@ HISTORY = 110
 NOW = datetime(2026, 10, 1, tzinfo=UTC)
 MOST_STARTS = 60
 """Starts of one session's loop after which something is wrong that no restart mends."""
+BAR = timedelta(minutes=5)
 PATIENCE = timedelta(minutes=20)
 """How long after a latch a person looks at it and resumes."""
 
@@ -176,14 +178,21 @@ class Disturbed:
         return loop
 
     def _on_step(self, at: datetime, _done: int, _total: int) -> None:
-        """After each bar: nothing bare for two in a row, and a person looks at what is latched."""
+        """After each bar: nothing bare for two in a row of which no alarm was raised, and a person looks at latches."""
         self._at = at
         bare = bare_shares(self._venue) if self._venue else {}
         self._bare = {symbol: self._bare.get(symbol, 0) + 1 for symbol in bare}
         for symbol, bars in self._bare.items():
-            if bars == 2:
+            if bars == 2 and not self._is_alarmed(symbol, at):
                 self.breaches.append(f"{at}: {bare[symbol]} {symbol} under no stop for two bars")
         self._resume_if_due()
+
+    def _is_alarmed(self, symbol: str, at: datetime) -> bool:
+        """True when an alarm of the last two bars names the symbol: uncovered shares are covered, or cried out."""
+        with self._workspace().ledger.read() as tx:
+            events = tx.risk_events(self.account, at.date())
+        recent = [one for one in events if one.occurred_at > at - 2 * BAR and one.severity != AlertLevel.INFO]
+        return any(re.search(rf"\b{symbol}\b", one.message) for one in recent)
 
     def _on_entry(self, client_order_id: str) -> None:
         workspace = self._workspace()
@@ -231,9 +240,18 @@ class Disturbed:
     # laws
 
     def _agree(self, day: date) -> None:
-        """At the close record and venue agree on shares, cash and executions; a position is the sum of its fills."""
+        """At the close record and venue agree on shares, cash and executions; a position is the sum of its fills.
+
+        While the venue tells nothing nobody can know: then the next close that it does not hide has to agree.
+        """
         workspace, venue = self._workspace(), self._own_venue().venue
         with workspace.ledger.read() as tx:
+            if any(
+                one.kind == "reports_unknown" and one.occurred_at >= self._at
+                for one in tx.risk_events(self.account, day)
+            ):
+                self.why["closes at which the venue told nothing"] += 1
+                return
             ours = {p.symbol: p.quantity for p in tx.positions(self.account)}
             fills = tx.fills(self.account)
             points = tx.equity_points(self.account, day, day)
