@@ -123,6 +123,7 @@ _SYSTEM = (
     ("alerts_unacknowledged", "alerts", CRITICAL, "a reminder: nobody has acknowledged CRITICAL alerts"),
 )
 _RECORD = (
+    ("audit_key_wrong", "checkpoint overdue", CRITICAL, "the audit log cannot be signed: no key, or another one"),
     ("audit_mismatch", "checkpoint overdue", CRITICAL, "the audit log does not continue what was anchored outside"),
     ("checkpoint_overdue", "checkpoint overdue", CRITICAL, "the audit log was not signed in time"),
     ("audit_checkpoint", "checkpoint", INFO, "the audit log's newest checkpoint, sent out once a day: keep it"),

@@ -177,9 +177,9 @@ class QueueDepth:
 
 
 def same_as(alert: Alert) -> str:
-    """What alerts share that say the same: account, kind, level and symbol, and of a CRITICAL one the words too."""
+    """What alerts share that say the same: account, kind, level and symbol; from ERROR on the words too."""
     parts = [alert.account, alert.kind, alert.level.value, alert.data.get("symbol", "")]
-    if alert.level is AlertLevel.CRITICAL:
+    if alert.level in {AlertLevel.ERROR, AlertLevel.CRITICAL}:
         parts.append(alert.message)
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:24]
 

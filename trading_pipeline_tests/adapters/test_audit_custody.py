@@ -16,6 +16,7 @@ from sqlalchemy import text
 from trading_pipeline.adapters.audit_keys import KeyFolder, is_signed_by
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
 from trading_pipeline.domain.audit import key_id_of
+from trading_pipeline.domain.control import AlertLevel
 from trading_pipeline.domain.errors import AuditError, AuditKeyError, AuditMismatch, InputError
 from trading_pipeline.services.audit import custody
 from trading_pipeline.services.audit.standing import overdue_alert, read_standing
@@ -284,3 +285,13 @@ def test_what_happened_last_year_by_the_clock_of_its_session_has_not_waited_sinc
 
     assert standing.waiting == 2
     assert standing.open_since == world.clock.now()
+
+
+def test_a_key_that_is_lost_is_cried_out_once_a_day(world: AuditWorld) -> None:
+    (world.folder / "keys" / "signing.pem").unlink()
+    for _ in range(2):
+        with pytest.raises(AuditKeyError):
+            world.sequencer().step()
+
+    (alert,) = world.alerts("audit_key_wrong")
+    assert (alert.level, "audit keys renew" in alert.message) == (AlertLevel.CRITICAL, True)

@@ -65,7 +65,8 @@ class Found:
         """A short name of exactly this state: what a person accepts is this, and nothing that comes later."""
         ends = {"database": self.newest, "file": self.anchored}
         state = {
-            "highest": self.highest, "log": self.chain.log_id,
+            "highest": self.highest,
+            "log": self.chain.log_id,
             "seq": self.chain.seq,
             "head": self.chain.head.hex(),
             "problem": self.problem,

@@ -25,7 +25,7 @@ from trading_pipeline.services.audit.checkpoints import AuditDesk, CheckpointBoo
 
 log = logging.getLogger(__name__)
 LEASE = "audit"
-MISMATCH, OVERDUE = "audit_mismatch", "checkpoint_overdue"
+MISMATCH, OVERDUE, KEY_WRONG = "audit_mismatch", "checkpoint_overdue", "audit_key_wrong"
 SETTLE = timedelta(seconds=10)
 """A transaction may have drawn its number before it is known to run: numbers below are looked at that long."""
 DUE_AFTER = {MODE_CHANGED: Why.MODE, ROTATION_ASKED: Why.ROTATION}
@@ -81,7 +81,7 @@ class Sequencer:
         what was found, AuditKeyError or AuditError while no checkpoint can be made: entries are numbered all the same.
         """
         try:
-            opened = self._open = self._open or self._begin()
+            opened = self._open = self._open or self._begun()
             is_more = self._take(opened)
             self._keep_covered(opened, is_more=is_more)
         except LedgerError:
@@ -138,6 +138,19 @@ class Sequencer:
         with self._desk.ledger.transaction() as tx:
             tx.raise_alert(alert)
         raise AuditMismatch(message)
+
+    def _begun(self) -> _Open:
+        try:
+            return self._begin()
+        except AuditKeyError as error:
+            self._cry(error)
+            raise
+
+    def _cry(self, error: AuditKeyError) -> None:
+        """Once a day: nothing can be signed until a person acts."""
+        today = self._desk.clock.now().date().isoformat()
+        with self._desk.ledger.transaction() as tx:
+            tx.raise_alert(self._desk.alert(today, AlertLevel.CRITICAL, KEY_WRONG, str(error)))
 
     def _renewed(self, tx: AuditTransaction, found: Found) -> bytes | None:
         """The present key, where a person put it in the place of one that was lost."""
