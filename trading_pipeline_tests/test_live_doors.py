@@ -130,7 +130,7 @@ def relayed(workspace: Workspace) -> Iterator[None]:
 
 def _numbered(workspace: Workspace) -> bool:
     with workspace.ledger.read() as tx:
-        return tx.newest_checkpoint() is not None
+        return tx.newest_checkpoint() is not None and tx.waiting().entries == 0
 
 
 @pytest.fixture
