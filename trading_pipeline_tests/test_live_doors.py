@@ -103,7 +103,11 @@ def _of(made: Provenance) -> dict[str, Any]:
 
 def approved(workspace: Workspace, mode: Mode = Mode.LIVE_MINIMAL, **ground: Any) -> None:
     like = Office(MemoryLedger(), replace(GROUND, **vars_of(workspace), **ground))
-    copy_modes(climbed(like, mode), workspace.ledger, ACCOUNT)
+    climber = climbed(like, mode)
+    copy_modes(climber, workspace.ledger, ACCOUNT)
+    with climber.read() as theirs, workspace.ledger.transaction() as tx:
+        for _, entry in theirs.audit_entries():
+            tx.add_audit(entry)
 
 
 def vars_of(workspace: Workspace) -> dict[str, Any]:
