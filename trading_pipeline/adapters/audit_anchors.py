@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from trading_pipeline.adapters.durable import make_durable
 from trading_pipeline.domain.audit import SignedCheckpoint
 from trading_pipeline.domain.errors import AuditError, AuditFormatError
 
@@ -49,7 +51,7 @@ class JsonLinesAnchors:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._write(line)
             if is_new:
-                self._sync_folder()
+                make_durable(self._path.parent)
         except OSError as error:
             raise AuditError(
                 f"the anchor file {self._path} cannot be written: {error.strerror or error}. Entries are numbered all "
@@ -72,6 +74,7 @@ class JsonLinesAnchors:
 
     def _bytes(self, last: int | None = None) -> bytes:
         try:
+            self._require_file()
             with self._path.open("rb") as file:
                 if last is not None:
                     file.seek(max(0, self._path.stat().st_size - last))
@@ -84,6 +87,11 @@ class JsonLinesAnchors:
                 "audit.anchor_file in the configuration"
             ) from error
 
+    def _require_file(self) -> None:
+        """A device or a pipe would be read without end."""
+        if not stat.S_ISREG(self._path.stat().st_mode):
+            raise OSError(None, "it is no regular file")
+
     def _parsed(self, number: int | None, line: bytes) -> SignedCheckpoint:
         try:
             signed = SignedCheckpoint(**json.loads(line))
@@ -95,13 +103,6 @@ class JsonLinesAnchors:
                 "compare it with its copies; trading-pipeline audit verify says from where on it can be trusted"
             ) from error
         return signed
-
-    def _sync_folder(self) -> None:
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _whole_length(opened: int) -> int:

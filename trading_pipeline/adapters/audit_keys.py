@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from trading_pipeline.adapters.durable import make_durable
 from trading_pipeline.domain.audit import key_id_of
 from trading_pipeline.domain.errors import AuditKeyError
 
@@ -75,7 +76,7 @@ class KeyFolder:
         prepared = self._read(NEXT)
         if prepared is not None and _raw(prepared) == public_key:
             (self._folder / NEXT).replace(self._folder / SIGNING)
-            self._sync()
+            make_durable(self._folder)
         elif self.present() != public_key:
             raise self._error(NEXT, f"is not the key {key_id_of(public_key)}", "put that back, or renew the key")
 
@@ -100,7 +101,7 @@ class KeyFolder:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
-            self._sync()
+            make_durable(self._folder)
         except OSError as error:
             raise self._error(
                 path.name, f"cannot be written ({error.strerror})", "see the folder and the disk"
@@ -143,13 +144,6 @@ class KeyFolder:
             )
         if shown.st_uid != os.geteuid():
             raise self._error(name, "belongs to another user", "make this user its owner")
-
-    def _sync(self) -> None:
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
     def _error(self, name: str, what: str, advice: str) -> AuditKeyError:
         return AuditKeyError(f"the audit key {self._folder / name} {what}: nothing is signed. To go on, {advice}.")

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 
+from trading_pipeline.adapters.durable import make_durable
 from trading_pipeline.domain.breaker import Trip
 from trading_pipeline.domain.errors import LatchError
 from trading_pipeline.domain.market import require_aware
@@ -79,7 +80,7 @@ class FileLatch:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._write_part(part, TRIP.dump_json(trip, indent=1) + b"\n")
             part.replace(self._path)
-            self._sync_folder()
+            make_durable(self._path.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._block_without_words(trip)
@@ -90,7 +91,7 @@ class FileLatch:
     def _block_without_words(self, trip: Trip) -> None:
         empty = os.O_TRUNC if self._is_milder_than(trip) else 0
         os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | empty | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE))
-        self._sync_folder()
+        make_durable(self._path.parent)
 
     def _is_milder_than(self, trip: Trip) -> bool:
         try:
@@ -113,19 +114,12 @@ class FileLatch:
         try:
             self._path.unlink(missing_ok=True)
             if self._path.parent.is_dir():
-                self._sync_folder()
+                make_durable(self._path.parent)
         except OSError as error:
             raise LatchError(
                 f"the latch {self._path} could not be removed: {error.strerror or error}. Trading stays blocked. "
                 "Check the permissions of its folder, then run the command again"
             ) from error
-
-    def _sync_folder(self) -> None:
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
     def _unreadable(self, why: str, cause: Exception | None = None) -> NoReturn:
         raise LatchError(

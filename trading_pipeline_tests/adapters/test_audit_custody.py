@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import text
 
+from trading_pipeline.adapters.audit_anchors import JsonLinesAnchors
 from trading_pipeline.adapters.audit_keys import KeyFolder, is_signed_by
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
 from trading_pipeline.domain.audit import key_id_of
@@ -295,3 +296,10 @@ def test_a_key_that_is_lost_is_cried_out_once_a_day(world: AuditWorld) -> None:
 
     (alert,) = world.alerts("audit_key_wrong")
     assert (alert.level, "audit keys renew" in alert.message) == (AlertLevel.CRITICAL, True)
+
+
+def test_an_anchor_file_that_is_a_device_is_refused_and_not_read(tmp_path: Path) -> None:
+    (tmp_path / "anchors.jsonl").symlink_to("/dev/zero")
+
+    with pytest.raises(AuditError, match="it is no regular file"):
+        JsonLinesAnchors(tmp_path / "anchors.jsonl").lines()

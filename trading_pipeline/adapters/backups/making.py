@@ -19,11 +19,11 @@ from trading_pipeline.adapters.backups.manifest import (
     Backup,
     Manifest,
     folder_of,
-    make_durable,
     next_free,
     read_backup,
     sha256_of,
 )
+from trading_pipeline.adapters.durable import make_durable
 from trading_pipeline.adapters.ledger_engine import ledger_address, ledger_engine
 from trading_pipeline.adapters.ledger_errors import place_of
 from trading_pipeline.adapters.migrations import NEWEST, upgrade

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, func, inspect, select, text, update
 
 from trading_pipeline.adapters.backups import copying
 from trading_pipeline.adapters.backups.making import opened
-from trading_pipeline.adapters.backups.manifest import NAME, Backup, make_durable
+from trading_pipeline.adapters.backups.manifest import NAME, Backup
+from trading_pipeline.adapters.durable import make_durable
 from trading_pipeline.adapters.ledger_engine import ledger_address
 from trading_pipeline.adapters.migrations import NEWEST, alembic_config, bring_up_to_date
 from trading_pipeline.adapters.tables import Base
