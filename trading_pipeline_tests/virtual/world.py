@@ -24,6 +24,7 @@ from trading_pipeline.domain.orders import Side
 from trading_pipeline.domain.rehearsal import Disturbances, VenueEye, Verdict
 from trading_pipeline.domain.trading_session import SessionPhase
 from trading_pipeline.services.breaker import pause_trading, read_control, resume
+from trading_pipeline.services.entries import rearm
 from trading_pipeline.services.kill import a_kill
 from trading_pipeline.services.rehearsal import judge
 from trading_pipeline.services.research import run_research
@@ -149,6 +150,7 @@ class Disturbed:
             try:
                 if self._process(day):
                     self._agree(day)
+                    self._rearm(day)
                     return
             except Crashed:
                 self.why["killed"] += 1
@@ -236,6 +238,15 @@ class Disturbed:
                 )  # fmt: skip
         except TradingError as refused:
             self.why[f"resume refused: {str(refused)[:60]}"] += 1
+
+    def _rearm(self, day: date) -> None:
+        """After the close a person re-arms each symbol that only a person re-arms."""
+        desk = self._workspace().risk_desk(self._at)
+        with desk.ledger.read() as tx:
+            blocked = sorted({one.symbol for one in tx.blocks(self.account) if one.symbol and one.kind.needs_person})
+        for symbol in blocked:
+            rearm(desk, symbol, day, reason="looked at after the close", operator="pat")
+            self.why["symbols re-armed after the close"] += 1
 
     # laws
 
