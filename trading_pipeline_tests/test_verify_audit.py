@@ -206,6 +206,7 @@ def test_a_rotated_key_follows_by_itself_and_a_renewed_one_must_be_brought(home:
         home.sequence(desk)
         rotated = tmp_path / "rotated.jsonl"
         exported(home, rotated)
+        (home.keys / "signing.pem").unlink()
         renew_key(desk, "bob", "the disk died")
         home.sequence(desk)
     exported(home, tmp_path / "renewed.jsonl")
@@ -286,6 +287,28 @@ def test_the_command_line_verifies_and_tells_by_its_exit_code(home: AuditHome) -
     assert whole.output.strip().splitlines()[-1].startswith("OK: log our-log")
     assert "the first bad entry is 60" in damaged.output
     assert (told["ok"], told["damages"][0]["kind"], told["damages"][0]["first_bad"]) == (False, "column", 60)
+
+
+def test_a_log_that_holds_but_cannot_be_signed_any_more_ends_with_a_code_of_its_own(home: AuditHome) -> None:
+    (home.keys / "signing.pem").unlink()
+    shown = command(home, "audit", "verify", code=4)
+    told = json.loads(command(home, "audit", "verify", "--json", code=4).output)
+
+    assert "OK, BUT NOTHING CAN BE SIGNED: log our-log" in shown.output
+    assert "audit keys renew --reason TEXT --operator NAME" in shown.output
+    assert (told["ok"], told["can_sign"], told["but"]) == (True, False, ["NOTHING CAN BE SIGNED"])
+
+
+def test_renewing_says_whether_the_key_before_signed_it(home: AuditHome) -> None:
+    words = ("audit", "keys", "renew", "--reason", "yearly", "--operator", "ann")
+    there = command(home, *words)
+    home.tell([])
+    (home.keys / "signing.pem").unlink()
+    lost = command(home, *words)
+
+    assert there.output.startswith("ROTATED")
+    assert lost.output.startswith("REPLACED")
+    assert "Tell everybody who verifies" in lost.output
 
 
 def test_the_newest_entries_are_shown(home: AuditHome) -> None:

@@ -22,13 +22,17 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from trading_pipeline.adapters.durable import make_durable
-from trading_pipeline.domain.audit import key_id_of
+from trading_pipeline.domain.audit import RENEW, ROTATE, key_id_of
 from trading_pipeline.domain.errors import AuditKeyError
 
 SIGNING, NEXT, PUBLIC = "signing.pem", "next.pem", "{}.pub.pem"
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 OF_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 MOST_BYTES = 4096
+
+
+class NoKey(AuditKeyError):
+    """The file is there, and holds nothing that could sign."""
 
 
 class KeyFolder:
@@ -51,6 +55,14 @@ class KeyFolder:
         key = self._read(SIGNING)
         return None if key is None else _raw(key)
 
+    def is_lost(self) -> bool:
+        """True when no key can be had from here: no file, or nothing that is a key. A file that is there and may not be
+        used as it is (read by others, of another user) is not lost: raises AuditKeyError with what mends that."""
+        try:
+            return self._read(SIGNING) is None
+        except NoKey:
+            return True
+
     def create(self) -> bytes:
         """The first key; raises AuditKeyError where there is one."""
         if self._read(SIGNING) is not None:
@@ -61,9 +73,7 @@ class KeyFolder:
         """The signature of the present key; raises AuditKeyError without one."""
         key = self._read(SIGNING)
         if key is None:
-            raise self._error(
-                SIGNING, "is missing", "put it back, or make a new one: trading-pipeline audit keys renew"
-            )
+            raise self._error(SIGNING, "is missing", f"put it back, or make a new one: {RENEW}")
         return key.sign(message)
 
     def prepare_next(self) -> bytes:
@@ -123,13 +133,13 @@ class KeyFolder:
             os.close(opened)
 
     def _parsed(self, name: str, text: bytes) -> Ed25519PrivateKey:
-        advice = "put the right file back, or make a new key: trading-pipeline audit keys renew"
+        advice = f"put the right file back, or make a new key: {RENEW}"
         try:
             key = load_pem_private_key(text, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise self._error(name, "is no private key in PEM", advice) from error
+            raise NoKey(self._words(name, "is no private key in PEM", advice)) from error
         if not isinstance(key, Ed25519PrivateKey):
-            raise self._error(name, "is no Ed25519 key", advice)
+            raise NoKey(self._words(name, "is no Ed25519 key", advice))
         return key
 
     def _require_private(self, where: Path | int, name: str) -> None:
@@ -139,14 +149,17 @@ class KeyFolder:
             target = self._folder if name == "folder" else self._folder / name
             raise AuditKeyError(
                 f"{target} may be read or written by other users (mode {stat.S_IMODE(shown.st_mode):o}), so nothing is "
-                f"signed with what is in it. If nobody else had it: chmod {mode:o} '{target}'; otherwise make a new "
-                "key: trading-pipeline audit keys rotate"
+                f"signed with what is in it. First: chmod {mode:o} '{target}'; if somebody else may have had it, then: "
+                f"{ROTATE}"
             )
         if shown.st_uid != os.geteuid():
             raise self._error(name, "belongs to another user", "make this user its owner")
 
     def _error(self, name: str, what: str, advice: str) -> AuditKeyError:
-        return AuditKeyError(f"the audit key {self._folder / name} {what}: nothing is signed. To go on, {advice}.")
+        return AuditKeyError(self._words(name, what, advice))
+
+    def _words(self, name: str, what: str, advice: str) -> str:
+        return f"the audit key {self._folder / name} {what}: nothing is signed. To go on, {advice}."
 
 
 def is_signed_by(public_key: bytes, message: bytes, signature: bytes) -> bool:

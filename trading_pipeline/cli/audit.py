@@ -12,19 +12,22 @@ import typer
 
 from trading_pipeline.cli.context import JsonOption, workspace_of
 from trading_pipeline.cli.output import print_json, print_table, progress, say, say_line
-from trading_pipeline.domain.audit import LoggedEntry, instant_text
+from trading_pipeline.cli.passwords import ask_password
+from trading_pipeline.domain.audit import RENEW, LoggedEntry, instant_text
 from trading_pipeline.domain.errors import InputError, MissingResultError
+from trading_pipeline.domain.risk_book import Mode
 
 if TYPE_CHECKING:
     from trading_pipeline.services.audit.damage import Damage
     from trading_pipeline.services.audit.verify import Verdict
+    from trading_pipeline.wiring import Workspace
     from trading_pipeline.wiring.audit_reading import Verified
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 keys_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 app.add_typer(keys_app, name="keys")
-DAMAGED, UNANCHORED = 3, 4
-"""Exit codes of verify: the log is damaged; it holds, but nothing was kept elsewhere."""
+DAMAGED, BUT = 3, 4
+"""Exit codes of verify: the log is damaged; it holds, but nothing was kept elsewhere, or nothing can be signed."""
 LOOK_SECONDS = 1.0
 OperatorOption = Annotated[str, typer.Option("--operator", help="Who does it")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the record")]
@@ -54,8 +57,8 @@ def verify(
 ) -> None:
     """Judge the whole log against its outbox, its signatures and the checkpoints kept elsewhere.
 
-    Exit code 0: it holds; 3: it is damaged, and the first bad entry is named; 4: nothing was kept elsewhere, so that a
-    cut end or a rewritten log would not be seen.
+    Exit code 0: it holds; 3: it is damaged, and the first bad entry is named; 4: it holds, but nothing was kept
+    elsewhere, so that a cut end or a rewritten log would not be seen, or the signing key is missing or cannot be used.
     """
     from trading_pipeline.wiring.audit_reading import verify as verify_all
 
@@ -72,8 +75,8 @@ def verify(
         _show(found)
     if not found.verdict.is_sound or found.differences or found.people:
         raise typer.Exit(DAMAGED)
-    if not found.verdict.is_anchored:
-        raise typer.Exit(UNANCHORED)
+    if found.verdict.but:
+        raise typer.Exit(BUT)
 
 
 def _show(found: Verified) -> None:
@@ -82,6 +85,8 @@ def _show(found: Verified) -> None:
         _show_damage(damage)
     for note in verdict.notes:
         say_line(f"  {note}")
+    if verdict.unsigned:
+        say_line(f"  nothing can be signed, and whether our key signed was not judged: {verdict.unsigned}")
     for one in found.differences or ():
         say_line(f"  fill {one.exec_id} (entry {one.seq or 'none'}): {one.words}")
     if found.differences is not None and not found.differences:
@@ -106,7 +111,7 @@ def _show_damage(damage: Damage) -> None:
 def _summary(verdict: Verdict) -> str:
     if not verdict.log_id:
         return "the audit log has no entry yet: trading-pipeline relay run --once"
-    word = "DAMAGED" if not verdict.is_sound else "OK" if verdict.is_anchored else "OK, BUT NOTHING WAS KEPT ELSEWHERE"
+    word = "DAMAGED" if not verdict.is_sound else ", BUT ".join(["OK", *verdict.but])
     return (
         f"{word}: log {verdict.log_id}, {verdict.entries:,} entries, {verdict.checkpoints:,} checkpoints; signed up to "
         f"{verdict.signed:,}, kept elsewhere up to {verdict.anchored:,}; {verdict.waiting:,} wait to be numbered"
@@ -117,6 +122,7 @@ def _as_json(found: Verified) -> dict[str, object]:
     verdict = found.verdict
     return {
         "ok": verdict.is_sound and not (found.differences or found.people), "anchored": verdict.is_anchored,
+        "can_sign": not verdict.unsigned, "unsigned": verdict.unsigned or None, "but": [*verdict.but],
         "log_id": verdict.log_id,
         "entries": verdict.entries, "checkpoints": verdict.checkpoints, "signed_to": verdict.signed,
         "anchored_to": verdict.anchored, "waiting": verdict.waiting, "head": verdict.head, "key_id": verdict.key_id,
@@ -233,7 +239,9 @@ def accept(context: typer.Context, reason: ReasonOption, operator: OperatorOptio
     from trading_pipeline.services.audit.custody import accept as accept_state
     from trading_pipeline.wiring.audit import audit_desk
 
-    found = accept_state(audit_desk(workspace_of(context)), operator, reason)
+    workspace = workspace_of(context)
+    _prove(workspace, operator, "accept the audit log as it is")
+    found = accept_state(audit_desk(workspace), operator, reason)
     say_line(f"accepted (mismatch {found.name}): {found.problem}")
     say("The relay goes on from here with a checkpoint that says so: trading-pipeline relay run --once")
 
@@ -257,7 +265,7 @@ def keys_show(context: typer.Context, as_json: JsonOption = False) -> None:
     print_table(("key", "from checkpoint", "public key"), rows, empty="no checkpoint was signed yet")
     say(f"signs now: {state.key_id or 'no key'}, in {key_folder(workspace).place}")
     if state.present and not state.is_right:
-        say("This is not the key that the newest checkpoint wants: trading-pipeline audit keys renew")
+        say(f"This is not the key that the newest checkpoint wants. Put that back, or if it is lost: {RENEW}")
 
 
 @keys_app.command()
@@ -266,15 +274,41 @@ def rotate(context: typer.Context, reason: ReasonOption, operator: OperatorOptio
     from trading_pipeline.services.audit.custody import rotate_key
     from trading_pipeline.wiring.audit import audit_desk
 
-    key_id = rotate_key(audit_desk(workspace_of(context)), operator, reason)
+    workspace = workspace_of(context)
+    _prove(workspace, operator, "rotate the audit key")
+    key_id = rotate_key(audit_desk(workspace), operator, reason)
     say(f"key {key_id} signs after the next checkpoint, which the relay makes: trading-pipeline relay run --once")
 
 
 @keys_app.command()
 def renew(context: typer.Context, reason: ReasonOption, operator: OperatorOption) -> None:
-    """Put a new key in the place of one that is lost. Tell everybody who verifies: the old key vouches no more."""
+    """Put a new key in the place of one that is lost; one that is still here signs the change itself, as in rotate.
+
+    Above SIMULATION the operator's password is asked for.
+    """
     from trading_pipeline.services.audit.custody import renew_key
     from trading_pipeline.wiring.audit import audit_desk
 
-    key_id = renew_key(audit_desk(workspace_of(context)), operator, reason)
-    say(f"key {key_id} signs from now on. Keep its public half elsewhere: trading-pipeline audit keys show")
+    workspace = workspace_of(context)
+    _prove(workspace, operator, "renew the audit key")
+    made = renew_key(audit_desk(workspace), operator, reason)
+    if made.is_signed_over:
+        say(f"ROTATED: key {made.before} is here, so that it signs the change itself: nobody has to be told.")
+        say(f"key {made.key_id} signs after the next checkpoint, which the relay makes: trading-pipeline relay run "
+            "--once")  # fmt: skip
+        return
+    say(f"REPLACED: key {made.before or 'of before'} is lost and signs nothing of this. Tell everybody who verifies, "
+        "by other means than this log: the old key vouches no more.")  # fmt: skip
+    say(f"key {made.key_id} signs from now on. Keep its public half elsewhere: trading-pipeline audit keys show")
+
+
+def _prove(workspace: Workspace, operator: str, act: str) -> None:
+    """Above SIMULATION a name is proven by the operator's password; raises ModeRefused, which is on record."""
+    from trading_pipeline.services.modes.operators import Credentials
+    from trading_pipeline.services.modes.transitions import present_mode
+    from trading_pipeline.wiring.modes import operators_of
+
+    with workspace.ledger.read() as tx:
+        mode = present_mode(tx, workspace.settings.execution.account).mode
+    if mode is not Mode.SIMULATION:
+        operators_of(workspace).prove(Credentials(operator, ask_password(operator)), act)

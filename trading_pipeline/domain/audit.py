@@ -34,6 +34,9 @@ MODE_CHANGED, ROTATION_ASKED = "mode_changed", "audit_key_rotation"
 ACCEPTED, RENEWED = "audit_accepted", "audit_key_renewed"
 """Kinds of entries that the log itself acts on: a checkpoint follows; one that names the next key follows; a mismatch
 was accepted (data: mismatch); a lost key was replaced (data: key_id)."""
+BY_NAME = "--reason TEXT --operator NAME"
+ACCEPT, RENEW, ROTATE = (f"trading-pipeline audit {act} {BY_NAME}" for act in ("accept", "keys renew", "keys rotate"))
+"""Commands as people type them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,6 +98,9 @@ class AuditKeys(Protocol):
     def present(self) -> bytes | None:
         """The raw public key of whoever signs now; None where there is no key."""
 
+    def is_lost(self) -> bool:
+        """True when there is no key, or nothing that is one."""
+
     def create(self) -> bytes:
         """The first key; AuditKeyError where there is one."""
 

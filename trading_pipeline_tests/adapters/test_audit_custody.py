@@ -168,13 +168,60 @@ def test_a_lost_key_stops_the_log_until_a_person_renews_it(world: AuditWorld) ->
     with pytest.raises(AuditKeyError, match=r"is missing.*audit keys renew"):
         world.sequencer().step()
 
-    made = custody.renew_key(world.desk, "Ada", "the disk with the key died")
+    made = custody.renew_key(world.desk, "Ada", "the disk with the key died").key_id
     world.catch_up().end()
 
     renewal = next(one.checkpoint for one in world.checkpoints() if one.checkpoint.why == "renewal")
     assert renewal.key_id == made
     assert any(one.kind == "audit_key_renewed" for one in world.log())
     require_whole(world)
+
+
+def test_a_key_that_is_here_is_renewed_by_rotation_alone(world: AuditWorld) -> None:
+    old = world.keys.present()
+    renewal = custody.renew_key(world.desk, "Ada", "yearly")
+    still = world.keys.present()
+    world.catch_up().end()
+
+    rotation = next(one for one in world.checkpoints() if one.checkpoint.why == "rotation")
+    assert (renewal.is_signed_over, still) == (True, old)
+    assert bytes.fromhex(rotation.public_key) == old
+    assert key_id_of(bytes.fromhex(rotation.checkpoint.next_key)) == renewal.key_id
+    assert not any(one.kind == "audit_key_renewed" for one in world.log())
+
+
+def test_a_key_that_others_could_read_is_not_taken_for_lost(world: AuditWorld) -> None:
+    (world.folder / "keys" / "signing.pem").chmod(0o644)
+
+    with pytest.raises(AuditKeyError, match="chmod 600"):
+        custody.renew_key(world.desk, "Ada", "somebody may have had it")
+    (world.folder / "keys" / "signing.pem").chmod(0o600)
+    assert custody.renew_key(world.desk, "Ada", "somebody may have had it").is_signed_over
+
+
+@pytest.mark.parametrize("text_of_file", [b"", b"no key"])
+def test_a_file_that_holds_no_key_is_a_lost_key(world: AuditWorld, text_of_file: bytes) -> None:
+    (world.folder / "keys" / "signing.pem").write_bytes(text_of_file)
+
+    renewal = custody.renew_key(world.desk, "Ada", "the disk garbled it")
+    world.catch_up().end()
+
+    assert not renewal.is_signed_over
+    require_whole(world)
+
+
+def test_a_renewal_after_a_crash_in_a_rotation_goes_on_with_the_key_that_was_named(world: AuditWorld) -> None:
+    named = custody.rotate_key(world.desk, "Ada", "yearly")
+    kept = {file.name: file.read_bytes() for file in (world.folder / "keys").glob("*.pem")}
+    world.catch_up().end()
+    for name, text_of_file in kept.items():
+        (world.folder / "keys" / name).write_bytes(text_of_file)
+        (world.folder / "keys" / name).chmod(0o600)
+    (world.folder / "keys" / "signing.pem").unlink()
+
+    renewal = custody.renew_key(world.desk, "Ada", "it seems to be lost")
+
+    assert (renewal.is_signed_over, renewal.before) == (True, named)
 
 
 def test_another_key_in_its_place_is_refused(world: AuditWorld) -> None:

@@ -9,15 +9,18 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
+from trading_pipeline.adapters.passwords import Argon2Passwords
 from trading_pipeline.cli.app import app
+from trading_pipeline.cli.passwords import PASSWORD_VARIABLE
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.wiring.audit import audit_desk
 from trading_pipeline.wiring.audit_reading import verify
+from trading_pipeline.wiring.modes import operators_of
 from trading_pipeline.wiring.permission import permission_of
 from trading_pipeline_tests.audit_homes import AuditHome
-from trading_pipeline_tests.services.modes.people import GROUND, KIM, HandClock, Office
+from trading_pipeline_tests.services.modes.people import GROUND, KIM, HandClock, Office, QuickPasswords
 
 RISEN = (
     "INSERT INTO mode_changes (change_id, account, at, kind, from_mode, from_step, from_symbols, from_stopped, mode, "
@@ -106,6 +109,37 @@ def test_real_money_is_not_traded_while_nothing_can_be_signed(paper: AuditHome, 
 
     assert "is no private key" in garbled
     assert "its signing key is not here" in audit_fault(home)
+
+
+class FromOfficeToHere(QuickPasswords):
+    """Knows passwords as the office keeps them, and keeps new ones as the product does."""
+
+    def hash(self, password: SecretStr) -> str:
+        return Argon2Passwords().hash(password)
+
+    def fits(self, kept: str, password: SecretStr) -> bool:
+        return QuickPasswords().fits(kept, password)
+
+    def is_outdated(self, kept: str) -> bool:  # noqa: ARG002
+        return False
+
+
+def test_above_simulation_whoever_acts_on_the_log_gives_a_password(paper: AuditHome, tmp_path: Path) -> None:
+    home = paper.copied_to(tmp_path)
+    workspace = home.open()
+    with closing(workspace.ledger):
+        people = replace(operators_of(workspace), passwords=FromOfficeToHere())
+        people.set_password("lee", SecretStr("a sentence that only lee knows"), KIM)
+    by = ["--reason", "yearly", "--operator", "lee"]
+    (home.keys / "signing.pem").unlink()
+
+    def renewed(password: str, *words: str) -> Result:
+        given = {PASSWORD_VARIABLE: password}
+        return CliRunner().invoke(app, ["--home", str(home.home), "audit", *words, *by], env=given)
+
+    for words in (("accept",), ("keys", "rotate"), ("keys", "renew")):
+        assert "name or password is wrong" in renewed("a guess of somebody", *words).output
+    assert renewed("a sentence that only lee knows", "keys", "renew").output.startswith("REPLACED")
 
 
 def audit_fault(home: AuditHome) -> str:

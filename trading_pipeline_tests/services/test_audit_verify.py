@@ -210,17 +210,18 @@ def test_another_key_in_the_folder_is_found(home: AuditHome, tmp_path: Path) -> 
     assert damage_of(home).kind is Kind.KEY
 
 
-def test_a_key_that_is_gone_or_open_to_others_is_said_and_is_no_damage(home: AuditHome) -> None:
+def test_a_key_that_is_gone_or_open_to_others_is_no_damage_and_nothing_can_be_signed(home: AuditHome) -> None:
+    good = home.verdict()
     home.keys.chmod(0o755)
     opened = home.verdict()
     home.keys.chmod(0o700)
     (home.keys / "signing.pem").unlink()
     gone = home.verdict()
 
-    assert "other users" in opened.notes[0]
-    assert "no signing key" in gone.notes[0]
-    assert opened.is_sound
-    assert gone.is_sound
+    assert "other users" in opened.unsigned
+    assert "no signing key" in gone.unsigned
+    assert [one.is_sound for one in (good, opened, gone)] == [True] * 3
+    assert [one.but for one in (good, opened, gone)] == [(), ("NOTHING CAN BE SIGNED",), ("NOTHING CAN BE SIGNED",)]
 
 
 def test_a_key_rotated_and_one_renewed_after_it_was_lost_go_on(home: AuditHome) -> None:
@@ -230,7 +231,7 @@ def test_a_key_rotated_and_one_renewed_after_it_was_lost_go_on(home: AuditHome) 
         rotate_key(desk, "ann", "yearly")
         home.sequence(desk)
         (home.keys / "signing.pem").unlink()
-        renewed = renew_key(desk, "bob", "the disk died")
+        renewed = renew_key(desk, "bob", "the disk died").key_id
         home.sequence(desk)
 
     verdict = home.verdict()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from trading_pipeline.domain.audit import (
+    RENEW,
     Checkpoint,
     SignedCheckpoint,
     Why,
@@ -92,9 +93,7 @@ class CheckpointBook:
     def _signed(self, chain: Chain, why: Why, next_key: bytes) -> SignedCheckpoint:
         public_key = self._desk.keys.present()
         if public_key is None:
-            raise AuditKeyError(
-                "the audit key is gone: no checkpoint is made. Put it back, or: trading-pipeline audit keys renew"
-            )
+            raise AuditKeyError(f"the audit key is gone: no checkpoint is made. Put it back, or: {RENEW}")
         said = Checkpoint(
             log_id=chain.log_id, number=self._number + 1, seq=chain.seq, head=chain.head.hex(),
             root=chain.frontier.root().hex(), previous=self._last.digest if self._last else "",

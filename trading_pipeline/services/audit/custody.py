@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trading_pipeline.domain.audit import ACCEPTED, RENEWED, ROTATION_ASKED, key_id_of
+from trading_pipeline.domain.audit import ACCEPTED, RENEW, RENEWED, ROTATION_ASKED, key_id_of
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.errors import AuditError, AuditKeyError, InputError
 from trading_pipeline.services.audit.anchors import examine, is_accepted
@@ -89,27 +89,49 @@ def rotate_key(desk: AuditDesk, operator: str, reason: str) -> str:
     if not state.is_right:
         raise AuditKeyError(
             "the present audit key may not name the next one: it is not the one that signed last. Put that back, or: "
-            "trading-pipeline audit keys renew"
+            f"{RENEW}"
         )
     following = key_id_of(desk.keys.prepare_next())
     _tell(desk, ROTATION_ASKED, following, operator, key_id=following, before=state.key_id, reason=reason.strip())
     return following
 
 
-def renew_key(desk: AuditDesk, operator: str, reason: str) -> str:
-    """Put a new key in the place of one that is lost; the next checkpoint is signed with it. Returns its key id.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """A new key, by its id. before: the one it follows, "" where nothing was signed yet. is_signed_over: the key before
+    it signs the change itself, which is a rotation; else it was lost, and nothing but an entry ties the two."""
 
-    Nothing but this entry ties it to the keys before: whoever verifies must be told by other means.
+    key_id: str
+    before: str
+    is_signed_over: bool
+
+
+def renew_key(desk: AuditDesk, operator: str, reason: str) -> Renewal:
+    """A new key: by rotation as long as the right one is here, in the place of a lost one else.
+
+    Where it was lost the next checkpoint is signed with the new one, and nothing but an entry ties it to the keys
+    before: whoever verifies must be told by other means. Raises AuditKeyError for a key that is here and cannot be used
+    as it is: that is mended, not replaced.
     """
     require_named(operator, reason)
     with desk.ledger.read() as tx:
         newest = tx.newest_checkpoint()
-    lost = key_id_of(next_signer(newest)) if newest is not None else ""
-    made = desk.keys.prepare_next()
+    expected = next_signer(newest) if newest is not None else b""
+    is_lost, made = desk.keys.is_lost(), desk.keys.prepare_next()
+    if made == expected:
+        desk.keys.promote_next(made)  # a crash came after the checkpoint that named it
+        is_lost = False
+    if not is_lost and (state := key_state(desk)).is_right:
+        following = rotate_key(desk, operator, reason)
+        return Renewal(key_id=following, before=state.key_id, is_signed_over=True)
+    return _replaced(desk, made, key_id_of(expected) if expected else "", operator, reason)
+
+
+def _replaced(desk: AuditDesk, made: bytes, lost: str, operator: str, reason: str) -> Renewal:
     _tell(desk, RENEWED, key_id_of(made), operator, key_id=key_id_of(made), public_key=made.hex(), lost=lost,
           reason=reason.strip())  # fmt: skip
     desk.keys.promote_next(made)
-    return key_id_of(made)
+    return Renewal(key_id=key_id_of(made), before=lost, is_signed_over=False)
 
 
 def require_named(operator: str, reason: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from trading_pipeline.domain.audit import ACCEPT
+
 KEEP = "Stop trading (trading-pipeline kill), keep a copy of the database and of the anchor file as they are"
 COMPARE = "compare with the newest backup and with an export made elsewhere"
-ACCEPT = "go on with a reason on record: trading-pipeline audit accept"
+GO_ON = f"go on with a reason on record: {ACCEPT}"
 
 
 class Kind(StrEnum):
@@ -85,7 +87,7 @@ class Damage:
     @property
     def advice(self) -> str:
         """What to do."""
-        return f"{KEEP}; {COMPARE}; find out who could write there; then {ACCEPT}"
+        return f"{KEEP}; {COMPARE}; find out who could write there; then {GO_ON}"
 
 
 class Damaged(Exception):

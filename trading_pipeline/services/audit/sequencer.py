@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from trading_pipeline.domain.audit import (
+    ACCEPT,
     MODE_CHANGED,
+    RENEW,
     ROTATION_ASKED,
     LoggedEntry,
     SignedCheckpoint,
@@ -129,8 +131,7 @@ class Sequencer:
     def _refuse(self, found: Found) -> None:
         message = (
             f"the audit log does not continue what was anchored: {found.problem}. Nothing is numbered any more. Look: "
-            f"trading-pipeline audit verify; once it is explained, go on with: trading-pipeline audit accept "
-            f"(mismatch {found.mismatch})"
+            f"trading-pipeline audit verify; once it is explained, go on with: {ACCEPT} (mismatch {found.mismatch})"
         )
         alert = self._desk.alert(
             found.mismatch, AlertLevel.CRITICAL, MISMATCH, message, problem=found.problem, mismatch=found.mismatch
@@ -177,7 +178,7 @@ class Sequencer:
         has = f"is {key_id_of(present)}" if present else "is missing"
         raise AuditKeyError(
             f"the audit key {has}, and the log was signed with {key_id_of(expected)}: nothing is appended. Put the "
-            "right key back; if it is lost for good: trading-pipeline audit keys renew"
+            f"right key back; if it is lost for good: {RENEW}"
         )
 
     def _due_at_start(self, found: Found, signer: bytes) -> Why | None:

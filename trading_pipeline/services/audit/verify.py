@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from trading_pipeline.domain.audit import LoggedEntry, SignedCheckpoint, Why
+from trading_pipeline.domain.audit import RENEW, LoggedEntry, SignedCheckpoint, Why
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.errors import AuditError, AuditFormatError, AuditKeyError
 from trading_pipeline.ports.audit import AnchorFile, AuditKeys, AuditTransaction, Verifier
@@ -14,6 +14,7 @@ from trading_pipeline.services.audit.judgement import Judge
 from trading_pipeline.services.audit.kept import Kept, by_number, read_checkpoints, said_by
 
 PAGE = 1000
+NO_KEY = f"no signing key is here. Put it back; if it is lost for good: {RENEW}"
 Compared = tuple[LoggedEntry, AuditEntry | None]
 Progress = Callable[[int, int], None]
 Watch = Callable[[LoggedEntry], None]
@@ -24,8 +25,8 @@ class Verdict:
     """What became of the judgement.
 
     entries: how many were found good, or accepted as they are. signed, anchored: the last entry that a checkpoint
-    covers, and one that was kept elsewhere. waiting: outbox rows that are no entries yet. damages: what a person
-    accepted, and at last what nobody did.
+    covers, and one that was kept elsewhere. waiting: outbox rows that are no entries yet. unsigned: why nothing can be
+    signed now, "" when it can. damages: what a person accepted, and at last what nobody did.
     """
 
     log_id: str
@@ -36,6 +37,7 @@ class Verdict:
     waiting: int
     head: str
     key_id: str
+    unsigned: str = ""
     notes: tuple[str, ...] = ()
     damages: tuple[Damage, ...] = ()
 
@@ -48,6 +50,12 @@ class Verdict:
     def is_sound(self) -> bool:
         """True when nothing was found that a person has not accepted."""
         return self.damage is None
+
+    @property
+    def but(self) -> tuple[str, ...]:
+        """What is to be done about a log that holds, in a few words each."""
+        unanchored = () if self.is_anchored else ("NOTHING WAS KEPT ELSEWHERE",)
+        return (*unanchored, *(("NOTHING CAN BE SIGNED",) if self.unsigned else ()))
 
     @property
     def is_anchored(self) -> bool:
@@ -74,16 +82,17 @@ def verify_log(
     Raises InputError for `kept` that is no checkpoint, or when two of them differ.
     """
     extra = [Kept.read(line) for line in means.kept]
-    notes = list[str]()
     found, problem = _anchored(means.anchors)
     kept = _together(found, extra)
-    present_key = _present(means.keys, notes)
+    present_key, unsigned = _present(means.keys)
     judge = Judge(tx.log_id() or "", kept, means.verify)
     damages = judge_rest(tx, judge, lambda: _ended(judge, present_key, problem), progress=progress, watch=watch)
+    if unsigned == NO_KEY and not judge.number:
+        unsigned = ""  # the relay makes the first one
     return Verdict(
         log_id=judge.log_id, entries=judge.seq, checkpoints=judge.number, signed=judge.signed,
         anchored=judge.anchored, waiting=tx.waiting().entries, head=judge.head.hex(), key_id=judge.key_id,
-        notes=(*notes, *judge.notes), damages=tuple(damages),
+        unsigned=unsigned, notes=tuple(judge.notes), damages=tuple(damages),
     )  # fmt: skip
 
 
@@ -117,15 +126,13 @@ def _anchored(anchors: AnchorFile) -> tuple[Sequence[SignedCheckpoint], str]:
         return (), str(error)
 
 
-def _present(keys: AuditKeys, notes: list[str]) -> bytes | None:
+def _present(keys: AuditKeys) -> tuple[bytes | None, str]:
+    """The key that signs now, and why there is none."""
     try:
         found = keys.present()
     except AuditKeyError as error:
-        notes.append(f"whether it is our key that signed was not judged: {error}")
-        return None
-    if found is None:
-        notes.append("whether it is our key that signed was not judged: no signing key is here")
-    return found
+        return None, str(error)
+    return found, "" if found else NO_KEY
 
 
 def _ended(judge: Judge, present_key: bytes | None, problem: str) -> None:
