@@ -12,7 +12,7 @@ OTHER_BROKERS := $(sort $(wildcard $(TESTS)/adapters/test_*_broker.py $(TESTS)/a
 IB := $(wildcard $(TESTS)/adapters/test_ib_*.py) $(TESTS)/venue/tws
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test test-brokers soak check up ui bench lock clean
+.PHONY: help install install-dev demo test test-brokers test-ib-async soak check up ui bench lock clean
 
 help:  ## what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -23,8 +23,11 @@ demo: install  ## build a synthetic market, trade five sessions of it through Da
 test: install-dev  ## run the tests
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-test-brokers: install-dev .venv-ib-async/.installed  ## run brokers and their doors: IB with ib_insync, then with ib_async
+test-brokers: install-dev  ## run brokers and their doors: IB with ib_insync, then with ib_async
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not soak" $(OTHER_BROKERS) $(IB)
+	@$(MAKE) --no-print-directory test-ib-async
+
+test-ib-async: .venv-ib-async/.installed  ## run the tests of Interactive Brokers with ib_async
 	@.venv-ib-async/bin/pytest -n $(WORKERS) --dist worksteal -m "not soak" $(IB)
 
 soak: install-dev  ## run the long tests: shuffles, crashes at every kind of point, a million steps of the machine
