@@ -9,6 +9,7 @@ export TRADING_PIPELINE_HOME ?= $(CURDIR)/.trading_pipeline
 WORKERS ?= 3
 TESTS := trading_pipeline_tests
 OTHER_BROKERS := $(sort $(wildcard $(TESTS)/adapters/test_*_broker.py $(TESTS)/adapters/test_alpaca_*.py)) $(TESTS)/venue/alpaca
+OF_BROKERS ?= not soak
 IB := $(wildcard $(TESTS)/adapters/test_ib_*.py) $(TESTS)/venue/tws
 
 .DEFAULT_GOAL := help
@@ -24,7 +25,7 @@ test: install-dev  ## run the tests
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-brokers: install-dev  ## run brokers and their doors: IB with ib_insync, then with ib_async
-	@$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not soak" $(OTHER_BROKERS) $(IB)
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "$(OF_BROKERS)" $(OTHER_BROKERS) $(IB)
 	@$(MAKE) --no-print-directory test-ib-async
 
 test-ib-async: .venv-ib-async/.installed  ## run the tests of Interactive Brokers with ib_async
