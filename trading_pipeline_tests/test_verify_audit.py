@@ -6,6 +6,7 @@ import ast
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -265,7 +266,35 @@ def test_one_entry_is_proven_and_another_one_is_not(home: AuditHome, tmp_path: P
     assert judged("--proof", str(file), "--key", logs.FORGED.public.hex())[0] == 1
     assert judged("--proof", str(changed), "--key", *keys(home))[0] == 1
     assert judged("--proof", str(shorter), "--key", *keys(home))[0] == 1
-    assert "no checkpoint covers entry 100000" in command(home, "audit", "prove", "100000", code=1).output
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["prove", "999999"], r"no entry 999999: the audit log has entries 1 to 12\d, .* covers 1 to 12\d"),
+        (["prove", "60", "--checkpoint", "99"], r"no checkpoint 99: there are 1 to \d"),
+        (["prove", "60", "--checkpoint", "2"], r"checkpoint 2 does not cover entry 60: it covers entries 1 to 50, and"),
+        (["export", "--from", "999999"], r"from 999999 to the last: it has entries 1 to 12\d, of 20.* \(UTC\)"),
+        (["export", "--from", "80", "--to", "30"], r"--from 80 comes after --to 30: it has entries 1 to 12\d"),
+        (["export", "--from", "2025-06-11", "--to", "2025-06-10"], "comes after --to 2025-06-10"),
+        (["export", "--from", "10-20"], "'10-20': write the number of one entry, from 1, or a day"),
+        (["export", "--from", "0"], "'0': write the number of one entry, from 1"),
+        (["export", "--to", "9" * 30 + "x"], "write the number of one entry"),
+        (["export", "--from", "9" * 5000, "--to", "9" * 5000], "it has entries 1 to"),
+    ],
+)
+def test_what_is_not_there_is_refused_with_what_is(kept_home: AuditHome, asked: list[str], said: str) -> None:
+    shown = command(kept_home, "audit", *asked, code=1).output
+
+    assert re.search(said, " ".join(shown.split())), shown
+
+
+def test_an_entry_without_a_checkpoint_yet_is_told_apart_from_one_that_is_not_there(home: AuditHome) -> None:
+    home.change("DELETE FROM audit_checkpoints WHERE seq > 100")
+
+    assert "no checkpoint covers entry 110 yet: the audit log has entries 1 to" in command(
+        home, "audit", "prove", "110", code=1
+    ).output.replace("\n", " ")
 
 
 def test_what_cannot_be_judged_is_told_apart_from_damage(home: AuditHome, tmp_path: Path) -> None:
@@ -327,7 +356,7 @@ def test_a_part_is_chosen_by_day_and_a_wrong_one_is_refused(home: AuditHome, tmp
 
     assert lines[-1]["count"] >= 1
     assert "no entry of the audit log" in refused("--from", "2001-01-01", "--to", "2001-01-02")
-    assert "write the number of an entry" in refused("--from", "soon")
+    assert "write the number of one entry" in refused("--from", "soon")
     assert "there are json, csv" in refused("--format", "xml")
 
 

@@ -33,6 +33,8 @@ COLUMNS = (
     "type", "seq", "recorded_at", "occurred_at", "kind", "account", "subject", "actor", "data", "leaf", "head",
     "record",
 )  # fmt: skip
+NUMBERED = "Entries are numbered by: trading-pipeline relay run --once"
+MOST_DIGITS = 19
 OF_BODY = ("recorded_at", "occurred_at", "kind", "account", "subject", "actor")
 FORMULAS = tuple("=+-@＝＋－＠\t\r\n'")
 """A cell that begins with one of these is written with a ' before it: no spreadsheet then takes it for a formula, and
@@ -58,24 +60,43 @@ def part_of(tx: AuditTransaction, start: str | None, end: str | None) -> Part:
 
     Raises InputError for anything else, MissingResultError when there is no such entry.
     """
+    newest = tx.newest_logged()
+    if newest is None:
+        raise MissingResultError(f"the audit log has no entry yet. {NUMBERED}")
     first = 1 if start is None else _number(tx, start, "--from", is_end=False)
     last = None if end is None else _number(tx, end, "--to", is_end=True)
-    newest = tx.newest_logged()
-    if newest is None or first > newest.seq or (last is not None and last < first):
+    if start and end and last is not None and _is_after(start, end, first > last):
+        raise InputError(f"--from {start} comes after --to {end}: {_there(tx, newest)}")
+    if first > newest.seq or (last is not None and last < first):
         raise MissingResultError(
-            f"no entry of the audit log is there from {start or 'the first'} to {end or 'the last'}: it has "
-            f"{newest.seq if newest else 0}. Entries are numbered by: trading-pipeline relay run --once"
+            f"no entry of the audit log is there from {start or 'the first'} to {end or 'the last'}: "
+            f"{_there(tx, newest)}. {NUMBERED}"
         )
     return Part(first=first, last=None if last is None else min(last, newest.seq))
 
 
+def _is_after(start: str, end: str, by_number: bool) -> bool:
+    """Of two numbers, or of two days."""
+    if start.isdigit() and end.isdigit():
+        return by_number
+    return not (start.isdigit() or end.isdigit()) and date.fromisoformat(start) > date.fromisoformat(end)
+
+
+def _there(tx: AuditTransaction, newest: LoggedEntry) -> str:
+    first = next(iter(tx.logged(limit=1)), newest)
+    return f"it has entries {first.seq} to {newest.seq}, of {_recorded_on(first)} to {_recorded_on(newest)} (UTC)"
+
+
 def _number(tx: AuditTransaction, text: str, option: str, *, is_end: bool) -> int:
-    if text.isascii() and text.isdigit():
-        return max(1, int(text))
+    if text.isascii() and text.isdigit() and 1 <= int(text[:MOST_DIGITS]):
+        return int(text) if len(text) < MOST_DIGITS else 10**MOST_DIGITS
     try:
         day = date.fromisoformat(text)
     except ValueError as error:
-        raise InputError(f"{option} {text!r}: write the number of an entry, or a day as 2025-06-10 (UTC)") from error
+        raise InputError(
+            f"{option} {text!r}: write the number of one entry, from 1, or a day as 2025-06-10 (UTC); a range is "
+            "--from FIRST --to LAST"
+        ) from error
     found = 0
     for entry in logged_after(tx, 0):
         if _recorded_on(entry) > day or (not is_end and _recorded_on(entry) == day):

@@ -17,8 +17,9 @@ from trading_pipeline.domain.audit import (
 from trading_pipeline.domain.errors import AuditError, MissingResultError
 from trading_pipeline.ports.audit import AuditTransaction
 from trading_pipeline.services.audit.chain import logged_after
+from trading_pipeline.services.audit.kept import read_checkpoints
 
-PAGE = 1000
+MORE = "More is numbered and signed by: trading-pipeline relay run --once"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,20 +66,36 @@ def prove(tx: AuditTransaction, seq: int, number: int | None = None) -> Proof:
 
 
 def _covering(tx: AuditTransaction, seq: int, number: int | None) -> SignedCheckpoint:
-    at = number - 1 if number is not None else 0
-    while page := tx.checkpoints(after=at, limit=PAGE):
-        for signed in page:
-            said = signed.checkpoint
-            if number is not None and said.number != number:
-                break
-            if said.seq >= seq:
-                return signed
-            at = said.number
-        if number is not None:
-            break
-    which = f"checkpoint {number} does not cover" if number is not None else "no checkpoint covers"
-    raise MissingResultError(
-        f"{which} entry {seq} yet. One is made within a minute of activity: trading-pipeline audit checkpoint"
+    newest, last = tx.newest_logged(), tx.newest_checkpoint()
+    if newest is None or last is None or not 1 <= seq <= newest.seq:
+        raise MissingResultError(f"there is no entry {seq}: {_there(newest, last)}")
+    if number is not None:
+        return _named(tx, seq, number, last)
+    for signed in read_checkpoints(tx):
+        if signed.checkpoint.seq >= seq:
+            return signed
+    raise MissingResultError(f"no checkpoint covers entry {seq} yet: {_there(newest, last)}")
+
+
+def _named(tx: AuditTransaction, seq: int, number: int, last: SignedCheckpoint) -> SignedCheckpoint:
+    signed = next(iter(tx.checkpoints(after=number - 1, limit=1)), None)
+    if signed is None or signed.checkpoint.number != number:
+        raise MissingResultError(f"there is no checkpoint {number}: there are 1 to {last.checkpoint.number}")
+    if signed.checkpoint.seq < seq:
+        raise MissingResultError(
+            f"checkpoint {number} does not cover entry {seq}: it covers entries 1 to {signed.checkpoint.seq}, and "
+            f"checkpoint {last.checkpoint.number}, the newest, 1 to {last.checkpoint.seq}"
+        )
+    return signed
+
+
+def _there(newest: LoggedEntry | None, last: SignedCheckpoint | None) -> str:
+    """What can be proven, and how more of it comes."""
+    if newest is None or last is None:
+        return f"the audit log has no entry yet, or no checkpoint of one. {MORE}"
+    return (
+        f"the audit log has entries 1 to {newest.seq}, and checkpoint {last.checkpoint.number}, the newest, covers 1 "
+        f"to {last.checkpoint.seq}. {MORE}"
     )
 
 
