@@ -84,8 +84,10 @@ def lease_entry(kind: str, lease: Lease, at: datetime) -> AuditEntry:
 
 
 def state_entry(before: TradingStateRecord | None, record: TradingStateRecord) -> AuditEntry:
-    """The trading state was set."""
-    data = texts(before=before.state if before else None, after=record.state, reason=record.reason)
+    """The trading state was set; `flattens` says that positions are to be closed, or that this is over."""
+    was_to_flatten = before is not None and before.flattens
+    flattens = ("yes" if record.flattens else "no") if record.flattens or was_to_flatten else None
+    data = texts(before=before.state if before else None, after=record.state, reason=record.reason, flattens=flattens)
     return _entry("trading_state", record.account, record.account, record.changed_at, data, actor=record.set_by)
 
 

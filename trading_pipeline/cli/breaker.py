@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from trading_pipeline.cli.context import JsonOption, workspace_of
-from trading_pipeline.cli.control import RESUME, control_json
+from trading_pipeline.cli.control import FLATTENS, RESUME, control_json
 from trading_pipeline.cli.output import print_json, print_table, say
 from trading_pipeline.services.breaker import read_control, read_history
 
@@ -36,6 +36,8 @@ def show(context: typer.Context, as_json: JsonOption = False) -> None:
     ]  # fmt: skip
     if rows:
         print_table(("cause", "by", "measured", "limit", "since (UTC)", "words"), rows)
+    if view.flattens:
+        say(FLATTENS)
     if view.cooldown_until:
         say(f"cooldown until {view.cooldown_until:%Y-%m-%d %H:%M:%S} UTC")
     if view.is_latched:

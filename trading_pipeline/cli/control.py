@@ -32,6 +32,7 @@ NOT_CONFIRMED, NOT_LATCHED = 3, 4
 """Exit codes of kill: the venue has not confirmed everything; nothing could be latched."""
 OperatorOption = Annotated[str, typer.Option("--operator", help="Who says so. Default: the user of this machine")]
 RESUME = "trading-pipeline resume --reason TEXT --operator NAME"
+FLATTENS = "All positions are to be closed, and are not known to be yet: the session loop does it, or kill --flatten"
 
 
 def pause(
@@ -158,6 +159,8 @@ def _tell(view: ControlView, as_json: bool) -> None:
     for cause in view.causes:
         since = f", since {cause.since:%Y-%m-%d %H:%M:%S} UTC" if cause.since else ""
         say_line(f"  {cause.kind} {cause.name}: {cause.words}{since}")
+    if view.flattens:
+        say(FLATTENS)
     if view.is_latched:
         say(f"No entry leaves. Stops stay at the venue. Again: {RESUME}")
 
@@ -165,7 +168,7 @@ def _tell(view: ControlView, as_json: bool) -> None:
 def control_json(view: ControlView) -> dict[str, object]:
     """How the account stands, for machines."""
     return {
-        "account": view.account, "state": view.state.value, "latched": view.is_latched,
+        "account": view.account, "state": view.state.value, "latched": view.is_latched, "flattens": view.flattens,
         "since": view.since.isoformat() if view.since else None,
         "cooldown_until": view.cooldown_until.isoformat() if view.cooldown_until else None,
         "causes": [

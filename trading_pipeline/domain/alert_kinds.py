@@ -76,10 +76,12 @@ _RISK = (
     ("kill", "breaker trip", CRITICAL, "a person pulled the kill switch"),
     ("latch_unreadable", "breaker trip", CRITICAL, "the latch file cannot be read, which blocks trading"),
     ("entries_withdrawn", "breaker trip", INFO, "after a halt the venue shows no working entry of ours any more"),
+    ("flattened", "breaker trip", INFO, "all was closed as a person wanted: the venue shows nothing held"),
     ("condition_ended", "breaker trip", INFO, "what held entries back is over"),
     ("unprotected", "limit exceeded", CRITICAL, "shares are held under no live stop"),
     ("unprotected_overnight", "limit exceeded", CRITICAL, "shares are held after the close under no live stop"),
     ("mode_changed", "mode change", (AlertLevel.WARNING, *GRAVE), "an account's trading mode was changed"),
+    ("operator_recovered", "mode change", CRITICAL, "who owns the home set an operator's password: all accounts stop"),
 )  # fmt: skip
 _VENUE = (
     ("connection_lost", "connection lost", ERROR, "the venue cannot be reached, or does not answer"),

@@ -55,13 +55,17 @@ def strictest(*states: TradingState) -> TradingState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradingStateRecord:
-    """The account's present trading state, who set it, when and why."""
+    """The account's present trading state, who set it, when and why.
+
+    flattens: by a person's word all positions are to be closed, and the venue was not seen without any since.
+    """
 
     account: str
     state: TradingState
     reason: str
     set_by: str
     changed_at: datetime
+    flattens: bool = False
 
 
 class BlockKind(StrEnum):

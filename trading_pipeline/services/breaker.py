@@ -17,8 +17,10 @@ from trading_pipeline.domain.control import (
     strictest,
 )
 from trading_pipeline.domain.errors import InputError, LatchError, LedgerError, TradingError
+from trading_pipeline.domain.positions import ExitReason
 from trading_pipeline.domain.trading_session import RiskEvent, SessionPhase
 from trading_pipeline.ports import Ledger, LedgerTransaction
+from trading_pipeline.services.flattening import wanted
 from trading_pipeline.services.latch import Latch, Latched, look_at
 from trading_pipeline.services.levels import levels_of
 from trading_pipeline.services.modes.stopping import go_on, require_approved
@@ -49,13 +51,15 @@ class StandingCause:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlView:
     """The state in force and every cause of it. since: of the latch; cooldown_until: nobody resumes before, but by
-    overriding it; both None when nothing is latched."""
+    overriding it; both None when nothing is latched. flattens: positions are to be closed, and something is held or
+    works, as far as the record knows, or a person's word was not seen done yet."""
 
     account: str
     state: TradingState
     causes: tuple[StandingCause, ...]
     since: datetime | None = None
     cooldown_until: datetime | None = None
+    flattens: bool = False
 
     @property
     def is_latched(self) -> bool:
@@ -76,7 +80,12 @@ def read_control(
             return _view(tx, latched, account, rules or BreakerRules())
     except LedgerError as error:
         cause = StandingCause(kind="ledger", name="ledger", words=str(error))
-        return ControlView(account=account, state=TradingState.HALTED, causes=(*_of_file(latched, None), cause))
+        causes = (*_of_file(latched, None), cause)
+        return ControlView(account=account, state=TradingState.HALTED, causes=causes, flattens=_by_file(latched))
+
+
+def _by_file(latched: Latched) -> bool:
+    return latched.trip is not None and latched.trip.cause.flattens
 
 
 def _view(tx: LedgerTransaction, latched: Latched, account: str, rules: BreakerRules) -> ControlView:
@@ -92,7 +101,16 @@ def _view(tx: LedgerTransaction, latched: Latched, account: str, rules: BreakerR
         account=account, causes=causes, since=since,
         state=strictest(*states, TradingState.REDUCING if conditions else TradingState.ACTIVE),
         cooldown_until=since + rules.cooldown if since and is_cooling else None,
+        flattens=_is_to_flatten(tx, latched, account),
     )  # fmt: skip
+
+
+def _is_to_flatten(tx: LedgerTransaction, latched: Latched, account: str) -> bool:
+    records = tx.session_records(account)
+    flatten = wanted(tx, latched, account, records[-1].session if records else None)
+    if flatten is None:
+        return False
+    return flatten.reason is ExitReason.KILL_SWITCH or bool(tx.positions(account))
 
 
 def _latched_since(

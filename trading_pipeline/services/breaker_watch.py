@@ -18,6 +18,7 @@ from trading_pipeline.domain.control import (
     Block,
     BlockKind,
     TradingState,
+    TradingStateRecord,
 )
 from trading_pipeline.domain.errors import OutcomeUnknown
 from trading_pipeline.domain.market import SessionTimes
@@ -30,10 +31,11 @@ from trading_pipeline.services.care.asking import Quotes, ask_cancel, say_once
 from trading_pipeline.services.care.requests import exit_request
 from trading_pipeline.services.condition_watch import ConditionWatch
 from trading_pipeline.services.desk import Desk
+from trading_pipeline.services.flattening import closed_elsewhere_until, end_when_flat, wanted
 from trading_pipeline.services.latch import Latched, look_at
 from trading_pipeline.services.levels import levels_of
 from trading_pipeline.services.modes.terms import under
-from trading_pipeline.services.trading_state import adopt, current_state, standing_trips, trip, tripped_by
+from trading_pipeline.services.trading_state import adopt, current_state, trip
 
 log = logging.getLogger(__name__)
 BY = "breaker"
@@ -66,6 +68,11 @@ class Breaker:
         adopt(self.desk.ledger, latched.trip)
         self.desk.latch.retry()
         self.desk.latch.on_record()
+
+    def keep_off(self, row: TradingStateRecord | None) -> None:
+        """Send nothing while a kill that left no file here, but a row, may be selling what is held."""
+        if self.desk.latch is not None:
+            self.desk.latch.keep_off(closed_elsewhere_until(row, self.desk.latch.look()))
 
     def _tell_unreadable(self, latched: Latched) -> None:
         if latched.state is not TradingState.ACTIVE:
@@ -165,9 +172,11 @@ class Breaker:
         """While HALTED no entry stays at the venue; their legs and all stops do, unless positions are closed."""
         if self.is_halted():
             self._withdraw()
-        why, reason = self._flattening(record)
-        if why:
-            self._ask_exits(why, reason)
+        with self.desk.ledger.read() as tx:
+            flatten = wanted(tx, look_at(self.desk.latch), record.account, record.session)
+        if flatten is not None:
+            self._ask_exits(flatten.words, flatten.reason)
+            end_when_flat(self.desk, record.session)
 
     def _withdraw(self) -> None:
         with self.desk.ledger.read() as tx:
@@ -203,21 +212,6 @@ class Breaker:
             return None
         with self.desk.ledger.read() as tx:
             return list(tx.orders_named(sorted(shown)).values())
-
-    def _flattening(self, record: SessionRecord) -> tuple[str, ExitReason]:
-        """Why positions are to be closed, in words and as an exit's reason; no words when nothing latched says so."""
-        latched = look_at(self.desk.latch)
-        if latched.trip is not None and latched.trip.cause.flattens:
-            is_kill = latched.trip.cause.trigger is Trigger.KILL
-            return latched.words, ExitReason.KILL_SWITCH if is_kill else ExitReason.CIRCUIT_BREAKER
-        with self.desk.ledger.read() as tx:
-            row = tx.trading_state(self.desk.account)
-            if row is None or row.state.allows_entries:
-                return "", ExitReason.CIRCUIT_BREAKER
-            set_by = tripped_by(tx, row)
-            events = [*([set_by] if set_by else []), *standing_trips(tx, record.account, record.session)]
-        why = next((one.message for one in events if one.data.get("flattens") == "yes"), "")
-        return why, ExitReason.CIRCUIT_BREAKER
 
     def _ask_exits(self, why: str, reason: ExitReason = ExitReason.CIRCUIT_BREAKER) -> None:
         """Everything held is to be left; what this session's time does not allow is left at the next open."""

@@ -105,6 +105,7 @@ class Cycle:
         """A state or a mode that others have set is noted before anything is done under it, by file or on record."""
         self._breaker.align()
         self._state = note_trading_state(self.desk, record, self._state)
+        self._breaker.keep_off(self._state)
         self._terms.note(record)
 
     def attend(self, record: SessionRecord, quotes: care.Quotes) -> None:

@@ -20,6 +20,7 @@ ABOUT: Mapping[str, str] = {
     Trigger.STALE_DATA: "feed", Trigger.LATENCY: "broker", Trigger.VENUE_SILENT: "broker", Trigger.CLOCK_SKEW: "clock"
 }  # fmt: skip
 """Which finding a standing condition of the breaker belongs to."""
+CLOSING = "all positions are to be closed, and are not known to be yet"
 NOT_KNOWN = "not known: the database does not answer"
 Judge = Callable[[Look, HealthRules, RiskLimits], Finding]
 FactJudge = Callable[[Look, Facts, HealthRules, RiskLimits], Finding]
@@ -118,7 +119,7 @@ def _trading(look: Look, _rules: HealthRules, _limits: RiskLimits) -> Finding:
     if control is None:
         return Finding(name="trading", level=Level.WARN, says=NOT_KNOWN, advice="see database")
     is_open = control.state.allows_entries
-    causes = "; ".join(f"{cause.words} ({cause.name})" for cause in control.causes)
+    causes = "; ".join([f"{cause.words} ({cause.name})" for cause in control.causes] + [CLOSING] * control.flattens)
     resume = "when it is safe: trading-pipeline resume --reason TEXT --operator NAME"
     advice = resume if control.is_latched else "lifts by itself once what caused it is over"
     return Finding(

@@ -43,6 +43,7 @@ class Latch:
     file: LatchFile
     clock: Clock
     _kept: Trip | None = None
+    _off_until: datetime | None = None
     _lock: Lock = field(default_factory=Lock)
 
     def look(self) -> Latched:
@@ -51,10 +52,15 @@ class Latch:
         try:
             trip = stricter(self.file.read(), kept)
         except LatchError as error:
-            return Latched(TradingState.HALTED, str(error), kept)
+            return Latched(TradingState.HALTED, str(error), kept, self._is_off(self._off_until))
         if trip is None:
-            return OPEN
-        return Latched(trip.cause.state, trip.cause.words, trip, self._is_off(trip.hands_off_until))
+            return Latched(hands_off=self._is_off(self._off_until))
+        is_off = self._is_off(trip.hands_off_until) or self._is_off(self._off_until)
+        return Latched(trip.cause.state, trip.cause.words, trip, is_off)
+
+    def keep_off(self, until: datetime | None) -> None:
+        """The record tells of somebody, elsewhere perhaps, who closes the positions until then; None: of nobody."""
+        self._off_until = until
 
     def _is_off(self, until: datetime | None) -> bool:
         """Never for longer than HANDS_OFF from now: a clock that was set back does not prolong it."""

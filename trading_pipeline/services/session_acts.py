@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from trading_pipeline.domain.audit import MODE_CHANGED
 from trading_pipeline.domain.control import BlockKind, TradingState, TradingStateRecord
 from trading_pipeline.domain.trading_session import RiskEvent, SessionRecord
 from trading_pipeline.ports import Ledger, LedgerTransaction
@@ -22,7 +23,6 @@ from trading_pipeline.services.entries import digest
 from trading_pipeline.services.keeping_back import do_again
 from trading_pipeline.services.modes.noting import SUGGESTED, take_terms
 from trading_pipeline.services.modes.terms import TERMS_SEEN
-from trading_pipeline.services.modes.transitions import MODE_CHANGED
 from trading_pipeline.services.readiness import OF_THE_HOST, SELF_TEST, START_UP, TURN
 from trading_pipeline.services.trading_state import STATE_SEEN, is_of_a_rule, tripped_by
 
@@ -67,6 +67,7 @@ def _seen(record: SessionRecord, current: TradingStateRecord, now: datetime) -> 
         message=f"trading is {current.state.value} ({current.set_by}: {current.reason})",
         data={
             "state": current.state.value, "reason": current.reason, "set_by": current.set_by, "changed_at": changed_at,
+            **({"flattens": "yes"} if current.flattens else {}),
         },
     )  # fmt: skip
 
@@ -152,6 +153,7 @@ def _do_again(tx: LedgerTransaction, act: RiskEvent) -> None:
         TradingStateRecord(
             account=act.account, state=TradingState(act.data["state"]), reason=act.data["reason"],
             set_by=act.data["set_by"], changed_at=datetime.fromisoformat(act.data["changed_at"]),
+            flattens=act.data.get("flattens") == "yes",
         )
     )  # fmt: skip
 

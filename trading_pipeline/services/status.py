@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from trading_pipeline.domain.control import AlertLevel, Lease, TradingState
+from trading_pipeline.domain.control import AlertLevel, Lease, TradingState, TradingStateRecord
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.trades import whole_trades
@@ -53,10 +53,15 @@ def _control(tx: LedgerTransaction, account: str, now: datetime) -> dict[str, ob
     return {
         "mode": present_mode(tx, account).name,
         "trading": state.state.value if state else TradingState.ACTIVE.value,
-        "trading_because": f"{state.reason} ({state.set_by}, {state.changed_at:%Y-%m-%d %H:%M} UTC)" if state else None,
+        "trading_because": _because(state) if state else None,
         "led_by": leader(lease, now),
         "blocked": ", ".join(blocks) or None,
     }
+
+
+def _because(state: TradingStateRecord) -> str:
+    closing = "; all positions are to be closed, and are not known to be yet" if state.flattens else ""
+    return f"{state.reason} ({state.set_by}, {state.changed_at:%Y-%m-%d %H:%M} UTC){closing}"
 
 
 def leader(lease: Lease | None, now: datetime) -> str | None:

@@ -7,7 +7,8 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from trading_pipeline.domain.breaker import Cause, Trip
-from trading_pipeline.domain.control import TradingState, TradingStateRecord
+from trading_pipeline.domain.breaker_rules import Trigger
+from trading_pipeline.domain.control import Alert, AlertLevel, TradingState, TradingStateRecord
 from trading_pipeline.domain.errors import InputError, LedgerError
 from trading_pipeline.domain.market import require_aware
 from trading_pipeline.domain.trading_session import RiskEvent
@@ -127,19 +128,49 @@ def adopt(ledger: Ledger, found: Trip) -> None:
     A rule's trip as the rule would have recorded it; a person's word as that person's.
     """
     with ledger.read() as tx:
-        if current_state(tx, found.account).severity >= found.cause.state.severity:
+        if not _is_news(tx.trading_state(found.account), found):
             return
     with ledger.transaction() as tx:
         if found.by == found.cause.trigger.value:
             record_trip(tx, found)
-            return
-        put_state(
-            tx,
-            TradingStateRecord(
-                account=found.account, state=found.cause.state, reason=found.cause.words, set_by=found.by,
-                changed_at=found.at,
-            ),
-        )  # fmt: skip
+        else:
+            record_word(tx, found)
+
+
+def _is_news(row: TradingStateRecord | None, found: Trip) -> bool:
+    """True for a latch that stops more than the record does, or closes positions by a later word."""
+    known = row.state if row else TradingState.ACTIVE
+    if row is None or known is not found.cause.state:
+        return known.severity < found.cause.state.severity
+    is_asked = found.cause.flattens and found.cause.trigger is Trigger.KILL
+    return is_asked and not row.flattens and row.changed_at < found.at
+
+
+def record_word(tx: LedgerTransaction, found: Trip) -> None:
+    """A person's word: the row, and of a kill the alert, in one transaction; who set the state before is in the audit.
+
+    Doing it again changes nothing.
+    """
+    cause, is_kill = found.cause, found.cause.trigger is Trigger.KILL
+    put_state(
+        tx,
+        TradingStateRecord(
+            account=found.account, state=cause.state, reason=cause.words, set_by=found.by, changed_at=found.at,
+            flattens=is_kill and cause.flattens,
+        ),
+    )  # fmt: skip
+    if is_kill:
+        tx.add_alert(_of_kill(found))
+
+
+def _of_kill(found: Trip) -> Alert:
+    closing = "; all positions are to be closed" if found.cause.flattens else ""
+    return Alert(
+        alert_id=_event_id(Trigger.KILL.value, found.account, found.at), account=found.account, session=found.session,
+        occurred_at=found.at, level=AlertLevel.CRITICAL, kind=Trigger.KILL.value,
+        message=f"{found.by} stopped all trading: {found.cause.words}{closing}",
+        data={"flatten": "yes" if found.cause.flattens else "no"},
+    )  # fmt: skip
 
 
 def tripped_by(tx: LedgerTransaction, record: TradingStateRecord) -> RiskEvent | None:

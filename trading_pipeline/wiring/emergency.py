@@ -19,11 +19,10 @@ from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
 from trading_pipeline.adapters.brokers.venue_ids import VenueIds
 from trading_pipeline.adapters.clock import ReplayClock, SystemClock
 from trading_pipeline.domain.breaker import Trip
-from trading_pipeline.domain.control import Alert, AlertLevel, TradingStateRecord
 from trading_pipeline.domain.errors import DataFileError, HomeInUseError, SettingsError
 from trading_pipeline.ports import Clock
 from trading_pipeline.services.kill import Hand, Means
-from trading_pipeline.services.modes.stopping import put_state
+from trading_pipeline.services.trading_state import record_word
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import rules_from
 from trading_pipeline.wiring.brokers import is_live, require_addresses
@@ -49,19 +48,8 @@ def kill_means(workspace: Workspace, venue_url: str | None = None, *, patience_s
 
 
 def _record(workspace: Workspace, trip: Trip) -> None:
-    """The row, and an alert, in one transaction; who set the state before is in the audit."""
-    state = TradingStateRecord(
-        account=trip.account, state=trip.cause.state, reason=trip.cause.words, set_by=trip.by, changed_at=trip.at
-    )  # fmt: skip
-    alert = Alert(
-        alert_id=f"kill-{trip.account}-{trip.at.isoformat()}", account=trip.account, session=trip.session,
-        occurred_at=trip.at, level=AlertLevel.CRITICAL, kind="kill",
-        message=f"{trip.by} stopped all trading: {trip.cause.words}",
-        data={"flatten": "yes" if trip.cause.flattens else "no"},
-    )  # fmt: skip
     with workspace.ledger.transaction() as tx:
-        put_state(tx, state)
-        tx.add_alert(alert)
+        record_word(tx, trip)
 
 
 @contextmanager

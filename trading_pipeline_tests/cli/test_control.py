@@ -155,3 +155,20 @@ def test_a_kill_under_settings_that_cannot_be_read_says_how_to_stop_without_them
     assert done.exit_code == 1
     assert "is not valid YAML" in done.output
     assert f"Nothing was stopped. To hold entries back at once: touch {tmp_path}/latch-ACCOUNT.json" in done.output
+
+
+def test_that_positions_are_to_be_closed_is_on_record_and_shown_when_the_file_is_lost(tmp_path: Path) -> None:
+    run(tmp_path, "kill", "--flatten", "--reason", "drill", *WHO)
+    latch_of(tmp_path).unlink()
+
+    with workspace(tmp_path).ledger.read() as tx:
+        row = tx.trading_state("SIM")
+    assert row is not None
+    assert row.flattens
+    assert shown(tmp_path)["flattens"] is True
+    for command in (("status",), ("breaker", "show")):
+        assert "ll positions are to be closed" in run(tmp_path, *command)[1]
+
+    run(tmp_path, "resume", *SURE)
+    assert shown(tmp_path)["flattens"] is False
+    assert "positions are to be closed" not in run(tmp_path, "status")[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, Index, UniqueConstraint
+from sqlalchemy import BigInteger, Index, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trading_pipeline.adapters.tables.base import Base, Computed, Document, Recorded
@@ -35,6 +35,7 @@ class TradingStateRow(Base):
     reason: Mapped[str]
     set_by: Mapped[str]
     changed_at: Mapped[datetime]
+    flattens: Mapped[bool] = mapped_column(server_default=false())
 
 
 class SessionPeakRow(Base):
