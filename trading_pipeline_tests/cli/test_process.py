@@ -56,7 +56,7 @@ def test_a_closed_pipe_is_no_reason_to_cry(traded_home: TradedHome) -> None:
 def test_a_full_disk_is_told_and_the_next_import_completes(tmp_path: Path) -> None:
     rows = "\n".join(
         f"S{number:03},2025-06-10 {9 + (30 + 5 * bar) // 60:02}:{(30 + 5 * bar) % 60:02},10,11,9,10.{number:03},1{bar}"
-        for number in range(300)
+        for number in range(40)
         for bar in range(70)
     )
     file = tmp_path / "bars.csv"
@@ -73,7 +73,7 @@ def test_a_full_disk_is_told_and_the_next_import_completes(tmp_path: Path) -> No
     assert limited.stderr.startswith("error: ")
     assert "Traceback" not in limited.stderr
     (report,) = json.loads(done.stdout).values()
-    assert report["good"] == report["new"] + report["unchanged"] == 21_000
+    assert report["good"] == report["new"] + report["unchanged"] == 2_800
 
 
 def stopped(number: signal.Signals, home: Path, arguments: tuple[object, ...], when: Callable[[], bool]) -> int:
@@ -89,13 +89,33 @@ def stopped(number: signal.Signals, home: Path, arguments: tuple[object, ...], w
     return process.returncode
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("sessions", [1, pytest.param(2, marks=pytest.mark.soak)])
-def test_a_demo_stopped_and_killed_on_the_way_ends_as_one_that_was_not(tmp_path: Path, sessions: int) -> None:
-    profile = tmp_path / "loose.yaml"
+def a_demo(folder: Path, sessions: int) -> tuple[object, ...]:
+    """The arguments of a small demo."""
+    profile = folder / "loose.yaml"
     profile.write_text(yaml.safe_dump(LOOSE), encoding="utf-8")
-    demo = ("demo", "--sessions", sessions, "--symbols", 8, "--profile", profile)
-    home, calm = tmp_path / "stopped", tmp_path / "calm"
+    return "demo", "--sessions", sessions, "--symbols", 8, "--profile", profile
+
+
+def hashes_in(*texts: str) -> set[str]:
+    return {line for text in texts for line in text.splitlines() if line.startswith("decision log of all")}
+
+
+@pytest.mark.slow
+def test_a_demo_stopped_in_its_research_is_completed_by_the_next(tmp_path: Path) -> None:
+    demo, home = a_demo(tmp_path, 1), tmp_path / "home"
+
+    assert stopped(signal.SIGINT, home, demo, lambda: any(home.glob("research/**/*.parquet"))) == 130
+    completed = finish(*demo, "--home", home)
+
+    assert completed.returncode == 0, completed.stderr
+    assert len(hashes_in(completed.stdout)) == 1
+    assert rows_of_home(home)["fills"] > 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_a_demo_stopped_and_killed_on_the_way_ends_as_one_that_was_not(tmp_path: Path, sessions: int) -> None:
+    demo, home, calm = a_demo(tmp_path, sessions), tmp_path / "stopped", tmp_path / "calm"
     undisturbed = start(*demo, "--home", calm)
 
     if sessions > 1:
@@ -107,11 +127,7 @@ def test_a_demo_stopped_and_killed_on_the_way_ends_as_one_that_was_not(tmp_path:
     expected, said = undisturbed.communicate()
 
     assert (undisturbed.returncode, completed.returncode, again.returncode) == (0, 0, 0), said + completed.stderr
-    hashes = {
-        line for text in (expected, completed.stdout, again.stdout) for line in text.splitlines()
-        if line.startswith("decision log of all")
-    }  # fmt: skip
-    assert len(hashes) == 1
+    assert len(hashes_in(expected, completed.stdout, again.stdout)) == 1
     assert rows_of_home(home) == rows_of_home(calm)
     assert rows_of_home(calm)["fills"] > 0
 
