@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trading_pipeline.adapters import mode_rows as kinds
+from trading_pipeline.adapters.ledger_records import AUDIT
 from trading_pipeline.domain.approvals import Approval, ApprovalUse, ModeRequest, Operator
+from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.errors import LedgerConflict
 from trading_pipeline.domain.mode_gate import GateReport
 from trading_pipeline.domain.modes import ModeChange, ModeState
@@ -68,3 +70,11 @@ class ModeRows(OrderRows):
 
     def save_operator(self, operator: Operator) -> None:
         self._put(kinds.OPERATORS.table.name, operator.name, operator)
+
+    def entries_of(self, wanted: Sequence[str]) -> Sequence[AuditEntry]:
+        told = (entry() for entry in self._rows[AUDIT.table.name].values())
+        return [entry for entry in told if entry.kind in wanted]
+
+    def mode_accounts(self) -> Sequence[str]:
+        rows = [*self._find(kinds.CHANGES, lambda _: True), *self._find(kinds.REQUESTS, lambda _: True)]
+        return sorted({one.account for one in rows})

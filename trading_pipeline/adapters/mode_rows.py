@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy import bindparam, func, select
+
+from trading_pipeline.adapters import ledger_records
+from trading_pipeline.adapters.audit_rows import LOGGED, TAKEN
 from trading_pipeline.adapters.ledger_records import Kind, insert_new, insert_or_verify
 from trading_pipeline.adapters.ledger_rows import R, Rows
 from trading_pipeline.adapters.tables import modes as tables
 from trading_pipeline.domain.approvals import Approval, ApprovalUse, ModeRequest, Operator
+from trading_pipeline.domain.audit import LoggedEntry, instant_of, read_body
+from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.mode_gate import GateReport
 from trading_pipeline.domain.modes import ModeChange, ModeState
 
@@ -18,6 +24,17 @@ REPORTS = Kind(GateReport, tables.GateReportRow, (("report_id",),))
 REQUESTS = Kind(ModeRequest, tables.ModeRequestRow, (("request_id",),))
 APPROVALS = Kind(Approval, tables.ApprovalRow, (("approval_id",), ("request_id", "operator")))
 USES = Kind(ApprovalUse, tables.ApprovalUseRow, (("approval_id",),))
+
+LOG, OUTBOX = LOGGED.table, ledger_records.AUDIT.table
+LATE = 10_000
+"""Outbox numbers below the newest of the log that are looked at as well: PostgreSQL may commit them later."""
+IN_LOG = LOGGED.select().where(LOG.c.kind.in_(bindparam("kinds", expanding=True))).order_by(LOG.c.seq)
+NEWEST = select(func.coalesce(func.max(LOG.c.outbox_no), 0))
+WAITING = (
+    ledger_records.AUDIT.select()
+    .where(OUTBOX.c.record_no > bindparam("after"), OUTBOX.c.kind.in_(bindparam("kinds", expanding=True)), ~TAKEN)
+    .order_by(OUTBOX.c.record_no)
+)
 
 
 class ModeRows(Rows):
@@ -79,6 +96,28 @@ class ModeRows(Rows):
     def save_operator(self, operator: Operator) -> None:
         self._put(OPERATORS, operator)
 
+    def entries_of(self, kinds: Sequence[str]) -> Sequence[AuditEntry]:
+        """Audit entries of these kinds, oldest first: those of the log, and those that wait to be numbered."""
+        self.flush()
+        asked = {"kinds": list(kinds)}
+        logged = [_entry(one) for one in LOGGED.records(self._connection, IN_LOG.params(asked))]
+        after = int(self._connection.execute(NEWEST).scalar_one()) - LATE
+        return [*logged, *ledger_records.AUDIT.records(self._connection, WAITING.params({**asked, "after": after}))]
+
+    def mode_accounts(self) -> Sequence[str]:
+        """Accounts whose mode was ever changed or asked for, by name."""
+        changed, requested = (select(one.table.c.account) for one in (CHANGES, REQUESTS))
+        return sorted(self._connection.execute(changed.union(requested)).scalars())
+
     def _record(self, kind: Kind[R], record: R) -> bool:
         self._require_writable()
         return insert_or_verify(self._wire, kind, record)
+
+
+def _entry(logged: LoggedEntry) -> AuditEntry:
+    """As its outbox row told it; raises AuditFormatError for what is none. Whether the log is sound is not judged."""
+    said = read_body(logged.body)
+    return AuditEntry(
+        occurred_at=instant_of(said["occurred_at"]), kind=said["kind"], account=said["account"],
+        subject=said["subject"], actor=said["actor"], data=said["data"],
+    )  # fmt: skip

@@ -27,7 +27,7 @@ def operators() -> None:
 
 @app.command()
 def add(context: typer.Context, name: Name, by: By = "", as_json: JsonOption = False) -> None:
-    """Add one, enabled. The first needs no other operator: the name of this machine's user goes on record."""
+    """Add one, enabled. The first ever needs no other operator: the name of this machine's user goes on record."""
     desk = _desk(context)
     actor = _actor(by)
     _tell(desk.add(name, ask_new_password(name), actor), as_json)
@@ -65,6 +65,26 @@ def passwd(context: typer.Context, name: Name, by: By = "", as_json: JsonOption 
     desk = _desk(context)
     actor = _actor(by or name)
     _tell(desk.set_password(name, ask_new_password(name), actor), as_json)
+
+
+@app.command()
+def recover(context: typer.Context, name: Name, reason: Why, as_json: JsonOption = False) -> None:
+    """Set the password of who has forgotten it while nobody else can: halts every account, in SIMULATION.
+
+    Only for who owns the home and its audit key. It asks for no operator's word, is told as CRITICAL, and takes all
+    modes away: they take evidence and approvals again. Where another operator can do it: operators passwd NAME --by.
+    """
+    from trading_pipeline.services.modes.recovery import recover as recover_one
+    from trading_pipeline.wiring.modes import owner_of
+
+    workspace = workspace_of(context)
+    owner = owner_of(workspace, name)
+    operator, stopped = recover_one(_desk(context), owner, name, ask_new_password(name), reason)
+    if as_json:
+        print_json({**_as_json(operator), "stopped": list(stopped)})
+        return
+    say(f"operator {operator.name} is enabled, with the new password")
+    say(f"halted, in SIMULATION: {', '.join(stopped)}. Again: trading-pipeline resume --reason TEXT --operator NAME")
 
 
 def _desk(context: typer.Context) -> Operators:

@@ -123,3 +123,6 @@ class Refusal(StrEnum):
     UNKNOWN_OPERATOR = "unknown_operator"
     WEAK_PASSWORD = "weak_password"  # noqa: S105
     NO_REASON = "no_reason"
+    WRITTEN_BY_HAND = "written_by_hand"
+    LAST_OPERATOR = "last_operator"
+    NOT_OWNER = "not_owner"

@@ -19,7 +19,8 @@ class Case:
 
     account, config_hash, limits_hash: of the configuration this process works under; limits_hash: on the rung asked
     for. used: ids of approvals used up before. state: where the account stands now; evidence_state: and the one whose
-    record is the evidence.
+    record is the evidence. by_hand: what of request and approvals no audit
+    entry tells of, in words.
     """
 
     at: datetime
@@ -34,6 +35,7 @@ class Case:
     approvals: tuple[Approval, ...]
     used: frozenset[str]
     operators: Mapping[str, Operator]
+    by_hand: tuple[str, ...] = ()
 
     @property
     def needed(self) -> int:
@@ -115,6 +117,13 @@ def _report(case: Case) -> Found | None:
     return None
 
 
+def _told(case: Case) -> Found | None:
+    if not case.by_hand:
+        return None
+    words = f"written by hand, not by this program: {'; '.join(case.by_hand)}"
+    return Refusal.WRITTEN_BY_HAND, f"{words}. Find out who could write there, and request it anew"
+
+
 def _bound(case: Case) -> Found | None:
     return next((found for one in case.approvals for found in _loose_ends(case, one)), None)
 
@@ -159,5 +168,5 @@ def _said(instant: datetime) -> str:
 
 
 Check = Callable[[Case], Found | None]
-OF_REQUEST: tuple[Check, ...] = (_unused, _account, _lasting, _configuration, _standing, _report)
+OF_REQUEST: tuple[Check, ...] = (_unused, _account, _lasting, _configuration, _standing, _report, _told)
 OF_APPROVALS: tuple[Check, ...] = (_bound, _people, _enough)

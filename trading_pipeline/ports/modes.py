@@ -8,6 +8,7 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from trading_pipeline.domain.approvals import Approval, ApprovalUse, ModeRequest, Operator
+from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.mode_gate import GateReport
 from trading_pipeline.domain.modes import ModeChange, ModeState
 
@@ -46,6 +47,15 @@ class ModeRecords(Protocol):
         """By name."""
 
     def save_operator(self, operator: Operator) -> None: ...
+
+    def entries_of(self, kinds: Sequence[str]) -> Sequence[AuditEntry]:
+        """Audit entries of these kinds, oldest first: those of the log, and those that wait to be numbered.
+
+        Raises AuditFormatError for an entry of the log that is none.
+        """
+
+    def mode_accounts(self) -> Sequence[str]:
+        """Accounts whose mode was ever changed or asked for, by name."""
 
 
 class PasswordHasher(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 
 import pytest
 
@@ -11,7 +12,9 @@ from trading_pipeline.domain.approvals import ApprovalUse
 from trading_pipeline.domain.errors import LedgerConflict, LedgerError
 from trading_pipeline.domain.modes import ModeState
 from trading_pipeline.domain.risk_book import Mode
+from trading_pipeline.services.audit.chain import Chain
 from trading_pipeline_tests.adapters import mode_samples as samples
+from trading_pipeline_tests.audit_logs import told
 from trading_pipeline_tests.memory_ledger import MemoryLedger
 
 
@@ -79,3 +82,36 @@ def test_the_ledger_in_memory_answers_the_same() -> None:
         assert tx.mode_state(samples.ACCOUNT) == samples.CHANGE.state
         assert list(tx.approvals("request-1")) == [samples.APPROVAL]
         assert list(tx.mode_changes(samples.ACCOUNT)) == [samples.CHANGE]
+
+
+def test_entries_about_modes_are_found_whether_they_have_their_number_or_wait(ledger: SqlLedger) -> None:
+    wanted, other = ("mode_changed", "operator_added"), "decision"
+    made = [replace(told(n), kind=(*wanted, other)[n % 3]) for n in range(1, 13)]
+    memory = MemoryLedger()
+    for one in (ledger, memory):
+        with one.transaction() as tx:
+            for entry in made:
+                tx.add_audit(entry)
+    with ledger.transaction() as tx:
+        entries, _ = Chain.empty("log").extended(tx.unlogged(limit=9), samples.NOW)
+        tx.append_logged([one for one in entries if one.seq != 4])  # the fourth was committed late
+
+    by_subject = attrgetter("subject")
+    expected = [entry for entry in made if entry.kind in wanted]
+    with ledger.read() as tx, memory.read() as kept:
+        assert sorted(tx.entries_of(wanted), key=by_subject) == sorted(expected, key=by_subject)
+        assert list(kept.entries_of(wanted)) == expected
+        assert not tx.entries_of(("nothing",))
+    with ledger.transaction() as tx:
+        tx.add_audit(replace(made[0], kind="operator_added", subject="in this transaction"))
+        assert tx.entries_of(wanted)[-1].subject == "in this transaction"
+
+
+def test_accounts_that_have_to_do_with_modes_are_those_changed_and_those_asked_for(ledger: SqlLedger) -> None:
+    memory = MemoryLedger()
+    for one in (ledger, memory):
+        with one.transaction() as tx:
+            samples.record_modes(tx)
+            tx.add_mode_change(replace(samples.CHANGE, change_id="other", account="B"))
+        with one.read() as tx:
+            assert list(tx.mode_accounts()) == sorted({samples.ACCOUNT, "B"})

@@ -16,6 +16,7 @@ from trading_pipeline.cli.passwords import PASSWORD_VARIABLE
 from trading_pipeline.domain.reconciliation import Reconciliation
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.services.modes.transitions import present_mode
+from trading_pipeline.services.modes.vouching import MARK, PASSWORD_SET, mark_of
 from trading_pipeline.wiring import Workspace, open_workspace
 from trading_pipeline.wiring.modes import ground_of, operators_of
 from trading_pipeline_tests.builders import dec
@@ -40,8 +41,9 @@ def home(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     people = operators_of(workspace)
     for operator in people.all():  # those of January have passwords that are kept in another way
         with workspace.ledger.transaction() as tx:
-            kept = people.passwords.hash(SecretStr(WORDS[operator.name]))
-            tx.save_operator(replace(operator, password_hash=kept))
+            here = replace(operator, password_hash=people.passwords.hash(SecretStr(WORDS[operator.name])))
+            tx.save_operator(here)
+            people.tell(tx, PASSWORD_SET, here.name, here.name, **{MARK: mark_of(here)})
     past = datetime.now(UTC) - timedelta(days=1)
     with workspace.ledger.transaction() as tx:
         tx.save_session_record(a_session("SIM", past, dec(100_000)))

@@ -25,9 +25,10 @@ from trading_pipeline.services.modes.gate import Asked, gate_report
 from trading_pipeline.services.modes.operators import Credentials, Operators, require_unchanged
 from trading_pipeline.services.modes.targets import Target, require_reachable
 from trading_pipeline.services.modes.transitions import Ground, case_of, change_mode, forged, grant, present_mode
+from trading_pipeline.services.modes.vouching import MODE_APPROVED, MODE_REQUESTED, require_standing
 
-MODE_REFUSED, MODE_REQUESTED, MODE_APPROVED = "mode_refused", "mode_requested", "mode_approved"
-"""Kinds of audit entries."""
+MODE_REFUSED = "mode_refused"
+"""Kind of the audit entry that tells of a failed attempt."""
 ID_LENGTH = 16
 
 
@@ -149,6 +150,7 @@ class ModeDesk:
         require_unchanged(tx, person)
         if present_mode(tx, self.ground.account) != state:
             raise ModeRefused(Refusal.MODE_MOVED, "the account's mode was changed just now: ask again")
+        require_standing(tx, *sorted({report.account, report.evidence_account}))
         tx.add_gate_report(report)
         failed = ",".join(item.name for item in report.failed)
         request = self._made(asking, person, report, state) if report.passed else None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
+from trading_pipeline.domain.audit import MODE_CHANGED
 from trading_pipeline.domain.breaker_rules import Trigger
 from trading_pipeline.domain.control import Block, BlockKind
 from trading_pipeline.domain.mode_terms import ONE, Record, Terms, allows_less, risk_left, why_lower
@@ -29,7 +30,7 @@ from trading_pipeline.services.levels import levels_of
 from trading_pipeline.services.local_reports import end_all_locally
 from trading_pipeline.services.modes.standing import ASK, bars, last_approved
 from trading_pipeline.services.modes.terms import TERMS_SEEN, newest_note, note_id
-from trading_pipeline.services.modes.transitions import MODE_CHANGED, change_mode, present_mode
+from trading_pipeline.services.modes.transitions import change_mode, present_mode
 
 log = logging.getLogger(__name__)
 BY = "mode_watch"

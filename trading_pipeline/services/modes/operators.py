@@ -1,13 +1,14 @@
 """People who may ask for modes and approve them: kept by name and password, every act and every failure audited.
 
-The first operator is added by whoever can use this home: the name of that machine's user goes on record. From then on
-only an operator adds, enables or disables others, and sets passwords.
+The first operator is added by whoever can use this home: the name of that machine's user goes on record. From then on,
+whatever becomes of that row, only an operator adds, enables or disables others, and sets passwords; the way back for
+who has forgotten one is in recovery.py.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NoReturn
@@ -20,14 +21,20 @@ from trading_pipeline.domain.errors import InputError, ModeRefused
 from trading_pipeline.domain.modes import ModeRules
 from trading_pipeline.domain.password_rules import weakness
 from trading_pipeline.ports import Clock, Ledger, LedgerTransaction, PasswordHasher
+from trading_pipeline.services.modes.vouching import (
+    ADDED,
+    DISABLED,
+    ENABLED,
+    MARK,
+    OF_PEOPLE,
+    PASSWORD_RENEWED,
+    PASSWORD_SET,
+    mark_of,
+    require_told,
+)
 
 OPERATOR_REFUSED = "operator_refused"
 """Kind of the audit entry that tells of a failed attempt."""
-ADDED, ENABLED, DISABLED = "operator_added", "operator_enabled", "operator_disabled"
-PASSWORDS = PASSWORD_SET, PASSWORD_RENEWED = "operator_password_set", "operator_password_renewed"
-"""Kinds of the entries that tell of what was done."""
-MARK = "password_mark"
-"""Name in them of what tells one stored password from another."""
 NOT_PROVEN = "the operator's name or password is wrong, or the operator is disabled"
 
 
@@ -61,46 +68,53 @@ class Operators:
             raise InputError(f"there is no operator {name!r}; there are: {', '.join(found) or 'none'}")
         return found[name]
 
-    def needs_proof(self) -> bool:
-        """True once somebody is enabled: from then on an operator has to say who is asking."""
-        return any(one.is_enabled for one in self.all())
-
     def add(self, name: str, password: SecretStr, by: Credentials | None = None) -> Operator:
         """A new operator, enabled. Raises InputError for a name that is taken or no name, ModeRefused otherwise."""
-        actor = self._actor(by, "add", operator_name(name))
-        self._require_strong(name, password, actor)
+        act = f"add {operator_name(name)}"
+        proven = self._proven(by, act)
         made = Operator(
-            name=name, password_hash=self.passwords.hash(password), is_enabled=True, added_at=self.clock.now(),
-            added_by=actor,
+            name=name, password_hash=self.kept(name, password, self._called(proven)), is_enabled=True,
+            added_at=self.clock.now(), added_by=self._called(proven),
         )  # fmt: skip
-        try:
-            with self.ledger.transaction() as tx:
-                _require_free(tx, name, is_first=by is None)
-                tx.save_operator(made)
-                self.tell(tx, ADDED, name, actor, **{MARK: mark_of(made)})
-        except ModeRefused as refused:
-            self.refuse(actor, f"add {name}", refused, subject=name)
+        with self._acting(proven, act, name) as tx:
+            if tx.operator(name) is not None:
+                raise InputError(f"there is an operator {name} already: operators enable, or operators passwd")
+            tx.save_operator(made)
+            self.tell(tx, ADDED, name, made.added_by, **{MARK: mark_of(made)})
         return made
 
     def set_enabled(self, name: str, *, enabled: bool, by: Credentials | None = None, reason: str = "") -> Operator:
-        """Enable or disable; approvals that a disabled operator gave do not count any more."""
+        """Enable or disable; approvals that a disabled operator gave do not count any more. One stays enabled."""
         self.require_known(name)
-        actor = self._actor(by, "enable" if enabled else "disable", name)
-        return self._change(
-            name, ENABLED if enabled else DISABLED, actor,
-            lambda one: replace(one, is_enabled=enabled, failures=0, last_failure_at=None), reason=reason,
-        )  # fmt: skip
+        act = f"{'enable' if enabled else 'disable'} {name}"
+        proven = self._proven(by, act)
+        with self._acting(proven, act, name) as tx:
+            if not enabled:
+                _require_another(tx, name)
+            after = replace(_there(tx, name), is_enabled=enabled, failures=0, last_failure_at=None)
+            tx.save_operator(after)
+            self.tell(tx, ENABLED if enabled else DISABLED, name, self._called(proven), reason=reason)
+        return after
 
     def set_password(self, name: str, password: SecretStr, by: Credentials | None = None) -> Operator:
         """A new password; by the operator or by another one."""
         self.require_known(name)
-        actor = self._actor(by, "passwd", name)
-        self._require_strong(name, password, actor)
-        kept = self.passwords.hash(password)
-        return self._change(
-            name, PASSWORD_SET, actor,
-            lambda one: replace(one, password_hash=kept, failures=0, last_failure_at=None),
-        )  # fmt: skip
+        act = f"passwd {name}"
+        proven = self._proven(by, act)
+        kept = self.kept(name, password, self._called(proven))
+        with self._acting(proven, act, name) as tx:
+            after = replace(_there(tx, name), password_hash=kept, failures=0, last_failure_at=None)
+            tx.save_operator(after)
+            self.tell(tx, PASSWORD_SET, name, self._called(proven), **{MARK: mark_of(after)})
+        return after
+
+    def kept(self, name: str, password: SecretStr, actor: str) -> str:
+        """What is kept of a new password; raises ModeRefused, audited, for a weak one."""
+        wrong = weakness(password.get_secret_value(), name)
+        if wrong:
+            words = f"the password of {name} is too weak: {wrong}. Take a sentence of your own"
+            self.refuse(actor, f"password of {name}", ModeRefused(Refusal.WEAK_PASSWORD, words), subject=name)
+        return self.passwords.hash(password)
 
     def prove(self, who: Credentials, act: str) -> Operator:
         """The operator whose password it is. Raises ModeRefused for anybody else, audited, and after too many attempts.
@@ -109,7 +123,10 @@ class Operators:
         """
         operator, refusal = self._attempt(who.name)
         if refusal is None and operator is not None and self.passwords.fits(operator.password_hash, who.password):
-            return self._succeeded(operator, who.password)
+            try:
+                return self._succeeded(operator, who.password)
+            except ModeRefused as refused:
+                self.refuse(who.name, act, refused)
         if operator is None:
             self.passwords.hash(who.password)  # takes as long as for a name that is there
         return self.refuse(who.name, act, ModeRefused(*(refusal or (Refusal.WRONG_PASSWORD, NOT_PROVEN))))
@@ -144,38 +161,35 @@ class Operators:
         renewed = self.passwords.hash(password) if self.passwords.is_outdated(kept) else kept
         with self.ledger.transaction() as tx:
             now = require_unchanged(tx, operator)
+            require_told(tx, now)
             proven = replace(now, password_hash=renewed, failures=0, last_failure_at=None)
             tx.save_operator(proven)
             if renewed != kept:
                 self.tell(tx, PASSWORD_RENEWED, operator.name, operator.name, **{MARK: mark_of(proven)})
         return proven
 
-    def _actor(self, by: Credentials | None, act: str, name: str) -> str:
-        """Who acts: an operator once there is one; before, the machine's user."""
+    def _proven(self, by: Credentials | None, act: str) -> Operator | None:
+        """The operator who acts; None for the machine's user, who may as long as there never was an operator."""
         if by is not None:
-            return self.prove(by, f"{act} {name}").name
-        if self.needs_proof():
-            words = f"operators are there already: one of them has to {act} {name}: --by NAME"
-            self.refuse(f"local:{self.local_user}", f"{act} {name}", ModeRefused(Refusal.UNKNOWN_OPERATOR, words))
-        return f"local:{self.local_user}"
+            return self.prove(by, act)
+        with self._acting(None, act):
+            return None
 
-    def _require_strong(self, name: str, password: SecretStr, actor: str) -> None:
-        wrong = weakness(password.get_secret_value(), name)
-        if wrong:
-            words = f"the password of {name} is too weak: {wrong}. Take a sentence of your own"
-            self.refuse(actor, f"password of {name}", ModeRefused(Refusal.WEAK_PASSWORD, words), subject=name)
+    @contextmanager
+    def _acting(self, proven: Operator | None, act: str, subject: str = "") -> Iterator[LedgerTransaction]:
+        """A transaction for who may act still, as it was proven; what is refused in it goes on record."""
+        try:
+            with self.ledger.transaction() as tx:
+                if proven is not None:
+                    require_unchanged(tx, proven)
+                else:
+                    _require_nobody(tx, act)
+                yield tx
+        except ModeRefused as refused:
+            self.refuse(self._called(proven), act, refused, subject=subject)
 
-    def _change(
-        self, name: str, kind: str, actor: str, changed: Callable[[Operator], Operator], **data: str
-    ) -> Operator:
-        with self.ledger.transaction() as tx:
-            before = tx.operator(name)
-            assert before is not None
-            after = changed(before)
-            tx.save_operator(after)
-            marked = {MARK: mark_of(after)} if kind in PASSWORDS else {}
-            self.tell(tx, kind, name, actor, **data, **marked)
-        return after
+    def _called(self, proven: Operator | None) -> str:
+        return proven.name if proven is not None else f"local:{self.local_user}"
 
     def tell(self, tx: LedgerTransaction, kind: str, subject: str, actor: str, account: str = "", **data: str) -> None:
         """An entry in the audit log, with the machine's user beside the operator."""
@@ -187,17 +201,27 @@ class Operators:
         )
 
 
-def mark_of(operator: Operator) -> str:
-    """Of the stored hash: tells that it was exchanged, and nothing of the password (its salt is not in it)."""
-    return hashlib.sha256(operator.password_hash.encode()).hexdigest()[:16]
+def _there(tx: LedgerTransaction, name: str) -> Operator:
+    found = tx.operator(name)
+    assert found is not None
+    return found
 
 
-def _require_free(tx: LedgerTransaction, name: str, *, is_first: bool) -> None:
-    """Raises InputError for a name that is taken, ModeRefused when somebody else was first meanwhile."""
-    if is_first and any(one.is_enabled for one in tx.operators()):
-        raise ModeRefused(Refusal.UNKNOWN_OPERATOR, "an operator was added meanwhile: --by NAME")
-    if tx.operator(name) is not None:
-        raise InputError(f"there is an operator {name} already: operators enable, or operators passwd")
+def _require_nobody(tx: LedgerTransaction, act: str) -> None:
+    """Raises ModeRefused when there is an operator, or ever was one: then an operator acts."""
+    there = tx.operators()
+    if any(one.is_enabled for one in there):
+        raise ModeRefused(Refusal.UNKNOWN_OPERATOR, f"operators are there: one of them has to {act}: --by NAME")
+    if there or tx.entries_of(OF_PEOPLE):
+        words = f"nobody may {act}: operators were there, and none is enabled now. One of them: operators recover NAME"
+        raise ModeRefused(Refusal.UNKNOWN_OPERATOR, words)
+
+
+def _require_another(tx: LedgerTransaction, name: str) -> None:
+    """Raises ModeRefused when nobody is enabled but this one."""
+    if not any(one.is_enabled for one in tx.operators() if one.name != name):
+        words = f"{name} is the last enabled operator: add or enable another first, who then disables {name}"
+        raise ModeRefused(Refusal.LAST_OPERATOR, words)
 
 
 def require_unchanged(tx: LedgerTransaction, proven: Operator) -> Operator:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from trading_pipeline.domain.approvals import Approval, ApprovalUse, Refusal
+from trading_pipeline.domain.audit import MODE_CHANGED
 from trading_pipeline.domain.control import Alert, AlertLevel, AuditEntry, Block, BlockKind
 from trading_pipeline.domain.errors import InputError, ModeRefused
 from trading_pipeline.domain.market import require_aware
@@ -28,9 +29,7 @@ from trading_pipeline.domain.modes import (
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.domain.risk_limits import RiskLimits
 from trading_pipeline.ports import LedgerTransaction
-
-MODE_CHANGED = "mode_changed"
-"""Kind of the audit entry that tells of a change."""
+from trading_pipeline.services.modes.vouching import OF_MODES, Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +141,7 @@ def case_of(tx: LedgerTransaction, request_id: str, ground: Ground, at: datetime
         request=request, report=report, approvals=approvals,
         used=frozenset(one.approval_id for one in approvals if tx.approval_use(one.approval_id) is not None),
         operators={one.name: one for one in tx.operators()},
+        by_hand=tuple(Told.read(tx, OF_MODES).of_request(request, approvals)),
     )  # fmt: skip
 
 

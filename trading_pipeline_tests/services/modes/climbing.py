@@ -7,6 +7,7 @@ from datetime import datetime
 
 from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.ports import Ledger
+from trading_pipeline.services.modes.vouching import OF_MODES, OF_PEOPLE
 from trading_pipeline_tests.memory_ledger import MemoryLedger
 from trading_pipeline_tests.services.modes.people import KIM, LEE, Office, prove
 
@@ -46,3 +47,5 @@ def copy_modes(source: Ledger, target: Ledger, account: str) -> None:
             use = read.approval_use(approval.approval_id)
             assert use is not None
             write.use_approval(use)
+        for entry in read.entries_of((*OF_MODES, *OF_PEOPLE)):
+            write.add_audit(entry)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from trading_pipeline.adapters.mode_rows import OPERATORS
 from trading_pipeline.domain.approvals import Refusal, operator_name
 from trading_pipeline.domain.errors import InputError, ModeRefused
 from trading_pipeline.domain.modes import ModeRules
@@ -86,13 +88,76 @@ def test_a_disabled_operator_cannot_enable_anybody_not_even_itself(office: Offic
     assert office.operators.prove(LEE, "try").is_enabled
 
 
-def test_with_nobody_enabled_whoever_has_the_home_begins_again(office: Office) -> None:
-    for name, by in (("lee", KIM), ("kim", KIM)):
-        office.operators.set_enabled(name, enabled=False, by=by, reason="left")
+def test_the_last_enabled_operator_is_not_disabled(office: Office) -> None:
+    office.operators.set_enabled("lee", enabled=False, by=KIM, reason="left")
 
-    office.operators.add("ada", ADA.password)
+    assert refusal_of(lambda: office.operators.set_enabled("kim", enabled=False, by=KIM)) == Refusal.LAST_OPERATOR
+    office.operators.add("ada", ADA.password, KIM)
+    office.operators.set_enabled("kim", enabled=False, by=ADA, reason="left as well")
+    assert [one.name for one in office.operators.all() if one.is_enabled] == ["ada"]
 
-    assert office.told("operator_added")[-1].actor == "local:root"
+
+@pytest.mark.parametrize("gone", ["deleted", "disabled"])
+def test_the_first_operator_is_added_without_another_once_and_never_again(gone: str) -> None:
+    """Whatever was done to the rows: entries tell that there was one."""
+    clock = HandClock()
+    ledger = MemoryLedger(now=clock.now)
+    office = Office(ledger, clock=clock)
+    people = office.operators
+    rows = ledger.rows[OPERATORS.table.name]
+    for name in list(rows):  # as somebody who writes into the database would
+        rows[name] = replace(rows[name], is_enabled=False)
+    if gone == "deleted":
+        rows.clear()
+
+    assert refusal_of(lambda: people.add("eve", STRONG)) == Refusal.UNKNOWN_OPERATOR
+    if gone == "disabled":
+        assert refusal_of(lambda: people.set_enabled("kim", enabled=True)) == Refusal.UNKNOWN_OPERATOR
+        assert refusal_of(lambda: people.set_password("kim", STRONG)) == Refusal.UNKNOWN_OPERATOR
+    assert "operators recover" in office.told("operator_refused")[-1].data["why"]
+
+
+@pytest.mark.parametrize("written", [{"password_hash": "theirs"}, {"is_enabled": True}])
+def test_an_operator_whose_row_was_written_by_hand_proves_nothing(office: Office, written: dict[str, Any]) -> None:
+    office.operators.set_enabled("lee", enabled="password_hash" in written, by=KIM, reason="a drill")
+    theirs = replace(LEE, password=SecretStr("a sentence of somebody else")) if "password_hash" in written else LEE
+    if "password_hash" in written:
+        written = {"password_hash": office.passwords.hash(theirs.password)}
+    with office.ledger.transaction() as tx:
+        row = tx.operator("lee")
+        assert row is not None
+        tx.save_operator(replace(row, **written))
+
+    assert refusal_of(lambda: office.operators.prove(theirs, "approve")) == Refusal.WRITTEN_BY_HAND
+    assert refusal_of(lambda: office.operators.add("eve", STRONG, theirs)) == Refusal.WRITTEN_BY_HAND
+    assert [entry.data["refusal"] for entry in office.told("operator_refused")] == ["written_by_hand"] * 2
+
+    office.operators.set_enabled("lee", enabled=True, by=KIM, reason="looked into")
+    office.operators.set_password("lee", STRONG, KIM)
+    assert office.operators.prove(replace(LEE, password=STRONG), "approve").name == "lee"
+
+
+def test_an_operator_of_whom_no_entry_tells_proves_nothing(office: Office) -> None:
+    with office.ledger.transaction() as tx:
+        row = tx.operator("lee")
+        assert row is not None
+        tx.save_operator(replace(row, name="eve"))
+
+    eve = replace(LEE, name="eve")
+    assert refusal_of(lambda: office.operators.prove(eve, "approve")) == Refusal.WRITTEN_BY_HAND
+
+
+def test_who_was_disabled_meanwhile_does_nothing_more(office: Office) -> None:
+    class Slow(QuickPasswords):
+        def hash(self, password: SecretStr) -> str:
+            if password is STRONG:
+                office.operators.set_enabled("lee", enabled=False, by=KIM, reason="left")
+            return super().hash(password)
+
+    slow = replace(office.operators, passwords=Slow())
+
+    assert refusal_of(lambda: slow.add("ada", STRONG, LEE)) == Refusal.DISABLED_OPERATOR
+    assert [one.name for one in office.operators.all()] == ["kim", "lee"]
 
 
 def test_a_name_that_is_taken_or_could_be_mistaken_is_refused(office: Office) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from trading_pipeline.adapters.brokers.simulated import SimulatedBroker
+from trading_pipeline.domain.audit import MODE_CHANGED
 from trading_pipeline.domain.control import BlockKind
 from trading_pipeline.domain.modes import Rung
 from trading_pipeline.domain.orders import AnyRequest, Leg, OrdStatus
@@ -17,7 +18,6 @@ from trading_pipeline.services.dispatch import dispatch_due
 from trading_pipeline.services.entries import decide_on_snapshot
 from trading_pipeline.services.modes.noting import SUGGESTED
 from trading_pipeline.services.modes.stopping import stop_mode
-from trading_pipeline.services.modes.transitions import MODE_CHANGED
 from trading_pipeline_tests.builders import dec
 from trading_pipeline_tests.services.modes.in_session import (
     JANUARY,
