@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from trading_pipeline.adapters.audit_anchors import JsonLinesAnchors
@@ -13,11 +15,16 @@ from trading_pipeline.domain.errors import InputError, SettingsError, TradingPip
 from trading_pipeline.services.audit.people import PeopleWatch
 from trading_pipeline.services.audit.verify import Means, verify_log
 from trading_pipeline.services.modes.permission import Permission, Seen
+from trading_pipeline.services.modes.vouching import OF_MODES, Told, way_out
 from trading_pipeline.settings import approval_hash
 from trading_pipeline.wiring.brokers import require_addresses
 
 if TYPE_CHECKING:
     from trading_pipeline.wiring.workspace import Workspace
+
+log = logging.getLogger(__name__)
+PATIENCE, LOOK = timedelta(seconds=5), timedelta(milliseconds=100)
+"""How long a live start waits for the relay, and how often it looks."""
 
 
 def permission_of(workspace: Workspace) -> Permission:
@@ -27,7 +34,8 @@ def permission_of(workspace: Workspace) -> Permission:
         ledger=workspace.ledger, rules=settings.execution, config_hash=approval_hash(settings),
         pinned=settings.broker.account_id, key_faults=lambda: _key_faults(workspace),
         channels=sum(one.enabled for one in settings.alerts.channels.values()), idle=lambda: _idle(workspace),
-        audit_fault=lambda: _audit_fault(workspace), modes=settings.modes,
+        audit_fault=lambda: (_audit_fault if settings.execution.mode == "live" else _mode_fault)(workspace),
+        modes=settings.modes, catch_up=lambda: _catch_up(workspace),
     )  # fmt: skip
 
 
@@ -52,6 +60,43 @@ def _idle(workspace: Workspace) -> Sequence[str]:
     return idle_posts(workspace, SystemClock().now())
 
 
+def _catch_up(workspace: Workspace) -> None:
+    """Where a relay numbers the log, wait some seconds until it has signed what waits; told, and never an error."""
+    from trading_pipeline.wiring.relay import leaders
+
+    clock = SystemClock()
+    until = clock.now() + PATIENCE
+    is_told = False
+    while (late := _late(workspace)) and clock.now() < until and leaders(workspace, clock.now())["audit"] is not None:
+        if not is_told:
+            log.info("%s: waiting for the relay, %.0f s at most", late, PATIENCE.total_seconds())
+        is_told = True
+        clock.sleep_until(clock.now() + LOOK)
+
+
+def _late(workspace: Workspace) -> str:
+    """What the audit log has not taken or never signed yet, in words; empty where nothing waits."""
+    with workspace.ledger.read() as tx:
+        is_signed, waiting = tx.newest_checkpoint() is not None, tx.waiting().entries
+    waits = f"{waiting} audit entries wait for their number"
+    if not is_signed:
+        return f"nothing of the audit log is signed yet, and {waits}"
+    return waits if waiting else ""
+
+
+def _mode_fault(workspace: Workspace) -> str:
+    """What of the account's mode no audit entry tells of. Milliseconds: the log itself is not verified."""
+    account = workspace.settings.execution.account
+    with workspace.ledger.read() as tx:
+        unsaid = Told.read(tx, OF_MODES).of_standing(tx, account)
+    return _differs(account, unsaid)
+
+
+def _differs(account: str, unsaid: Sequence[str]) -> str:
+    words = f"the account's mode is not what the log says of it: {'; '.join(unsaid)}. {way_out(account)}"
+    return words if unsaid else ""
+
+
 def _audit_fault(workspace: Workspace) -> str:
     """What is wrong with the audit log; an empty one has nothing that could be right."""
     from trading_pipeline.wiring.audit import anchor_path, key_folder
@@ -70,7 +115,9 @@ def _audit_fault(workspace: Workspace) -> str:
     if verdict.damage is not None:
         return verdict.damage.words
     if unsaid and verdict.checkpoints:
-        return f"the account's mode is not what the log says of it: {'; '.join(unsaid)}"
+        return _differs(workspace.settings.execution.account, unsaid)
     if verdict.checkpoints and not is_signed:
         return "its signing key is not here, so that nothing more of it is signed: see docs/audit.md, a lost key"
-    return "" if verdict.checkpoints else "nothing of it is signed yet: the relay has never run here"
+    if not verdict.checkpoints:
+        return f"{_late(workspace)}: trading-pipeline relay run --once, or leave a relay running (up does)"
+    return ""

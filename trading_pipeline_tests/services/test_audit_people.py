@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
+import yaml
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
+from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.adapters.passwords import Argon2Passwords
 from trading_pipeline.cli.app import app
 from trading_pipeline.cli.passwords import PASSWORD_VARIABLE
 from trading_pipeline.domain.risk_book import Mode
+from trading_pipeline.wiring import open_workspace
 from trading_pipeline.wiring.audit import audit_desk
 from trading_pipeline.wiring.audit_reading import verify
 from trading_pipeline.wiring.modes import operators_of
 from trading_pipeline.wiring.permission import permission_of
 from trading_pipeline_tests.audit_homes import AuditHome
+from trading_pipeline_tests.audit_logs import told
 from trading_pipeline_tests.services.modes.people import GROUND, KIM, HandClock, Office, QuickPasswords
 
 RISEN = (
@@ -101,6 +108,56 @@ def test_real_money_is_not_traded_on_a_mode_of_which_the_log_tells_nothing(
     assert "the account's mode is not what the log says of it" in audit_fault(home)
 
 
+@pytest.mark.parametrize("written", ["a change of mode", "another password", ""])
+def test_a_paper_account_is_not_traded_on_a_mode_of_which_no_entry_tells(
+    paper: AuditHome, tmp_path: Path, written: str
+) -> None:
+    home = paper.copied_to(tmp_path)
+    for one in WRITTEN[written][0].split("; ") if written else ():
+        home.change(one)
+
+    fault, is_of_mode = audit_fault(home, "paper"), written == "a change of mode"
+
+    assert ("risen of account SIM to LIVE_MINIMAL: in the ledger, and no entry" in fault) == is_of_mode
+    assert bool(fault) == is_of_mode
+
+
+def test_of_a_log_that_was_never_signed_a_live_start_says_how_many_entries_wait_and_what_to_do(tmp_path: Path) -> None:
+    home = AuditHome(tmp_path / "home")
+    workspace = home.open()
+    with closing(workspace.ledger):
+        Office(workspace.ledger, replace(GROUND, account="SIM"), clock=HandClock())
+
+    assert audit_fault(home) == (
+        "nothing of the audit log is signed yet, and 2 audit entries wait for their number: trading-pipeline relay run "
+        "--once, or leave a relay running (up does)"
+    )
+
+
+def test_a_live_start_waits_for_a_relay_that_numbers_what_waits(
+    paper: AuditHome, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = paper.copied_to(tmp_path)
+    workspace = home.open()
+    with closing(workspace.ledger):
+        with workspace.ledger.transaction() as tx:
+            tx.add_audit(told(1))
+        permission_of(workspace).catch_up()  # nobody numbers: there is nothing to wait for
+        assert not caplog.records
+
+        thread = Thread(target=lambda: (time.sleep(0.3), home.sequence(audit_desk(workspace))))
+        with workspace.ledger.transaction() as tx:
+            assert tx.take_lease("audit", "a relay", SystemClock().now(), 30)
+        thread.start()
+        caplog.set_level(logging.INFO)
+        permission_of(workspace).catch_up()
+        with workspace.ledger.read() as tx:
+            waiting = tx.waiting().entries
+        thread.join(20)
+    assert waiting == 0
+    assert "1 audit entries wait for their number: waiting for the relay, 5 s at most" in caplog.text
+
+
 def test_real_money_is_not_traded_while_nothing_can_be_signed(paper: AuditHome, tmp_path: Path) -> None:
     home = paper.copied_to(tmp_path)
     (home.keys / "signing.pem").write_text("no key\n")
@@ -142,7 +199,10 @@ def test_above_simulation_whoever_acts_on_the_log_gives_a_password(paper: AuditH
     assert renewed("a sentence that only lee knows", "keys", "renew").output.startswith("REPLACED")
 
 
-def audit_fault(home: AuditHome) -> str:
-    workspace = home.open()
+def audit_fault(home: AuditHome, mode: str = "live") -> str:
+    """Of the home as one whose account is at a broker."""
+    profile = home.home / "profile.yaml"
+    profile.write_text(yaml.safe_dump({"execution": {"mode": mode, "account": "SIM"}, "broker": {"name": "alpaca"}}))
+    workspace = open_workspace(home.home, profile=profile)
     with closing(workspace.ledger):
         return permission_of(workspace).audit_fault()

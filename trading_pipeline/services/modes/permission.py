@@ -43,7 +43,8 @@ class Permission:
 
     pinned: the broker's number of the account, as configured. key_faults: what is wrong with addresses and keys.
     channels: how many ways there are to tell people. idle: workers that carry alerts and the audit log on, and do not
-    run. audit_fault: what is wrong with the audit log, empty when it verifies.
+    run. audit_fault: what is wrong with the audit log, or with what it says of the account's mode; empty when nothing
+    is. catch_up: gives the log a moment to take what waits for it, before it is judged.
     """
 
     ledger: Ledger
@@ -55,6 +56,7 @@ class Permission:
     idle: Callable[[], Sequence[str]]
     audit_fault: Callable[[], str]
     modes: ModeRules = field(default_factory=ModeRules)
+    catch_up: Callable[[], None] = lambda: None
 
     @property
     def is_needed(self) -> bool:
@@ -73,6 +75,8 @@ class Permission:
         """
         if not self.is_needed:
             return
+        if self.is_live:
+            self.catch_up()
         missing = failed(run_checks(self.checks(), is_open=True))
         if missing and self.is_live and not any(one.name in {CONFIGURED, KEYS} for one in missing):
             missing += failed(run_checks(self.of_broker(look), is_open=True))
@@ -88,9 +92,10 @@ class Permission:
         if not self.is_needed:
             return ()
         common = (Check(KEYS, self._keys), Check(APPROVAL, self._approval), Check(STOP, self._stop))
+        audited = Check(AUDIT, self._audit)
         if not self.is_live:
-            return common
-        return (Check(CONFIGURED, self._configured), *common, Check(ALERTS, self._alerts), Check(AUDIT, self._audit))
+            return (*common, audited)
+        return (Check(CONFIGURED, self._configured), *common, Check(ALERTS, self._alerts), audited)
 
     def of_broker(self, look: Callable[[], Seen]) -> tuple[Check, ...]:
         """What the broker's own word decides."""
@@ -171,7 +176,7 @@ class Permission:
 
     def _audit(self) -> str:
         fault = self.audit_fault()
-        require(not fault, f"{fault}. Look closer: trading-pipeline audit verify")
+        require(not fault, f"{fault}. Look closer: trading-pipeline audit verify --ledger")
         return "verifies"
 
 

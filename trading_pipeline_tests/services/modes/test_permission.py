@@ -261,6 +261,20 @@ def test_paper_needs_its_own_rung_and_its_own_keys() -> None:
     assert refused.value.missing == (KEYS, STOP)
 
 
+def test_paper_needs_a_mode_that_the_audit_log_tells_of() -> None:
+    with pytest.raises(NotPermitted, match="audit_log: entry 7 was changed"):
+        a_permission(a_ledger(mode=Mode.PAPER), AUDIT, mode="paper").require(look())
+
+
+def test_the_audit_log_gets_a_moment_before_real_money_is_traded_and_nowhere_else() -> None:
+    waited: list[str] = []
+    for mode, of in (("live", Mode.LIVE_MINIMAL), ("paper", Mode.PAPER), ("simulation", Mode.SIMULATION)):
+        permission = a_permission(a_ledger(mode=of) if of is not Mode.SIMULATION else MemoryLedger(), mode=mode)
+        replace(permission, catch_up=lambda mode=mode: waited.append(mode)).require(look())  # type: ignore[misc]
+
+    assert waited == ["live"]
+
+
 def test_simulation_needs_nothing() -> None:
     permission = a_permission(MemoryLedger(), *EVERY, mode="simulation")
 
