@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import BinaryIO
 
 from trading_pipeline.adapters.durable import make_durable
 from trading_pipeline.domain.audit import SignedCheckpoint
@@ -32,14 +34,14 @@ class JsonLinesAnchors:
         """The file."""
         return str(self._path)
 
-    def lines(self) -> Sequence[SignedCheckpoint]:
+    def lines(self) -> Iterator[SignedCheckpoint]:
         """Every whole line, in order; raises AuditFormatError naming the line that is no checkpoint."""
-        whole = self._bytes().split(b"\n")[:-1]
-        return [self._parsed(number, line) for number, line in enumerate(whole, start=1)]
+        for number, line in enumerate(self._whole_lines(), start=1):
+            yield self._parsed(number, line)
 
     def newest(self) -> SignedCheckpoint | None:
         """The last whole line; looks at the end of the file only."""
-        *_, last = [None, *self._bytes(LONGEST_LINE * 2).split(b"\n")[:-1]]
+        *_, last = [None, *self._end(LONGEST_LINE * 2).split(b"\n")[:-1]]
         return self._parsed(None, last) if last is not None else None
 
     def append(self, signed: SignedCheckpoint) -> None:
@@ -72,15 +74,30 @@ class JsonLinesAnchors:
         finally:
             os.close(opened)
 
-    def _bytes(self, last: int | None = None) -> bytes:
+    def _whole_lines(self) -> Iterator[bytes]:
+        """Read as they are asked for; a file with a line that never ends is not read whole."""
+        with self._reading() as file:
+            while file is not None and (line := file.readline(LONGEST_LINE)).endswith(b"\n"):
+                yield line[:-1]
+            if file is not None and len(line) == LONGEST_LINE:
+                yield line  # too long for a checkpoint: whoever reads it says so
+
+    def _end(self, last: int) -> bytes:
+        with self._reading() as file:
+            if file is None:
+                return b""
+            file.seek(max(0, self._path.stat().st_size - last))
+            return file.read()
+
+    @contextmanager
+    def _reading(self) -> Iterator[BinaryIO | None]:
+        """The open file; None when there is none."""
         try:
             self._require_file()
             with self._path.open("rb") as file:
-                if last is not None:
-                    file.seek(max(0, self._path.stat().st_size - last))
-                return file.read()
+                yield file
         except FileNotFoundError:
-            return b""
+            yield None
         except OSError as error:
             raise AuditError(
                 f"the anchor file {self._path} cannot be read: {error.strerror or error}. See its permissions, and "

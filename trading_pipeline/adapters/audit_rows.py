@@ -31,6 +31,10 @@ ONE_OF_OUTBOX = NUMBERED.where(OUTBOX.c.record_no == bindparam("record_no"))
 HIGHEST = select(func.coalesce(func.max(LOG.c.outbox_no), 0)).scalar_subquery()
 WAITING = select(func.count(), func.min(OUTBOX.c.record_no)).where(OUTBOX.c.record_no > HIGHEST)
 SIGNED = select(CHECKPOINTS.c.text, CHECKPOINTS.c.signature, CHECKPOINTS.c.public_key)
+FRONTIER = select(CHECKPOINTS.c.frontier).where(CHECKPOINTS.c.number == bindparam("number"))
+SIGNED_AFTER = (
+    SIGNED.where(CHECKPOINTS.c.number > bindparam("after")).order_by(CHECKPOINTS.c.number).limit(bindparam("at_most"))
+)
 RUNNING = text("SELECT pg_snapshot_xmin(seen)::text, pg_snapshot_xmax(seen)::text FROM pg_current_snapshot() AS seen")
 
 
@@ -81,14 +85,11 @@ class AuditLogRows(Rows):
         return int(self._connection.execute(select(func.coalesce(func.max(CHECKPOINTS.c.number), 0))).scalar_one())
 
     def checkpoints(self, *, after: int = 0, limit: int = 1000) -> Sequence[SignedCheckpoint]:
-        number = CHECKPOINTS.c.number
-        return [_signed(row) for row in self._connection.execute(
-            SIGNED.where(number > after).order_by(number).limit(limit)
-        )]  # fmt: skip
+        return [_signed(tuple(row)) for row in self._wire.rows(SIGNED_AFTER, {"after": after, "at_most": limit})]
 
     def frontier(self, number: int) -> str | None:
-        query = select(CHECKPOINTS.c.frontier).where(CHECKPOINTS.c.number == number)
-        return self._connection.execute(query).scalar()
+        found = [frontier for (frontier,) in self._wire.rows(FRONTIER, {"number": number})]
+        return found[0] if found else None
 
     def add_checkpoint(self, signed: SignedCheckpoint, frontier: str) -> None:
         self._require_writable()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -102,6 +103,23 @@ class Checkpoint:
     @classmethod
     def read(cls, text: str) -> Self:
         """The checkpoint of a text; raises AuditFormatError for anything `text` would not write."""
+        return cls._plainly(text) or cls._any(text)
+
+    @classmethod
+    def _plainly(cls, text: str) -> Self | None:
+        """The same of a text as nearly all are, in a tenth of the time; None where that is not simple to see."""
+        found = PLAIN_CHECKPOINT.fullmatch(text)
+        if found is None:
+            return None
+        said = found.groupdict("")
+        try:
+            at, why = datetime.fromisoformat(said.pop("at")), Why(said.pop("why"))
+        except ValueError:
+            return None
+        return cls(number=int(said.pop("number")), seq=int(said.pop("seq")), at=at, why=why, **said)
+
+    @classmethod
+    def _any(cls, text: str) -> Self:
         try:
             fields = json.loads(text)
             version = fields.pop("v")
@@ -112,6 +130,16 @@ class Checkpoint:
         if version != VERSION or min(counts) < 0 or read.text != text:
             raise AuditFormatError(f"this is no audit checkpoint of version {VERSION}: {text[:80]!r}.")
         return read
+
+
+_TEXT, _COUNT = r"[ !#-\[\]-~]*", r"(?:0|[1-9][0-9]{0,14})"
+PLAIN_CHECKPOINT = re.compile(
+    r'\{"at":"(?P<at>[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)",'
+    rf'"head":"(?P<head>{_TEXT})","key_id":"(?P<key_id>{_TEXT})","log_id":"(?P<log_id>{_TEXT})",'
+    rf'(?:"next_key":"(?P<next_key>{_TEXT[:-1]}+)",)?"number":(?P<number>{_COUNT}),"previous":"(?P<previous>{_TEXT})",'
+    rf'"root":"(?P<root>{_TEXT})","seq":(?P<seq>{_COUNT}),"v":{VERSION},"why":"(?P<why>[a-z]+)"\}}'
+)
+"""Canonical JSON of a checkpoint whose texts need no escape: nothing else matches, so that nothing is to be compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

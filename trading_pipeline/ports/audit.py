@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -131,8 +131,8 @@ class AnchorFile(Protocol):
     def place(self) -> str:
         """Where it is, for people."""
 
-    def lines(self) -> Sequence[SignedCheckpoint]:
-        """Every whole line, in order. A last line without its end is what a crash left: it does not count.
+    def lines(self) -> Iterator[SignedCheckpoint]:
+        """Every whole line, in order, read as they are asked for. A last line without its end is what a crash left: it does not count.
 
         Raises AuditFormatError for any other line that is no checkpoint.
         """

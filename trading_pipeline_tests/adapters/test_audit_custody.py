@@ -349,4 +349,4 @@ def test_an_anchor_file_that_is_a_device_is_refused_and_not_read(tmp_path: Path)
     (tmp_path / "anchors.jsonl").symlink_to("/dev/zero")
 
     with pytest.raises(AuditError, match="it is no regular file"):
-        JsonLinesAnchors(tmp_path / "anchors.jsonl").lines()
+        list(JsonLinesAnchors(tmp_path / "anchors.jsonl").lines())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -162,3 +163,59 @@ def test_a_checkpoint_is_read_back_and_names_the_next_key_only_where_there_is_on
 def test_a_text_that_is_no_checkpoint_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(AuditFormatError):
         Checkpoint.read(json.dumps(json.loads(CHECKPOINT.text) | change, separators=(",", ":"), sort_keys=True))
+
+
+counts = st.integers(0, 2**53 - 1)
+checkpoints = st.builds(
+    Checkpoint, log_id=texts, number=counts, seq=counts, head=texts, root=texts, previous=texts, key_id=texts,
+    at=st.datetimes(timezones=st.just(UTC), min_value=datetime(1000, 1, 1)),  # noqa: DTZ001  hypothesis wants it so
+    why=st.sampled_from(Why), next_key=texts,
+)  # fmt: skip
+PIECES = [
+    '"',
+    "\\",
+    ",",
+    "{",
+    "}",
+    "0",
+    "-",
+    "1e3",
+    "é",
+    "\x00",
+    "\ud800",
+    '"v":1',
+    '"v":2',
+    '"number":',
+    "start",
+    "Z",
+    " ",
+]
+
+
+def read(text: str, way: Callable[[str], Checkpoint | None]) -> Checkpoint | None:
+    """None where it is refused."""
+    try:
+        return way(text)
+    except AuditFormatError:
+        return None
+
+
+@given(said=checkpoints, at=st.integers(0, 400), cut=st.integers(0, 3), piece=st.sampled_from(["", *PIECES]))
+def test_the_quick_way_to_read_a_checkpoint_says_what_the_slow_one_says(
+    said: Checkpoint, at: int, cut: int, piece: str
+) -> None:
+    try:
+        text = said.text
+    except AuditFormatError:  # a lone surrogate
+        return
+    changed = text[:at] + piece + text[at + cut :]
+
+    assert read(text, Checkpoint.read) == said
+    assert read(changed, Checkpoint.read) == read(changed, Checkpoint._any)
+
+
+def test_a_checkpoint_as_the_log_makes_them_is_read_the_quick_way() -> None:
+    made = replace(CHECKPOINT, log_id="0123456789abcdef", next_key="ab" * 32, why=Why.ROTATION)
+
+    assert Checkpoint._plainly(made.text) == made
+    assert Checkpoint._plainly(CHECKPOINT.text) == CHECKPOINT

@@ -20,7 +20,7 @@ from trading_pipeline.adapters.audit_keys import is_signed_by
 from trading_pipeline.domain.audit import SignedCheckpoint
 from trading_pipeline.services.audit.chain import Chain
 from trading_pipeline.services.audit.judgement import Judge
-from trading_pipeline.services.audit.kept import Kept
+from trading_pipeline.services.audit.kept import Kept, KeptElsewhere
 from trading_pipeline.services.audit.verify import judge_rest
 from trading_pipeline_tests import audit_logs as logs
 from trading_pipeline_tests.audit_logs import AuditLog, Row, Shown, Tail
@@ -46,7 +46,7 @@ class Product:
 
     @classmethod
     def begun(cls, log: AuditLog, kept: dict[int, Kept]) -> Product:
-        return cls(Judge(log.log_id, kept, is_signed_by))
+        return cls(Judge(log.log_id, KeptElsewhere(kept.values()), is_signed_by))
 
     def row(self, row: Row) -> None:
         self.judge.entry(*row)

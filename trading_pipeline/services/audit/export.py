@@ -88,7 +88,7 @@ def _there(tx: AuditTransaction, newest: LoggedEntry) -> str:
 
 
 def _number(tx: AuditTransaction, text: str, option: str, *, is_end: bool) -> int:
-    if text.isascii() and text.isdigit() and 1 <= int(text[:MOST_DIGITS]):
+    if text.isascii() and text.isdigit() and int(text[:MOST_DIGITS]) >= 1:
         return int(text) if len(text) < MOST_DIGITS else 10**MOST_DIGITS
     try:
         day = date.fromisoformat(text)

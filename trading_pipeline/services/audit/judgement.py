@@ -33,7 +33,7 @@ from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.errors import AuditFormatError
 from trading_pipeline.ports.audit import Verifier
 from trading_pipeline.services.audit.damage import Damaged, Kind
-from trading_pipeline.services.audit.kept import Kept, said_by
+from trading_pipeline.services.audit.kept import Kept, KeptElsewhere, said_by
 
 
 class Judge:
@@ -43,8 +43,7 @@ class Judge:
     kept elsewhere. notes: what is no damage and worth knowing.
     """
 
-    def __init__(self, log_id: str, kept: Mapping[int, Kept], verify: Verifier) -> None:
-        """kept: checkpoints kept elsewhere, by their number."""
+    def __init__(self, log_id: str, kept: KeptElsewhere, verify: Verifier) -> None:
         self.log_id, self.kept, self._verify = log_id, kept, verify
         self.seq = self.signed = self.anchored = self.number = 0
         self.head, self.tree = first_head(log_id), Frontier()
@@ -64,8 +63,8 @@ class Judge:
 
     def require_own_log(self) -> None:
         """Raise Damaged when checkpoints were kept elsewhere, and none of them is of this log."""
-        others = {kept.log_id for kept in self.kept.values()} - {self.log_id}
-        if others and len(others) == len({kept.log_id for kept in self.kept.values()}):
+        others = self.kept.log_ids - {self.log_id}
+        if others and self.log_id not in self.kept.log_ids:
             raise Damaged(Kind.OTHER_LOG, 1, f"They are of log {min(others)}, and this is {self.log_id or 'none'}.")
 
     # entries
@@ -152,8 +151,8 @@ class Judge:
             raise self._doubt(Kind.CONTRADICTED, f"Checkpoint {said.number} is signed over another Merkle tree.")
         if frontier is not None and frontier != self.tree.text():
             raise self._doubt(Kind.CHECKPOINT, f"The subtrees beside checkpoint {said.number} are not its own.")
-        kept = self.kept.get(said.number)
-        if kept is not None and kept != Kept.of(signed):
+        kept = self.kept.name(said.number)
+        if kept is not None and kept != Kept.of(signed).name:
             raise Damaged(Kind.REWRITTEN, max(self.seq, 1), f"Checkpoint {said.number} is the first that differs.",
                           since=self.anchored + 1)  # fmt: skip
         self.anchored = said.seq if kept is not None else self.anchored
@@ -190,7 +189,7 @@ class Judge:
         present_key: of whoever signs now; None where it is not known. needs_kept: all checkpoints were kept elsewhere,
         but for the newest, which a crash may have left out.
         """
-        kept = self.kept.get(max(self.kept, default=0))
+        kept = self.kept.newest
         if kept is not None and kept.number > self.number:
             first = self.seq + 1 if kept.seq > self.seq else max(self.seq, 1)
             raise Damaged(Kind.CUT, first, f"Checkpoint {kept.number} of {kept.seq} entries was kept elsewhere; the "

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from array import array
 from base64 import b64decode
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +16,7 @@ from trading_pipeline.domain.errors import AuditFormatError, InputError
 from trading_pipeline.ports.audit import AuditTransaction
 
 PAGE = 1000
+NAME_BYTES = hashlib.sha256().digest_size
 
 
 @lru_cache(8)
@@ -60,9 +64,49 @@ class Kept:
         said = said_by(text)
         return cls(log_id=said.log_id, number=said.number, seq=said.seq, signature=bytes.fromhex(signature).hex())
 
+    @property
+    def name(self) -> bytes:
+        """Of this one and no other."""
+        return hashlib.sha256(repr((self.log_id, self.number, self.seq, self.signature)).encode()).digest()
 
-def by_number(found: Iterable[Kept]) -> dict[int, Kept]:
-    """Each once; raises InputError where two of one number differ."""
+
+class KeptElsewhere:
+    """Checkpoints kept elsewhere, by number, in 40 bytes each: a year of them fits into the memory of a small machine.
+
+    newest: the one with the highest number. log_ids: of all.
+    """
+
+    def __init__(self, found: Iterable[Kept] = ()) -> None:
+        """found: the later one counts where two have the same number."""
+        self.newest: Kept | None = None
+        self.log_ids = set[str]()
+        self._numbers, self._names = array("Q"), bytearray()
+        self._others = dict[int, bytes]()
+        for one in found:
+            self.add(one)
+
+    def add(self, one: Kept) -> None:
+        """One more."""
+        self.log_ids.add(one.log_id)
+        if self.newest is None or one.number > self.newest.number:
+            self._numbers.append(one.number)
+            self._names += one.name
+        else:
+            self._others[one.number] = one.name
+        if self.newest is None or one.number >= self.newest.number:
+            self.newest = one
+
+    def name(self, number: int) -> bytes | None:
+        """Of the one with that number; None where none was kept."""
+        if number in self._others:
+            return self._others[number]
+        at = bisect_left(self._numbers, number)
+        is_there = at < len(self._numbers) and self._numbers[at] == number
+        return bytes(self._names[at * NAME_BYTES : (at + 1) * NAME_BYTES]) if is_there else None
+
+
+def require_agreeing(found: Iterable[Kept]) -> Sequence[Kept]:
+    """Those that people kept; raises InputError where two of one number differ."""
     kept = dict[int, Kept]()
     for one in found:
         if kept.setdefault(one.number, one) != one:
@@ -70,7 +114,7 @@ def by_number(found: Iterable[Kept]) -> dict[int, Kept]:
                 f"two checkpoints {one.number} were kept, and they differ: the log was forked or rewritten, or one of "
                 "the copies was changed. Find out which of them left this machine first"
             )
-    return kept
+    return list(kept.values())
 
 
 def read_checkpoints(tx: AuditTransaction, at: int = 0) -> Iterator[SignedCheckpoint]:

@@ -11,7 +11,7 @@ from trading_pipeline.domain.errors import AuditError, AuditFormatError, AuditKe
 from trading_pipeline.ports.audit import AnchorFile, AuditKeys, AuditTransaction, Verifier
 from trading_pipeline.services.audit.damage import Damage, Damaged, Kind
 from trading_pipeline.services.audit.judgement import Judge
-from trading_pipeline.services.audit.kept import Kept, by_number, read_checkpoints, said_by
+from trading_pipeline.services.audit.kept import Kept, KeptElsewhere, read_checkpoints, require_agreeing, said_by
 
 PAGE = 1000
 NO_KEY = f"no signing key is here. Put it back; if it is lost for good: {RENEW}"
@@ -81,9 +81,10 @@ def verify_log(
     progress: is told the entries done, and those there. watch: is called with each entry that holds.
     Raises InputError for `kept` that is no checkpoint, or when two of them differ.
     """
-    extra = [Kept.read(line) for line in means.kept]
-    found, problem = _anchored(means.anchors)
-    kept = _together(found, extra)
+    extra = require_agreeing(Kept.read(line) for line in means.kept)
+    kept, problem = _anchored(means.anchors)
+    for one in extra:
+        kept.add(one)  # what people kept outweighs a file of this machine
     present_key, unsigned = _present(means.keys)
     judge = Judge(tx.log_id() or "", kept, means.verify)
     damages = judge_rest(tx, judge, lambda: _ended(judge, present_key, problem), progress=progress, watch=watch)
@@ -113,17 +114,12 @@ def judge_rest(
     return trial.damages
 
 
-def _together(found: Sequence[SignedCheckpoint], extra: Sequence[Kept]) -> dict[int, Kept]:
-    in_file = {kept.number: kept for kept in map(Kept.of, found)}
-    return in_file | by_number(extra)  # what people kept outweighs a file of this machine
-
-
-def _anchored(anchors: AnchorFile) -> tuple[Sequence[SignedCheckpoint], str]:
-    """Lines of the file, and what is wrong with it."""
+def _anchored(anchors: AnchorFile) -> tuple[KeptElsewhere, str]:
+    """What the file has, and what is wrong with it."""
     try:
-        return anchors.lines(), ""
+        return KeptElsewhere(map(Kept.of, anchors.lines())), ""
     except AuditError as error:
-        return (), str(error)
+        return KeptElsewhere(), str(error)
 
 
 def _present(keys: AuditKeys) -> tuple[bytes | None, str]:
