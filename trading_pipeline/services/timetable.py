@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from itertools import groupby
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -82,14 +83,15 @@ def together(*rules: Rule) -> Rule:
     return lambda times: sorted(instant for rule in rules for instant in rule(times))
 
 
-def instants_of(duty: Duty, calendar: SessionCalendar, session: date) -> list[datetime]:
+def instants_of(duty: Duty, calendar: SessionCalendar, session: date) -> Sequence[datetime]:
     """When the duty is due in a session: never before the session's date has begun in the exchange's zone."""
-    return _instants(duty, calendar, session) if duty.on(calendar, session) else []
+    return _instants(duty.rule, calendar.times(session), calendar.zone) if duty.on(calendar, session) else ()
 
 
-def _instants(duty: Duty, calendar: SessionCalendar, session: date) -> list[datetime]:
-    begins_at = datetime.combine(session, time(), calendar.zone)
-    return sorted({max(instant, begins_at) for instant in duty.rule(calendar.times(session))})
+@lru_cache(maxsize=32)  # of all ticks of a session, one works it out: around the clock there is one each minute
+def _instants(rule: Rule, times: SessionTimes, zone: ZoneInfo) -> tuple[datetime, ...]:
+    begins_at = datetime.combine(times.session, time(), zone).astimezone(UTC)  # as the times are: compared quickly
+    return tuple(sorted({max(instant, begins_at) for instant in rule(times)}))
 
 
 def judge(duty: Duty, calendar: SessionCalendar, at: datetime, now: datetime) -> Due | NotDue:
@@ -114,9 +116,9 @@ def judge(duty: Duty, calendar: SessionCalendar, at: datetime, now: datetime) ->
 
 def _session_with(duty: Duty, calendar: SessionCalendar, at: datetime) -> date | None:
     """The session with a moment at `at`: of that day, or the one before when it ended at midnight."""
-    day = at.astimezone(calendar.zone).date()
+    day, instant = at.astimezone(calendar.zone).date(), at.astimezone(UTC)
     near = [*calendar.sessions(day - timedelta(days=7), day)][-2:]
-    return next((session for session in reversed(near) if at in instants_of(duty, calendar, session)), None)
+    return next((session for session in reversed(near) if instant in instants_of(duty, calendar, session)), None)
 
 
 def _why_not_at(calendar: SessionCalendar, at: datetime) -> str:
@@ -142,11 +144,11 @@ def _clock(at: datetime, calendar: SessionCalendar) -> str:
 
 def cron_lines(duty: Duty, calendar: SessionCalendar) -> list[str]:
     """Cron lines, in the exchange's zone, that tick at the duty's instants of every kind of session there is."""
-    kinds: dict[tuple[time, time], date] = {}
+    kinds: dict[tuple[time, time], SessionTimes] = {}
     for session in calendar.sessions(date.min, date.max):
         times = calendar.times(session)
-        kinds[_wall(times.opens_at, calendar), _wall(times.closes_at, calendar)] = session
-    walls = {_wall(at, calendar) for session in kinds.values() for at in _instants(duty, calendar, session)}
+        kinds[_wall(times.opens_at, calendar), _wall(times.closes_at, calendar)] = times
+    walls = {_wall(at, calendar) for times in kinds.values() for at in _instants(duty.rule, times, calendar.zone)}
     hours = {minute: tuple(sorted(wall.hour for wall in walls if wall.minute == minute)) for minute in range(60)}
     together_ = sorted((found, minute) for minute, found in hours.items() if found)
     lines = [
