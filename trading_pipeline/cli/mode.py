@@ -20,6 +20,7 @@ from trading_pipeline.services.modes.approvals import Asking, ModeDesk
 from trading_pipeline.services.modes.operators import Credentials
 from trading_pipeline.services.modes.standing import last_approved
 from trading_pipeline.services.modes.targets import Target, target_of
+from trading_pipeline.services.modes.transitions import present_mode
 
 if TYPE_CHECKING:
     from trading_pipeline.domain.approvals import ModeRequest
@@ -55,15 +56,15 @@ def show(context: typer.Context, evidence: EvidenceOf = "", as_json: JsonOption 
     ]
     watched = _watched_until(workspace, desk)
     if as_json:
-        more = {"written_by_hand": desk.forged(), "limits": _limits(workspace, state.rung),
+        more = {"written_by_hand": desk.by_hand(), "limits": _limits(workspace, state.rung),
                 "next": [_report_json(one) for one in reports]}  # fmt: skip
         print_json({**_state_json(state), "watched_until": watched.isoformat() if watched else None, **more})
         return
     since = f" since {state.entered_at:%Y-%m-%d %H:%M:%S} UTC" if state.entered_at else ""
     say(f"account {state.account} is in {state.name}{since}")
-    if by_hand := desk.forged():
+    if by_hand := desk.by_hand():
         say(by_hand)
-    if state.is_stopped:
+    elif state.is_stopped:
         say(f"Nothing is entered. It goes on as {state.rung} once that is approved: mode request RESUME")
     if watched:
         say(f"watched until {watched:%Y-%m-%d %H:%M:%S} UTC: alerts and breaker are tightened")
@@ -177,8 +178,7 @@ def _targets(desk: ModeDesk, evidence: str) -> list[Target]:
         return [Target(ChangeKind.RESUME)]
     if evidence:
         with desk.ledger.read() as tx:
-            found = tx.mode_state(evidence)
-        state = found or state
+            state = present_mode(tx, evidence)
     return [Target(ChangeKind.RAISE, one.mode, one.step, one.symbols) for one in next_rungs(state.rung)]
 
 

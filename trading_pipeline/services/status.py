@@ -10,6 +10,7 @@ from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.trades import whole_trades
 from trading_pipeline.ports import BarStore, Ledger, LedgerTransaction
 from trading_pipeline.services.lease import lease_name
+from trading_pipeline.services.modes.standing import by_hand
 from trading_pipeline.services.modes.transitions import present_mode
 
 
@@ -52,6 +53,7 @@ def _control(tx: LedgerTransaction, account: str, now: datetime) -> dict[str, ob
     blocks = [f"{block.symbol or account} ({block.kind.value})" for block in tx.blocks(account)]
     return {
         "mode": present_mode(tx, account).name,
+        "mode_because": by_hand(tx, account) or None,
         "trading": state.state.value if state else TradingState.ACTIVE.value,
         "trading_because": _because(state) if state else None,
         "led_by": leader(lease, now),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -156,3 +159,63 @@ def test_what_makes_no_sense_is_refused_in_words(home: Path) -> None:
 
         assert code == 1
         assert says in " ".join(output.split())
+
+
+def test_of_a_halt_that_was_lifted_by_hand_it_is_said_what_is_the_case_and_what_to_do(home: Path) -> None:
+    assert run(home, "kill", "--operator", "kim")[0] == 0
+    (home / "latch-SIM.json").unlink()
+    with closing(sqlite3.connect(home / "ledger.sqlite3")) as database:
+        database.execute("UPDATE trading_states SET state = 'ACTIVE'")
+        database.commit()
+
+    _, shown = run(home, "mode", "show")
+    _, status = run(home, "status")
+
+    for words in ("EMERGENCY_STOP", "was set by hand", "trading-pipeline pause, then trading-pipeline resume"):
+        assert words in " ".join(shown.split())
+        assert words in " ".join(status.split())
+    assert "mode request RESUME" not in shown
+    assert run(home, "pause", "--operator", "kim")[0] == 0
+    code, output = run(home, "resume", "--reason", "it was me", "--operator", "kim")
+    assert code == 0, output
+    assert answer(home, "mode", "show")["stopped"] is False
+
+
+def test_who_forgot_the_password_comes_back_with_the_audit_key_of_the_home_alone(home: Path) -> None:
+    asked = ("operators", "recover", "kim", "--reason", "forgot it")
+    new = "a heron more than before"
+    request = answer(home, "mode", "request", "paper", *SAY, "kim", typed=f"{KIM}\n")["request"]["request_id"]
+    assert answer(home, "mode", "approve", request, *SAY, "kim", typed=f"{KIM}\n")["mode"] == "PAPER"
+
+    code, output = run(home, *asked, typed=f"{new}\n")
+    assert code == 1
+    assert "not recovered: the audit key is not in" in " ".join(output.split())
+    assert run(home, "relay", "run", "--once")[0] == 0
+    done = answer(home, *asked, typed=f"{new}\n")
+
+    assert (done["operator"], done["enabled"], done["stopped"]) == ("kim", True, ["SIM"])
+    shown = answer(home, "mode", "show")
+    assert (shown["mode"], shown["stopped"]) == ("SIMULATION", True)
+    assert run(home, "operators", "add", "ada", "--by", "kim", typed=f"{new}\nseven red herons wait\n")[0] == 0
+    (home / "audit" / "keys" / "signing.pem").chmod(0o644)
+    code, output = run(home, *asked, typed=f"{new}\n")
+    assert code == 1
+    assert "may be read or written by other users" in " ".join(output.split())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_in_the_home_of_somebody_else_nobody_is_recovered(home: Path) -> None:
+    assert run(home, "relay", "run", "--once")[0] == 0
+    os.chown(home, 12_345, -1)
+
+    code, output = run(home, "operators", "recover", "kim", "--reason", "forgot it", typed="a heron more than before\n")
+
+    assert code == 1
+    assert "belongs to another user of this machine" in " ".join(output.split())
+    assert refusals(home) == ["not_owner"]
+
+
+def refusals(home: Path) -> list[str]:
+    with closing(sqlite3.connect(home / "ledger.sqlite3")) as database:
+        found = database.execute("SELECT data FROM audit_outbox WHERE kind = 'operator_refused'").fetchall()
+    return [json.loads(data)["refusal"] for (data,) in found]

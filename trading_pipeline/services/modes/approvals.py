@@ -23,8 +23,9 @@ from trading_pipeline.services.breaker import read_control
 from trading_pipeline.services.latch import Latch
 from trading_pipeline.services.modes.gate import Asked, gate_report
 from trading_pipeline.services.modes.operators import Credentials, Operators, require_unchanged
+from trading_pipeline.services.modes.standing import by_hand
 from trading_pipeline.services.modes.targets import Target, require_reachable
-from trading_pipeline.services.modes.transitions import Ground, case_of, change_mode, forged, grant, present_mode
+from trading_pipeline.services.modes.transitions import Ground, case_of, change_mode, grant, present_mode
 from trading_pipeline.services.modes.vouching import MODE_APPROVED, MODE_REQUESTED, require_standing
 
 MODE_REFUSED = "mode_refused"
@@ -72,10 +73,10 @@ class ModeDesk:
         with self.ledger.read() as tx:
             return present_mode(tx, self.ground.account)
 
-    def forged(self) -> str:
+    def by_hand(self) -> str:
         """What of it was written by hand, in words; empty when nothing was."""
         with self.ledger.read() as tx:
-            return forged(tx, self.ground.account)
+            return by_hand(tx, self.ground.account)
 
     def report(self, asking: Asking, said_by: str = "") -> GateReport:
         """The gate report for what is asked, as of now; nothing is written."""

@@ -30,8 +30,8 @@ def bars(
     if written := forged(tx, account):
         return (written,)
     state = present_mode(tx, account)
-    if state.is_stopped and _goes_on(tx, state):
-        return (f"the account is in {EMERGENCY_STOP}, and its trading state was set by hand: {ASK} RESUME",)
+    if state.mode is not Mode.SIMULATION and (lifted := halt_lifted(tx, account)):  # there a person's word is enough
+        return (lifted,)
     if _place(state.mode) < _place(NEEDED[configured]):
         return (f"the account is in {state.rung}, and execution.mode {configured} needs {_least(configured)}: {ASK}",)
     return tuple(_of_live(tx, state, limits, config_hash, rules)) if configured == "live" else ()
@@ -70,12 +70,23 @@ def _of_people(tx: LedgerTransaction, approved: ModeChange, rules: ModeRules) ->
         yield f"{approved.after} was approved by {request.requested_by}, who had asked for it: {ASK}"
 
 
-def _goes_on(tx: LedgerTransaction, state: ModeState) -> bool:
-    """True when the trading state lets entries leave: above SIMULATION it never does in a stop, but by hand."""
+def by_hand(tx: LedgerTransaction, account: str) -> str:
+    """What somebody wrote into the database about the account's mode, and what to do, in words; empty for nothing."""
+    return forged(tx, account) or halt_lifted(tx, account)
+
+
+def halt_lifted(tx: LedgerTransaction, account: str) -> str:
+    """In words, where the account is stopped and its trading state lets entries leave: no command leaves that."""
+    state, record = present_mode(tx, account), tx.trading_state(account)
+    if not state.is_stopped or not (record is None or record.state.allows_entries):
+        return ""
+    words = f"the account is in {EMERGENCY_STOP}, and its trading state was set by hand: no resume is on record"
     if state.mode is Mode.SIMULATION:
-        return False  # a person's word is enough there
-    record = tx.trading_state(state.account)
-    return record is None or record.state.allows_entries
+        return (
+            f"{words}. In SIMULATION entries leave all the same. Find out who could write there, and put it right: "
+            "trading-pipeline pause, then trading-pipeline resume --reason TEXT --operator NAME"
+        )
+    return f"{words}. Nothing is entered until people approve it: {ASK} RESUME"
 
 
 def _place(mode: Mode) -> int:

@@ -236,7 +236,7 @@ def test_people_end_what_was_written_by_hand() -> None:
 
     office.approve(office.asked("RESUME"))
 
-    assert (office.state.name, office.desk.forged()) == ("PAPER", "")
+    assert (office.state.name, office.desk.by_hand()) == ("PAPER", "")
 
 
 def test_a_change_that_names_approvals_which_were_used_for_another_is_no_approval() -> None:
