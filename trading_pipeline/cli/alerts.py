@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trading_pipeline.cli.context import JsonOption, workspace_of
-from trading_pipeline.cli.output import complain, print_json, print_table, say, say_line
+from trading_pipeline.cli.output import complain, print_json, print_table, say, say_below, say_line
 from trading_pipeline.domain.alert_kinds import KINDS
 from trading_pipeline.domain.alert_rules import severity
 from trading_pipeline.domain.control import Alert, AlertLevel, AuditEntry
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 LOOK_BACK = 10_000
 """Newest alerts that are searched when not all are wanted."""
+MOST_CHARACTERS = 300
+"""Of an alert's words in a list."""
 SET_UP = "Set one up: docs/alerts.md"
 
 OperatorOption = Annotated[str, typer.Option("--operator", help="Who takes notice")]
@@ -66,15 +68,21 @@ def list_(
     if as_json:
         print_json([_as_json(alert, noticed) for alert, noticed in rows])
         return
-    print_table(
-        ("at (UTC)", "level", "kind", "id", "acknowledged by", "words"),
-        [
-            (_at(one.occurred_at), one.level.value, one.kind, one.alert_id, noticed.operator if noticed else "",
-             one.message)
-            for one, noticed in rows
-        ],
-        empty="nobody is waited for" if is_open else "no alert",
-    )  # fmt: skip
+    if not rows:
+        say("  nobody is waited for" if is_open else "  no alert")
+    for one, noticed in rows:
+        _print(one, noticed)
+
+
+def _print(alert: Alert, noticed: Acknowledgement | None) -> None:
+    """A line of what it is, and its words below; the most of a long text is left to `show`."""
+    say_line(f"{_at(alert.occurred_at)} UTC  {alert.level.value:8}  {alert.kind}  {alert.alert_id}")
+    message = alert.message
+    if len(message) > MOST_CHARACTERS:
+        message = f"{message[:MOST_CHARACTERS]}… (whole: trading-pipeline alerts show {alert.alert_id})"
+    say_below(message)
+    if noticed:
+        say_below(f"acknowledged by {noticed.operator} at {_at(noticed.acknowledged_at)} UTC")
 
 
 @app.command()

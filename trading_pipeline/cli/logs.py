@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Mapping
@@ -12,11 +13,13 @@ import typer
 
 from trading_pipeline.adapters.log_tail import Follower, last_lines
 from trading_pipeline.cli.context import Options
-from trading_pipeline.cli.output import say
+from trading_pipeline.cli.output import console, say
 from trading_pipeline.domain.errors import InputError, MissingResultError
 from trading_pipeline.settings import resolve_home
 
 BETWEEN_LOOKS_SECONDS = 0.3
+UNSAID = frozenset({"pid", "logger"})
+"""Left out on a terminal; the file has them."""
 SUFFIXES = (".log", ".jsonl")
 
 
@@ -26,7 +29,10 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is added, until Ctrl-C")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", help="From the end of each log", min=0)] = 20,
 ) -> None:
-    """Show the last lines of the logs in the home's logs/, and what is added to them."""
+    """Show the last lines of the logs in the home's logs/, and what is added to them.
+
+    JSON lines are shown as words on a terminal, and go as they are to a pipe.
+    """
     home = resolve_home((context.obj or Options()).home)
     chosen = _chosen(home, name)
     widest = max(map(len, chosen)) if len(chosen) > 1 else 0
@@ -60,5 +66,18 @@ def _chosen(home: Path, name: str | None) -> Mapping[str, Path]:
 
 def _show(name: str, lines: list[str], widest: int) -> None:
     for line in lines:
-        say(f"{name:{widest}}  {line}" if widest else line)
+        shown = _for_people(line) if console.is_terminal else line
+        say(f"{name:{widest}}  {shown}" if widest else shown)
     sys.stdout.flush()
+
+
+def _for_people(line: str) -> str:
+    """A JSON line as words: when, how loud, what, and the ids it carries; any other line as it is."""
+    try:
+        told = json.loads(line)
+        at, level, event = (str(told.pop(name)) for name in ("at", "level", "event"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return line
+    trace = told.pop("exception", "")
+    ids = " ".join(f"{name}={value}" for name, value in told.items() if name not in UNSAID)
+    return f"{at[:19].replace('T', ' ')} {level:8} {event}  {ids}".rstrip() + (f"\n{trace}" if trace else "")

@@ -104,15 +104,27 @@ def _rows(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:
         value = getattr(model, name)
         if isinstance(value, BaseModel):
             rows += _rows(value, f"{prefix}{name}.")
-        else:
-            rows.append((f"{prefix}{name}", _shown(value), _meaning(field)))
+            continue
+        rows.append((f"{prefix}{name}", _shown(value), _meaning(field)))
+        if isinstance(value, Mapping):
+            for key, one in value.items():
+                rows += _rows(one, f"{prefix}{name}.{key}.") if isinstance(one, BaseModel) else []
     return rows
 
 
 def _shown(value: object) -> str:
     """A long table of rules is cut short: --as-yaml has it whole."""
-    text = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+    parts = [_words(one) for one in value] if isinstance(value, tuple | list | Mapping) else [_words(value)]
+    text = ", ".join(parts) or "none"
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+
+
+def _words(value: object) -> str:
+    """What is a table of its own by its name, or field by field."""
+    if not isinstance(value, BaseModel):
+        return str(value)
+    own = value.model_dump(mode="json")
+    return str(own["name"]) if "name" in own else " ".join(f"{name} {one}" for name, one in own.items())
 
 
 def _meaning(field: FieldInfo) -> str:

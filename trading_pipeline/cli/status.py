@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import typer
@@ -70,13 +71,14 @@ def _show(
     say(f"home {workspace.home}")
     say(_headline(health))
     heading("Health")
-    print_table(("", "", "", "worse"), [(SHOWN[f.level], f.name, f.says, f.threshold) for f in health.findings])
+    print_table(("", "", "", "limit"), [(SHOWN[f.level], f.name, f.says, f.threshold) for f in health.findings])
     to_do = [f"  {one.name}: {one.advice}" for one in health.findings if one.advice and one.level is not Level.OK]
     if to_do:
         heading("What to do")
         say("\n".join(to_do))
     heading("Account")
-    print_table(("", ""), [(key.replace("_", " "), _words(value)) for key, value in account.items()])
+    print_table(("", ""), [(key.replace("_", " "), _words(key, value)) for key, value in account.items()
+                         if value is not None])  # fmt: skip
     if account.get("last_session"):
         heading(f"Alarms of session {account['last_session']}")
         print_records(alarms)
@@ -89,7 +91,8 @@ def _headline(health: HealthReport) -> str:
     return f"{SHOWN[health.level]} at {health.at:%Y-%m-%d %H:%M:%S} UTC: {', '.join(bad)}"
 
 
-def _words(value: object) -> str:
+def _words(key: str, value: object) -> str:
+    """For people: money by the cent, rows in all."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {count}" for name, count in value.items())
-    return "-" if value is None else str(value)
+        return f"{sum(value.values()):,} (each table's: --json)"
+    return f"{Decimal(str(value)):,.2f}" if key.endswith("_usd") else str(value)

@@ -9,6 +9,7 @@ from trading_pipeline.services.health_facts import Look
 
 LATE_SECONDS = 60.0
 """An alert that could have left so long ago and has not is late."""
+SET_UP = "set one up, and try it: docs/alerts.md, trading-pipeline alerts test"
 START = "start it: trading-pipeline relay run (`up` runs it too)"
 
 
@@ -33,7 +34,8 @@ def alerts(look: Look, _rules: HealthRules, _limits: RiskLimits) -> Finding:
 
 def _rated(look: Look, standing: AlertStanding) -> tuple[Level, str]:
     if not standing.channels:
-        return Level.OK, ""
+        is_serious = look.facts is not None and look.facts.is_above_simulation
+        return (Level.WARN, SET_UP) if is_serious else (Level.OK, "")
     if len(standing.dead) == len(standing.channels):
         return Level.FAIL, "nobody is told of anything: trading-pipeline alerts channels, alerts test"
     is_late = _age(look, standing) > LATE_SECONDS
@@ -48,7 +50,7 @@ def _rated(look: Look, standing: AlertStanding) -> tuple[Level, str]:
 
 def _says(look: Look, standing: AlertStanding) -> str:
     if not standing.channels:
-        return "no channel is set up: alerts are only on record (docs/alerts.md)"
+        return "no channel: nobody hears of trouble; docs/alerts.md"
     states = ", ".join(
         f"{one.name} {'dead' if one.name in standing.dead else 'ok'}"
         + (f" ({waiting} wait)" if (waiting := standing.waiting.get(one.name)) else "")

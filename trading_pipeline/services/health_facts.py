@@ -14,12 +14,14 @@ from trading_pipeline.domain.market import SessionTimes
 from trading_pipeline.domain.money import ZERO
 from trading_pipeline.domain.orders import OrdStatus
 from trading_pipeline.domain.processes import ProcessState
+from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.ports import Ledger, LedgerTransaction
 from trading_pipeline.services.alerting.standing import AlertStanding
 from trading_pipeline.services.audit.standing import AuditStanding
 from trading_pipeline.services.breaker import ControlView
 from trading_pipeline.services.lease import lease_name
+from trading_pipeline.services.modes.transitions import present_mode
 
 HOUR = timedelta(hours=1)
 LOUD = frozenset({AlertLevel.ERROR, AlertLevel.CRITICAL})
@@ -30,6 +32,7 @@ class Facts:
     """The record at one instant. `session` is the calendar's running or next one; ages are of the newest research.
 
     record: of that session, None when nobody began it. unsent_since: when the oldest waiting order was written.
+    is_above_simulation: by the account's mode there is more than play money.
     """
 
     lease: Lease | None
@@ -47,6 +50,7 @@ class Facts:
     watchlist_at: datetime | None
     alarms: int
     queues: dict[str, int]
+    is_above_simulation: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +122,7 @@ def read_facts(ledger: Ledger, account: str, session: date, now: datetime) -> Fa
         return Facts(
             lease=tx.lease(lease_name(account)), record=tx.session_record(account, session),
             alarms=_alarms(tx, account, newest, now),
+            is_above_simulation=present_mode(tx, account).mode is not Mode.SIMULATION,
             blocks=[f"{one.symbol or account} ({one.kind.value})" for one in tx.blocks(account)],
             **_money(tx, account, records), **_orders(tx, account), **_research(tx, newest, now),
         )  # fmt: skip

@@ -21,6 +21,18 @@ def test_a_long_table_of_rules_is_cut_short_for_people_and_whole_for_machines() 
     assert len(str(whole["sabr20"]["phases"])) > 200
 
 
+def test_a_table_in_a_setting_is_shown_as_rows_of_its_own_and_never_as_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADING_PIPELINE__ALERTS__CHANNELS__MAIL__URL", "json://u:SECRET@localhost/")
+    monkeypatch.setenv("TRADING_PIPELINE__ALERTS__CHANNELS__MAIL__MIN_LEVEL", "CRITICAL")
+
+    shown = RUNNER.invoke(app, ["config", "show"]).stdout
+
+    rows = {line.split()[0]: line.split()[1] for line in shown.splitlines() if line.strip().startswith("alerts.")}
+    assert (rows["alerts.channels"], rows["alerts.channels.mail.min_level"]) == ("mail", "CRITICAL")
+    assert "SECRET" not in shown
+    assert not [sign for sign in ("{", "SecretStr", "AlertLevel", "=<", "='") if sign in shown]
+
+
 KEYS = {"BROKER__ALPACA__KEY_ID": "PK", "BROKER__ALPACA__SECRET_KEY": "secret"}
 LIVE = "https://api.alpaca.markets"
 

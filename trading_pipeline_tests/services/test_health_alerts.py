@@ -23,11 +23,22 @@ MINUTES_AGO = NOW - timedelta(minutes=3)
 WELL = AlertStanding(channels=[MAIL, SMS], waiting={}, leader="us")
 
 
+def test_without_a_channel_an_account_above_simulation_is_warned_and_told_what_to_do() -> None:
+    look = with_around(alerts=AlertStanding(waiting={}))
+    assert look.facts is not None
+    above = replace(look, facts=replace(look.facts, is_above_simulation=True))
+
+    assert judge(look, RULES, LIMITS).find("alerts").level is Level.OK
+    found = judge(above, RULES, LIMITS).find("alerts")
+    assert (found.level, found.says) == (Level.WARN, "no channel: nobody hears of trouble; docs/alerts.md")
+    assert "trading-pipeline alerts test" in found.advice
+
+
 @pytest.mark.parametrize(
     ("standing", "level", "words"),
     [
         (WELL, Level.OK, "mail ok, sms ok"),
-        (AlertStanding(waiting={}), Level.OK, "no channel is set up"),
+        (AlertStanding(waiting={}), Level.OK, "no channel: nobody hears of trouble"),
         (None, Level.WARN, "not known"),
         (replace(WELL, channels=[DEAD, SMS], waiting={"mail": 3}), Level.WARN, "mail dead (3 wait), sms ok"),
         (replace(WELL, channels=[DEAD]), Level.FAIL, "mail dead"),
