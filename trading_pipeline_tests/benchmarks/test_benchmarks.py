@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,11 +20,19 @@ SLOW = Row("slow work", [2.0, 2.5], 2.0, 100.0, "0.5×", "≥ 1×", met=False)
 QUICK = Row("quick work", [1.0, 1.5], 1.0, 100.0, "2×", "≥ 1×", met=True)
 
 
+START_PROCESSES = ("alerts", "streaming")
+"""Each takes longer than all the others together: left to the long tests."""
+
+
+def tiny(folder: Path, names: Collection[str]) -> dict[str, Result]:
+    """These benchmarks on tiny sizes, in the order of all."""
+    runs = {name: run_here(BENCHMARKS[name], TINY, folder) for name in BENCHMARKS if name in names}
+    return {name: joined([json.loads(run)]) for name, run in runs.items()}
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
-    folder: Path = tmp_path_factory.mktemp("bench")
-    runs = {name: json.loads(run_here(benchmark, TINY, folder)) for name, benchmark in BENCHMARKS.items()}
-    return {name: joined([run]) for name, run in runs.items()}
+    return tiny(tmp_path_factory.mktemp("bench"), BENCHMARKS.keys() - set(START_PROCESSES))
 
 
 def figures(*rows: Row, at: str = "2025-03-03 12:30") -> Measured:
@@ -48,12 +56,27 @@ def test_every_benchmark_does_its_work(results: dict[str, Result]) -> None:
 
 @pytest.mark.slow
 def test_the_page_has_a_line_for_each_figure(results: dict[str, Result]) -> None:
+    require_lines(results)
+
+
+@pytest.mark.soak
+def test_those_that_start_processes_do_their_work_and_have_their_lines(tmp_path: Path) -> None:
+    results = tiny(tmp_path, START_PROCESSES)
+
+    assert set(results) == set(START_PROCESSES)
+    require_lines(results)
+
+
+def require_lines(results: dict[str, Result]) -> None:
     found = {name: measured(name, result, TINY, AT) for name, result in results.items()}
     text = page(found)
 
     assert "Last measured 2025-03-03 12:30 UTC" in text
-    assert set(found) == set(ROWS) == set(BENCHMARKS)
     assert all(f"| {row.what} |" in text for one in found.values() for row in one.rows)
+
+
+def test_each_benchmark_has_its_rows() -> None:
+    assert set(ROWS) == set(BENCHMARKS) > set(START_PROCESSES)
 
 
 def test_what_misses_its_target_is_said_to_fall_short() -> None:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 
@@ -34,11 +34,17 @@ FASTEST = {"orders_per_second": 50, "venue_requests_per_minute": 6000}
 """The highest rates there are: a day of the benchmark keeps within them without waiting."""
 
 
+@cache
+def durable_server() -> OwnServer:
+    """PostgreSQL with fsync, started once per process."""
+    return OwnServer(durable=True)
+
+
 @contextmanager
 def databases(folder: Path, *sets: str) -> Iterator[tuple[dict[str, SqlLedger], ...]]:
     """For each set of that name an empty ledger on SQLite and one on a durable PostgreSQL server."""
     shutil.rmtree(folder, ignore_errors=True)
-    server = OwnServer(durable=True)
+    server = durable_server()
     made = tuple(
         {"sqlite": SqlLedger.open(default_url(folder / name)), "postgresql": SqlLedger.open(server.database())}
         for name in sets
@@ -48,7 +54,6 @@ def databases(folder: Path, *sets: str) -> Iterator[tuple[dict[str, SqlLedger], 
     finally:
         for ledger in (ledger for one in made for ledger in one.values()):
             ledger.close()
-        server.stop()
 
 
 def intents(sizes: Sizes, folder: Path, timings: Timings) -> None:
