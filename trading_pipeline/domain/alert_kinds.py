@@ -62,6 +62,8 @@ _TRADING = (
 _RISK = (
     ("daily_loss_near", "daily-loss approaching", WARNING, "75 % of the daily loss is reached: only exits leave today"),
     ("limit_exceeded", "limit exceeded", WARNING, "an entry was denied: it would have exceeded a limit"),
+    ("limit_drifted", "limit exceeded", WARNING, "what is held is above a limit: prices moved, or others traded"),
+    ("limit_regained", "limit exceeded", INFO, "what had drifted above a limit is within it again"),
     ("correlation_breach", "correlation breach", (AlertLevel.ERROR, AlertLevel.WARNING),
      "the pairs held move together too much, so that no entry leaves; or an entry was denied for it"),
     ("buying_power_low", "buying power low", WARNING, "buying power or settled cash denied an entry or cut it"),

@@ -16,15 +16,11 @@ from functools import partial
 
 from trading_pipeline.domain.correlation import working_on
 from trading_pipeline.domain.errors import OutcomeUnknown
-from trading_pipeline.domain.fold import open_risk_usd
 from trading_pipeline.domain.market import SessionTimes, require_aware
-from trading_pipeline.domain.money import ZERO
-from trading_pipeline.domain.performance import EquityPoint
 from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
-from trading_pipeline.ports import BarFeed, Clock, LedgerTransaction, SimulatedMarket
+from trading_pipeline.ports import BarFeed, Clock, SimulatedMarket
 from trading_pipeline.services import care
-from trading_pipeline.services.book import read_holdings
 from trading_pipeline.services.cycle import Cycle
 from trading_pipeline.services.decision_log import decision_log, log_hash
 from trading_pipeline.services.desk import Desk
@@ -35,6 +31,7 @@ from trading_pipeline.services.reconcile import Reconciler
 from trading_pipeline.services.session_acts import RecordedActs
 from trading_pipeline.services.session_news import tell_closed, tell_started
 from trading_pipeline.services.startup import StartUp
+from trading_pipeline.services.valuing import Valuation
 from trading_pipeline.services.waiting import LiveWait, rounds_between
 
 log = logging.getLogger(__name__)
@@ -69,6 +66,10 @@ class SessionLoop:
     _quotes: care.Quotes = field(default_factory=dict)
     _snapshots: tuple[ScanSnapshot, ...] = ()
     _decided: str = ""
+    _valuation: Valuation = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._valuation = Valuation(self.desk)
 
     def run(self) -> SessionRecord:
         """Run to the close, or until stop is requested; returns the session's record. A closed session is returned
@@ -129,7 +130,7 @@ class SessionLoop:
             record = opening_record(desk, tx, self.times, self.session_after)
             tx.save_session_record(record)
             if not self.times.follows_at_once:  # else the session before has told of this instant, as its close
-                tx.add_equity_point(self._point(tx, record, self.times.opens_at))
+                self._valuation.put(tx, record, self.times.opens_at)
             tell_started(tx, record, desk.clock.now())
         return record
 
@@ -351,22 +352,13 @@ class SessionLoop:
         moved = replace(record, cursor_at=instant)
         with self.desk.ledger.transaction() as tx:
             if self._is_point_due(instant):
-                tx.add_equity_point(self._point(tx, record, instant))
+                self._valuation.put(tx, record, instant)
             tx.save_session_record(moved)
         return moved
 
     def _is_point_due(self, instant: datetime) -> bool:
         every = timedelta(minutes=self.desk.rules.equity_point_minutes)
         return (instant - self.times.opens_at) % every == timedelta(0)
-
-    def _point(self, tx: LedgerTransaction, record: SessionRecord, instant: datetime) -> EquityPoint:
-        holdings = read_holdings(self.desk, tx, record)
-        return EquityPoint(
-            account=self.desk.account, session=record.session, at=instant, cash_usd=holdings.cash_usd,
-            positions_usd=holdings.positions_usd, equity_usd=holdings.equity_usd,
-            open_risk_usd=sum((open_risk_usd(p) for p in holdings.positions), ZERO),
-            positions=len(holdings.positions),
-        )  # fmt: skip
 
     def _close(self, record: SessionRecord) -> SessionRecord:
         desk = self.desk
@@ -380,7 +372,7 @@ class SessionLoop:
             if not any(
                 p.at == self.times.closes_at for p in tx.equity_points(desk.account, record.session, record.session)
             ):
-                tx.add_equity_point(self._point(tx, record, self.times.closes_at))
+                self._valuation.put(tx, record, self.times.closes_at)
             digest = log_hash(decision_log(tx, desk.account, record.session))
             closed = replace(record, phase=SessionPhase.CLOSED, cursor_at=self.times.closes_at, decision_hash=digest)
             tx.save_session_record(closed)
