@@ -23,7 +23,8 @@ def tables(table: Table) -> str:
         "\n## What a rung asks for\n\n" + table(names, asked)
         + "\nOf the mode below, or, in LIVE_SCALED, of the step before, since it was entered. Besides, for every rung:"
         " a valid configuration, the newest comparison of record and venue clean, the newest self-test passed, trading"
-        " ACTIVE with nothing latched; for live rungs enough equity for the smallest order.\n"
+        " ACTIVE with nothing latched; for live rungs enough equity for the smallest order, and no fill by our own"
+        " simulator.\n"
         "\n## What a person states\n\n" + table(("name", "what it says", "asked for by"), people)
     )  # fmt: skip
 

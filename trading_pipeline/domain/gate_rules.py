@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -68,6 +68,8 @@ class Evidence:
     of whole trades entered since, by net P&L (break-even is neither); net_usd: of them; drawdown_fraction: deepest fall
     of equity from a peak, ≥ 0; breaches: kinds of limit breaches with their session; equity_usd: of the account the
     mode is for, None when unknown. not_reconciled, self_test_failed, held_back: what is wrong, empty when nothing is.
+    simulated: fills of those sessions that our own simulator made. elsewhere: sessions of a live rung that were left
+    aside, being under other settings than those of now.
     """
 
     sessions: int
@@ -84,6 +86,8 @@ class Evidence:
     self_test_failed: str = ""
     held_back: str = ""
     cooldown_until: datetime | None = None
+    simulated: int = 0
+    elsewhere: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +116,8 @@ def judge(wanted: Wanted, found: Evidence) -> tuple[GateItem, ...]:
         items.append(_equity(wanted, found))
     if wanted.kind is ChangeKind.RAISE:
         asked = EVIDENCE[wanted.rung.mode]
+        if wanted.rung.is_live:
+            items.append(_broker(found))
         items += [*_record(asked, found), *(_statement(name, wanted) for name in asked.statements)]
     return tuple(items)
 
@@ -174,8 +180,17 @@ def _equity(wanted: Wanted, found: Evidence) -> GateItem:
     )  # fmt: skip
 
 
+def _broker(found: Evidence) -> GateItem:
+    return GateItem(
+        name="broker", measured=f"{found.simulated} fills by the simulator", threshold="0",
+        passed=not found.simulated and found.sessions > 0, sample=found.sessions,
+        note="sessions count as traded at the broker: execution.mode paper" if found.simulated else "",
+    )  # fmt: skip
+
+
 def _record(asked: Thresholds, found: Evidence) -> Iterator[GateItem]:
-    yield _count("sessions", found.sessions, asked.min_sessions)
+    sessions = _count("sessions", found.sessions, asked.min_sessions)
+    yield replace(sessions, note=f"{found.elsewhere} under other settings left aside") if found.elsewhere else sessions
     if asked.min_trades:
         yield _count("closed_trades", found.trades, asked.min_trades)
     if asked.min_win_rate is not None:

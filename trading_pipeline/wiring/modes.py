@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 def ground_of(settings: Settings) -> Ground:
     """The configuration that modes are asked for and held under."""
     rules = settings.execution
-    return Ground(account=rules.account, config_hash=approval_hash(settings), limits=rules.risk, rules=settings.modes)
+    return Ground(
+        account=rules.account, config_hash=approval_hash(settings), limits=rules.risk, rules=settings.modes,
+        digest=settings.digest(),
+    )  # fmt: skip
 
 
 def operators_of(workspace: Workspace) -> Operators:

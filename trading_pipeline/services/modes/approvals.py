@@ -90,7 +90,9 @@ class ModeDesk:
                 kind=asking.target.kind, rung=rung, at=self.clock.now(), config_hash=self.ground.config_hash,
                 min_notional_usd=self.ground.limits.min_notional_usd, statements=asking.statements, said_by=said_by,
             )  # fmt: skip
-            asked = Asked(self.ground.account, account, self.ground.limits, control, asking.equity_usd)
+            asked = Asked(
+                self.ground.account, account, self.ground.limits, control, asking.equity_usd, self.ground.digest
+            )
             return gate_report(tx, asked, wanted)
 
     def request(self, asking: Asking, who: Credentials) -> tuple[ModeRequest | None, GateReport]:

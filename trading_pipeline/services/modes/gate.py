@@ -27,6 +27,8 @@ from trading_pipeline.services.breaker import ControlView
 from trading_pipeline.services.modes.transitions import present_mode
 from trading_pipeline.services.readiness import SELF_TEST, TURN
 
+SIMULATED = "simulated"
+"""What fills of our own simulator are signed with."""
 BREACHES = frozenset({
     Trigger.DAILY_LOSS, Trigger.DRAWDOWN, Trigger.ERROR_STREAK, Trigger.RECONCILIATION, Trigger.ORDERS_WITHOUT_INTENT,
     Trigger.TOO_MANY_INTENTS,
@@ -35,13 +37,17 @@ BREACHES = frozenset({
 
 
 class Asked(NamedTuple):
-    """For whom a report is made: the account, and the one whose record is the evidence. equity_usd: as stated."""
+    """For whom a report is made: the account, and the one whose record is the evidence. equity_usd: as stated.
+
+    digest: of the settings sessions are run under now; empty: they are not asked for.
+    """
 
     account: str
     evidence_account: str
     limits: RiskLimits
     control: ControlView
     equity_usd: Decimal | None = None
+    digest: str = ""
 
 
 def gate_report(tx: LedgerTransaction, asked: Asked, wanted: Wanted) -> GateReport:
@@ -60,9 +66,14 @@ def gate_report(tx: LedgerTransaction, asked: Asked, wanted: Wanted) -> GateRepo
 def evidence(tx: LedgerTransaction, asked: Asked, since: datetime | None) -> Evidence:
     """What the record shows of sessions begun, and trades entered, since then (None: ever)."""
     account, first = asked.evidence_account, _day_before(since)
-    records = [one for one in tx.session_records(account) if _counts(one, since)]
-    trades = [one for one in whole_trades(tx.trades(account, first)) if since is None or one.entry_at >= since]
+    closed = [one for one in tx.session_records(account) if _counts(one, since)]
+    elsewhere = _elsewhere(tx, closed, asked)
+    records = [one for one in closed if one.session not in elsewhere]
     sessions = {one.session for one in records}
+    trades = [
+        one for one in whole_trades(tx.trades(account, first))
+        if (since is None or one.entry_at >= since) and one.session not in elsewhere
+    ]  # fmt: skip
     points = [one for one in tx.equity_points(account, first) if one.session in sessions]
     flows = [one for one in tx.cash_activities(account) if one.kind.is_flow]
     returns = session_returns(records, points, flows)
@@ -74,6 +85,8 @@ def evidence(tx: LedgerTransaction, asked: Asked, since: datetime | None) -> Evi
         breaches=_breaches(tx, account, since), equity_usd=_equity(tx, asked),
         not_reconciled=_not_reconciled(tx, account), self_test_failed=_self_test_failed(tx, account),
         held_back="; ".join(cause.words for cause in asked.control.causes), cooldown_until=asked.control.cooldown_until,
+        simulated=sum(one.broker == SIMULATED for each in sessions for one in tx.fills(account, session=each)),
+        elsewhere=len(elsewhere),
     )  # fmt: skip
 
 
@@ -126,6 +139,14 @@ def _day_before(since: datetime | None) -> date | None:
 
 def _counts(record: SessionRecord, since: datetime | None) -> bool:
     return record.phase is SessionPhase.CLOSED and (since is None or record.started_at >= since)
+
+
+def _elsewhere(tx: LedgerTransaction, closed: Sequence[SessionRecord], asked: Asked) -> frozenset[date]:
+    """Sessions of a live rung under other settings than those of now: live, only approved ones start, so that they were
+    traded in paper or simulation."""
+    if not asked.digest or not present_mode(tx, asked.evidence_account).rung.is_live:
+        return frozenset()
+    return frozenset(one.session for one in closed if one.config_hash != asked.digest)
 
 
 def _with(trades: Sequence[Trade], sign: int) -> int:

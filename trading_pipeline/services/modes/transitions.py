@@ -34,12 +34,17 @@ from trading_pipeline.services.modes.vouching import OF_MODES, Told
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """The configuration a mode is asked for and held under: whose account, which settings, which limits."""
+    """The configuration a mode is asked for and held under: whose account, which settings, which limits.
+
+    config_hash: what an approval is bound to; digest: what sessions run under, which knows of no broker. Empty: not
+    asked for.
+    """
 
     account: str
     config_hash: str
     limits: RiskLimits
     rules: ModeRules
+    digest: str = ""
 
     def limits_hash(self, rung: Rung) -> str:
         """Of the limits in force on a rung."""

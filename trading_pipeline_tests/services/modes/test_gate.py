@@ -21,6 +21,7 @@ from trading_pipeline.services.modes.approvals import Asking
 from trading_pipeline.services.modes.gate import Asked, evidence
 from trading_pipeline.services.modes.targets import target_of
 from trading_pipeline.services.modes.transitions import change_mode
+from trading_pipeline_tests.builders import a_fill
 from trading_pipeline_tests.services.modes.people import ACCOUNT, GROUND, KIM, LEE, Office, prove, self_test, stated
 
 
@@ -86,6 +87,33 @@ def test_a_session_that_is_not_closed_or_was_begun_before_is_none(office: Office
         tx.save_session_record(replace(first, started_at=entered_at - timedelta(microseconds=1)))
 
     assert found(office).sessions == 9
+
+
+def test_sessions_at_our_own_simulator_are_no_evidence_of_paper(office: Office) -> None:
+    """The rung says PAPER, and execution.mode was left at simulation."""
+    office.climb(Mode.PAPER)
+    prove(office)
+    with office.ledger.transaction() as tx:
+        last = tx.session_records(ACCOUNT)[-1]
+        tx.add_fill(a_fill(broker="simulated", account=ACCOUNT, session=last.session))
+
+    (item,) = report(office, "LIVE_MINIMAL").failed
+
+    assert (item.name, item.measured) == ("broker", "1 fills by the simulator")
+    assert "execution.mode paper" in item.note
+
+
+def test_sessions_in_paper_are_no_evidence_of_a_live_mode(office: Office) -> None:
+    """The rung says LIVE_MINIMAL, and sessions were run with execution.mode paper: under other settings, that is."""
+    at_live = office.under(digest="live")
+    at_live.climb(Mode.LIVE_MINIMAL)
+    prove(office)  # their sessions ran under settings "c"
+
+    failed = {item.name: item for item in report(at_live, "LIVE_SCALED").failed}
+
+    assert {"sessions", "closed_trades", "net_pnl"} <= set(failed)
+    assert (failed["sessions"].measured, failed["sessions"].note) == ("0", "12 under other settings left aside")
+    assert report(office.under(digest="c"), "LIVE_SCALED").passed
 
 
 def test_e49_seven_profitable_days_do_not_suffice(office: Office) -> None:
