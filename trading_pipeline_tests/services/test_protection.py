@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -22,7 +23,7 @@ from trading_pipeline_tests.services.guarded import (
     sync,
     trades_at,
 )
-from trading_pipeline_tests.services.scripted import TIMES, Scene, Stage, a_bar, minute, quote
+from trading_pipeline_tests.services.scripted import NEXT, TIMES, Scene, Stage, a_bar, minute, quote
 
 
 def partly_filled(stage: Stage) -> Scene:
@@ -115,6 +116,17 @@ def test_no_second_set_of_legs_is_sent_beside_live_ones_the_record_does_not_know
     assert len(scene.venue.open_orders()) == 2
     assert len(scene.orders(Leg.STOP)) == 1
     assert scene.events("unprotected") == [("unprotected", "CRITICAL")]
+
+
+def test_a_stop_for_the_day_before_protects_nothing_though_the_venue_has_not_told_its_end(stage: Stage) -> None:
+    scene = holding(stage.scene())
+    assert scene.order(Leg.STOP).is_open
+
+    for second in (4, 6):  # after the next open; no report comes
+        desk = scene.desk(at=15)
+        desk.clock.sleep_until(NEXT.opens_at + timedelta(seconds=second))
+        care.guard_protection(desk, NEXT)
+        assert scene.events("unprotected") == ([] if second == 4 else [("unprotected", "CRITICAL")])
 
 
 def test_a_position_without_any_stop_is_covered_and_while_it_cannot_be_the_alarm_rings(stage: Stage) -> None:

@@ -105,21 +105,27 @@ def _end_orphans(desk: Desk, orders: Sequence[Order]) -> int:
 
 
 def _guard(desk: Desk, times: SessionTimes, position: Position, orders: Sequence[Order], planned: _Planned) -> int:
-    cover = cover_of(position.quantity, orders)
+    cover, bare = cover_of(position.quantity, orders), _surely_bare(times, position, orders)
     leaving, part = position.trade_id in planned.leaving, planned.parts.get(position.trade_id, ZERO)
     buys = [order for order in orders if order.side is Side.BUY]
     if buys and (leaving or part):
-        return _alarm_if_bare(desk, times, position, cover.bare)  # what is sold waits for the purchase to end
+        return _alarm_if_bare(desk, times, position, bare)  # what is sold waits for the purchase to end
     if _bracketed(orders):
         done = _cover_others(desk, times, position, orders)
-        return done + _alarm_if_bare(desk, times, position, cover.bare)
+        return done + _alarm_if_bare(desk, times, position, bare)
     wanted = max(cover.held - cover.leaving - part, ZERO)
     changes, missing = resizes(cover, wanted, may_grow=desk.broker.capabilities.replaces_quantity)
     done = sum(_resize(desk, change) for change in changes if not (leaving and _is_sale_by_target(change.exits)))
     if missing and all(one.is_settled for one in cover.exits) and not changes:
         done += _cover_missing(desk, times, position, missing)
     done += write_reduction(desk, times, position) if part else 0
-    return done + _alarm_if_bare(desk, times, position, cover.bare - part)
+    return done + _alarm_if_bare(desk, times, position, bare - part)
+
+
+def _surely_bare(times: SessionTimes, position: Position, orders: Sequence[Order]) -> Decimal:
+    """Shares that nothing protects, whatever a silent venue has not told yet: orders for a day end with that day."""
+    lasting = [o for o in orders if o.session >= times.session or o.time_in_force is TimeInForce.GTC]
+    return cover_of(position.quantity, lasting).bare
 
 
 def _bracketed(orders: Sequence[Order]) -> list[Order]:
@@ -220,7 +226,7 @@ def _alarm_if_bare(desk: Desk, times: SessionTimes, position: Position, bare: De
 
 
 def _bare_since(desk: Desk, tx: LedgerTransaction, times: SessionTimes, position: Position) -> datetime:
-    """When the position's shares or sells last changed: its last purchase, or the last end of a sell.
+    """When the position's shares or sells last changed: the open, its last purchase, or the last end of a sell.
 
     A sell that was refused when it was sent changed nothing: no row of refusals puts the alarm off.
     """
@@ -228,7 +234,7 @@ def _bare_since(desk: Desk, tx: LedgerTransaction, times: SessionTimes, position
     sells = [order for order in orders if order.side is Side.SELL and not _was_turned_down(desk, order)]
     ended = [order.updated_at for order in sells if not order.is_open]
     bought = [order.updated_at for order in orders if order.side is Side.BUY and order.cum_qty]
-    return max([position.opened_at, *ended, *bought])
+    return max([times.opens_at, position.opened_at, *ended, *bought])
 
 
 def _was_turned_down(desk: Desk, order: Order) -> bool:
