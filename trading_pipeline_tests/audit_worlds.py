@@ -30,7 +30,7 @@ LOG_ID, ACCOUNT = "0123456789abcdef", "SIM"
 START = datetime(2025, 3, 10, 14, 0, tzinfo=UTC)
 
 
-def entry(subject: str, kind: str = "fill", **data: str) -> AuditEntry:
+def entry(subject: str, kind: str = "order_status", **data: str) -> AuditEntry:
     """Something that happened."""
     return AuditEntry(occurred_at=START, kind=kind, account=ACCOUNT, subject=subject, actor="us", data=data)
 

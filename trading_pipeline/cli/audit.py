@@ -13,7 +13,7 @@ import typer
 from trading_pipeline.cli.context import JsonOption, workspace_of
 from trading_pipeline.cli.output import print_json, print_table, progress, say, say_line
 from trading_pipeline.cli.passwords import ask_password
-from trading_pipeline.domain.audit import RENEW, LoggedEntry, instant_text
+from trading_pipeline.domain.audit import ACCEPT, RENEW, LoggedEntry, instant_text
 from trading_pipeline.domain.errors import InputError, MissingResultError
 from trading_pipeline.domain.risk_book import Mode
 
@@ -50,12 +50,11 @@ def verify(
         list[str] | None,
         typer.Option("--anchor", help="A checkpoint you kept: the message of an audit_checkpoint alert"),
     ] = None,
-    ledger: Annotated[
-        bool, typer.Option("--ledger", help="Also compare fills, modes and operators with the log")
-    ] = False,
+    ledger: Annotated[bool, typer.Option("--ledger", help="Also compare the fills in the record with the log")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge the whole log against its outbox, its signatures and the checkpoints kept elsewhere.
+    """Judge the whole log against its outbox, its signatures and the checkpoints kept elsewhere, and the modes,
+    approvals and operators in the record against the log.
 
     Exit code 0: it holds; 3: it is damaged, and the first bad entry is named; 4: it holds, but nothing was kept
     elsewhere, so that a cut end or a rewritten log would not be seen, or the signing key is missing or cannot be used.
@@ -73,7 +72,7 @@ def verify(
         print_json(_as_json(found))
     else:
         _show(found)
-    if not found.verdict.is_sound or found.differences or found.people:
+    if not found.is_sound:
         raise typer.Exit(DAMAGED)
     if found.verdict.but:
         raise typer.Exit(BUT)
@@ -87,17 +86,19 @@ def _show(found: Verified) -> None:
         say_line(f"  {note}")
     if verdict.unsigned:
         say_line(f"  nothing can be signed, and whether our key signed was not judged: {verdict.unsigned}")
-    for one in found.differences or ():
-        say_line(f"  fill {one.exec_id} (entry {one.seq or 'none'}): {one.words}")
-    if found.differences is not None and not found.differences:
-        say("the fills in the record are those of the log")
-    for words in found.people or ():
+    for words in found.record.accepted:
         say_line(f"  {words}")
-    if found.people is not None and not found.people:
-        say("modes, approvals and operators are those of the log")
+    for one in found.record.new:
+        say_line(f"  {one.line}")
+    if not found.record.new:
+        fills = "fills, " if found.has_fills else ""
+        say(f"{fills}modes, approvals and operators in the record are those of the log, or were accepted")
     say(_summary(verdict))
-    if found.differences or found.people:
-        say_line("DAMAGED (record): the log is what it was, and the record is not what the log says of it, see above")
+    if found.record.new:
+        say_line(
+            "DAMAGED (record): the record is not what the log says of it, see above. Find out who could write there; "
+            f"once it is explained: {ACCEPT}"
+        )
 
 
 def _show_damage(damage: Damage) -> None:
@@ -121,7 +122,7 @@ def _summary(verdict: Verdict) -> str:
 def _as_json(found: Verified) -> dict[str, object]:
     verdict = found.verdict
     return {
-        "ok": verdict.is_sound and not (found.differences or found.people), "anchored": verdict.is_anchored,
+        "ok": found.is_sound, "anchored": verdict.is_anchored,
         "can_sign": not verdict.unsigned, "unsigned": verdict.unsigned or None, "but": [*verdict.but],
         "log_id": verdict.log_id,
         "entries": verdict.entries, "checkpoints": verdict.checkpoints, "signed_to": verdict.signed,
@@ -132,9 +133,9 @@ def _as_json(found: Verified) -> dict[str, object]:
              "advice": one.advice, "accepted_at_checkpoint": one.accepted_at}
             for one in verdict.damages
         ],
-        "fills": None if found.differences is None else [
-            {"exec_id": one.exec_id, "entry": one.seq, "words": one.words} for one in found.differences
-        ],
+        "fills_compared": found.has_fills,
+        "differences": [{"of": one.subject, "entry": one.seq, "words": one.words} for one in found.record.new],
+        "accepted_differences": [*found.record.accepted],
     }  # fmt: skip
 
 
@@ -232,9 +233,10 @@ def checkpoint(context: typer.Context, as_json: JsonOption = False) -> None:
 
 @app.command()
 def accept(context: typer.Context, reason: ReasonOption, operator: OperatorOption) -> None:
-    """Let the log go on though it does not continue what was anchored: after a restore, or once damage is explained.
+    """Let the log go on though it does not continue what was anchored, or is damaged, or the record differs from it:
+    after a restore, or once it is explained. Above SIMULATION the operator's password is asked for.
 
-    What is wrong stays visible to `audit verify` for ever.
+    What was found stays visible to `audit verify` for ever; whatever changes afterwards is found anew.
     """
     from trading_pipeline.services.audit.custody import accept as accept_state
     from trading_pipeline.wiring.audit import audit_desk
@@ -242,8 +244,11 @@ def accept(context: typer.Context, reason: ReasonOption, operator: OperatorOptio
     workspace = workspace_of(context)
     _prove(workspace, operator, "accept the audit log as it is")
     found = accept_state(audit_desk(workspace), operator, reason)
-    say_line(f"accepted (mismatch {found.name}): {found.problem}")
-    say("The relay goes on from here with a checkpoint that says so: trading-pipeline relay run --once")
+    if found.name:
+        say_line(f"accepted (mismatch {found.name}): {found.problem}")
+    for one in found.differences:
+        say_line(f"accepted (difference {one.name}): {one.line}")
+    say("The relay goes on from here, and puts it on record: trading-pipeline relay run --once")
 
 
 @keys_app.command("show")

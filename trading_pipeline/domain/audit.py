@@ -33,8 +33,9 @@ OF_CHECKPOINT = b"trading-pipeline audit checkpoint v1\n"
 INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
 MODE_CHANGED, ROTATION_ASKED = "mode_changed", "audit_key_rotation"
 ACCEPTED, RENEWED = "audit_accepted", "audit_key_renewed"
+RECORD_ACCEPTED = "audit_record_accepted"
 """Kinds of entries that the log itself acts on: a checkpoint follows; one that names the next key follows; a mismatch
-was accepted (data: mismatch); a lost key was replaced (data: key_id)."""
+was accepted (data: mismatch); a lost key was replaced (data: key_id); differences of the record were accepted."""
 BY_NAME = "--reason TEXT --operator NAME"
 ACCEPT, RENEW, ROTATE = (f"trading-pipeline audit {act} {BY_NAME}" for act in ("accept", "keys renew", "keys rotate"))
 """Commands as people type them."""
@@ -139,7 +140,7 @@ PLAIN_CHECKPOINT = re.compile(
     rf'(?:"next_key":"(?P<next_key>{_TEXT[:-1]}+)",)?"number":(?P<number>{_COUNT}),"previous":"(?P<previous>{_TEXT})",'
     rf'"root":"(?P<root>{_TEXT})","seq":(?P<seq>{_COUNT}),"v":{VERSION},"why":"(?P<why>[a-z]+)"\}}'
 )
-"""Canonical JSON of a checkpoint whose texts need no escape: nothing else matches, so that nothing is to be compared."""
+"""Canonical JSON of a checkpoint whose texts need no escape: nothing else matches, so that nothing is compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,7 +132,8 @@ class AnchorFile(Protocol):
         """Where it is, for people."""
 
     def lines(self) -> Iterator[SignedCheckpoint]:
-        """Every whole line, in order, read as they are asked for. A last line without its end is what a crash left: it does not count.
+        """Every whole line, in order, read as they are asked for. A last line without its end is what a crash left: it
+        does not count.
 
         Raises AuditFormatError for any other line that is no checkpoint.
         """

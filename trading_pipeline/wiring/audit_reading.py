@@ -12,12 +12,13 @@ from typing import TextIO
 
 from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.domain.audit import LoggedEntry, SignedCheckpoint, key_id_of
+from trading_pipeline.services.audit.differences import Judged
 from trading_pipeline.services.audit.export import FORMATS, export_lines, part_of
-from trading_pipeline.services.audit.fills import Difference, FillWatch
+from trading_pipeline.services.audit.fills import FillWatch
 from trading_pipeline.services.audit.kept import read_checkpoints
-from trading_pipeline.services.audit.people import PeopleWatch
 from trading_pipeline.services.audit.prove import Proof
 from trading_pipeline.services.audit.prove import prove as prove_entry
+from trading_pipeline.services.audit.record import RecordWatch
 from trading_pipeline.services.audit.verify import Means, Progress, Verdict, verify_log
 from trading_pipeline.wiring.audit import audit_desk
 from trading_pipeline.wiring.workspace import Workspace
@@ -27,30 +28,31 @@ PRIVATE = 0o600
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The verdict, and what of the ledger's fills, modes and operators differs; None where that was not asked."""
+    """The verdict, and how the record differs from the log: modes, approvals and operators always, fills where asked.
+
+    has_fills: that it was asked.
+    """
 
     verdict: Verdict
-    differences: Sequence[Difference] | None = None
-    people: Sequence[str] | None = None
+    record: Judged
+    has_fills: bool
+
+    @property
+    def is_sound(self) -> bool:
+        """True when log and record hold, but for what a person accepted."""
+        return self.verdict.is_sound and not self.record.new
 
 
 def verify(
     workspace: Workspace, kept: Sequence[str] = (), *, ledger: bool = False, progress: Progress = lambda _d, _o: None
 ) -> Verified:
-    """Judge the whole log of this home. kept: checkpoints that people kept. ledger: see Verified."""
+    """Judge the whole log of this home. kept: checkpoints that people kept. ledger: with its fills."""
     desk = audit_desk(workspace)
     means = Means(verify=desk.verify, keys=desk.keys, anchors=desk.anchors, kept=kept)
-    fills, people = FillWatch(), PeopleWatch()
-
-    def watch(logged: LoggedEntry) -> None:
-        fills(logged)
-        people(logged)
-
+    watch = RecordWatch(FillWatch() if ledger else None)
     with desk.ledger.read() as tx:
-        verdict = verify_log(tx, means, progress=progress, watch=watch if ledger else None)
-        if not ledger:
-            return Verified(verdict)
-        return Verified(verdict, fills.differences(tx, desk.account), people.differences(tx, desk.account))
+        verdict = verify_log(tx, means, progress=progress, watch=watch, as_it_is=watch)
+        return Verified(verdict, watch.judged(tx, desk.account), ledger)
 
 
 def prove(workspace: Workspace, seq: int, checkpoint: int | None) -> Proof:

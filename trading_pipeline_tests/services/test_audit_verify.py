@@ -313,4 +313,4 @@ def _differences(home: AuditHome) -> list[str]:
     with closing(workspace.ledger):
         found = verify(workspace, ledger=True)
     assert found.verdict.is_sound
-    return [f"{one.exec_id} {one.words}" for one in found.differences or ()]
+    return [one.line for one in found.record.new]

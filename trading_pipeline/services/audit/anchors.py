@@ -18,6 +18,7 @@ from trading_pipeline.domain.audit import (
     ROTATION_ASKED,
     LoggedEntry,
     SignedCheckpoint,
+    Why,
     canonical,
     key_id_of,
     read_body,
@@ -59,6 +60,11 @@ class Found:
     def is_file_behind(self) -> bool:
         """True when the newest checkpoint is still to be written into the file."""
         return self.newest is not None and self.newest != self.anchored
+
+    def is_made(self, why: Why) -> bool:
+        """True when the newest checkpoint was made for that, and covers all there is."""
+        said = self.newest.checkpoint if self.newest is not None else None
+        return said is not None and (said.why, said.seq) == (why, self.chain.seq)
 
     @property
     def mismatch(self) -> str:
@@ -171,6 +177,16 @@ def waits_unlogged(tx: AuditTransaction, after: int, kind: str, name: str, value
 def is_accepted(tx: AuditTransaction, found: Found) -> bool:
     """True when a person accepted exactly this: the entry that says so waits to be the next of the log."""
     return waits_unlogged(tx, 0, ACCEPTED, "mismatch", found.mismatch)
+
+
+def accepts_inside(entry: AuditEntry) -> bool:
+    """True for an entry by which a person accepts damage inside of the log, whose end fits its anchors."""
+    return entry.kind == ACCEPTED and not entry.data.get("mismatch")
+
+
+def waits_to_accept(tx: AuditTransaction) -> bool:
+    """True when such an entry is the next of the log."""
+    return any(accepts_inside(entry) for _, entry in tx.unlogged(limit=1))
 
 
 def is_renewed(tx: AuditTransaction, found: Found, key_id: str) -> bool:

@@ -110,11 +110,12 @@ def as_it_is(tx: AuditTransaction, log_id: str) -> Chain:
     for entry in logged_after(tx, 0):
         leaf = leaf_of(entry.body)
         frontier.append(leaf)
-        seq, head = entry.seq, _hash_of(entry.head) or next_head(head, leaf)
+        seq, head = entry.seq, hash_of(entry.head) or next_head(head, leaf)
     return Chain(log_id=log_id, seq=seq, head=head, frontier=frontier)
 
 
-def _hash_of(text: str) -> bytes | None:
+def hash_of(text: str) -> bytes | None:
+    """The hash that a text says; None where it says none."""
     try:
         found = bytes.fromhex(text)
     except ValueError:

@@ -7,21 +7,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trading_pipeline.domain.audit import ACCEPTED, RENEW, RENEWED, ROTATION_ASKED, key_id_of
+from trading_pipeline.domain.audit import (
+    ACCEPT,
+    ACCEPTED,
+    RECORD_ACCEPTED,
+    RENEW,
+    RENEWED,
+    ROTATION_ASKED,
+    key_id_of,
+)
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.errors import AuditError, AuditKeyError, InputError
-from trading_pipeline.services.audit.anchors import examine, is_accepted
+from trading_pipeline.services.audit.anchors import examine, is_accepted, waits_unlogged
 from trading_pipeline.services.audit.checkpoints import AuditDesk
+from trading_pipeline.services.audit.coverage import Coverage
+from trading_pipeline.services.audit.damage import Damage, Kind
+from trading_pipeline.services.audit.differences import Difference, accepting
+from trading_pipeline.services.audit.fills import FillWatch
+from trading_pipeline.services.audit.record import RecordWatch
 from trading_pipeline.services.audit.sequencer import next_signer
+from trading_pipeline.services.audit.verify import Means, Verdict, verify_log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mismatch:
-    """What the log and its anchors do not agree in. name: of exactly this state."""
+    """What the log and its anchors do not agree in, or what is damaged inside of it. name: of exactly this state, empty
+    where only the record differs. differences: of the record, accepted with it.
+    """
 
     name: str
     problem: str
     accepted: bool
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +73,69 @@ def mismatch(desk: AuditDesk) -> Mismatch | None:
 
 
 def accept(desk: AuditDesk, operator: str, reason: str) -> Mismatch:
-    """Let the sequencer go on from the log as the database has it. Raises AuditError when nothing stops it.
+    """Accept the log as the database has it, and what the record differs from it in; the sequencer goes on from there.
 
-    The acceptance is of this state alone; the mismatch stays visible to `audit verify` for ever.
+    The acceptance is of exactly this, and is an entry itself; what was found stays visible to `audit verify` for ever,
+    and whatever changes afterwards is found anew. Raises AuditError when nothing is wrong, and for a key or a file that
+    is to be put back instead.
     """
     require_named(operator, reason)
-    found = mismatch(desk)
-    if found is None:
-        raise AuditError("the audit log continues what was anchored: there is nothing to accept.")
-    if not found.accepted:
-        _tell(desk, ACCEPTED, found.name, operator, mismatch=found.name, problem=found.problem, reason=reason.strip())
-    return Mismatch(name=found.name, problem=found.problem, accepted=True)
+    found, seen = mismatch(desk), _look(desk)
+    damage = seen.verdict.damage
+    if found is None and damage is None and not seen.differences:
+        raise AuditError("the audit log continues what was anchored and holds, and so does the record: there is "
+                         "nothing to accept.")  # fmt: skip
+    if found is None and damage is not None:
+        _require_mendable_by_acceptance(desk, damage)
+    problem = found.problem if found else damage.words if damage else ""
+    is_told = found.accepted if found else damage is None or seen.is_waiting
+    name = found.name if found else ""
+    if not is_told:
+        _tell(desk, ACCEPTED, name or seen.coverage.state[:16], operator, mismatch=name, problem=problem,
+              reason=reason.strip(), **seen.coverage.data)  # fmt: skip
+    for data in accepting(seen.differences):
+        _tell(desk, RECORD_ACCEPTED, desk.account, operator, reason=reason.strip(), **data)
+    shown = name or (seen.coverage.state[:16] if damage else "")
+    return Mismatch(name=shown, problem=problem, accepted=True, differences=seen.differences)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What a look at the whole log shows. coverage: all that an acceptance of it covers. is_waiting: it was given, and
+    waits to be numbered."""
+
+    verdict: Verdict
+    differences: tuple[Difference, ...]
+    coverage: Coverage
+    is_waiting: bool
+
+
+def _look(desk: AuditDesk) -> _Seen:
+    watch = RecordWatch(FillWatch())
+    means = Means(verify=desk.verify, keys=desk.keys, anchors=desk.anchors)
+    with desk.ledger.read() as tx:
+        verdict = verify_log(tx, means, watch=watch, as_it_is=watch)
+        newest = tx.newest_logged()
+        coverage = Coverage.of(
+            tx, first=verdict.signed + 1, last=newest.seq if newest else 0, after=verdict.checkpoints,
+            highest=tx.highest_checkpoint(),
+        )  # fmt: skip
+        return _Seen(
+            verdict=verdict, differences=watch.judged(tx, desk.account).new, coverage=coverage,
+            is_waiting=waits_unlogged(tx, 0, ACCEPTED, "state", coverage.state),
+        )  # fmt: skip
+
+
+def _require_mendable_by_acceptance(desk: AuditDesk, damage: Damage) -> None:
+    """Raises AuditError for what the next look would find again: a wrong key, a file that cannot be read."""
+    words = damage.words.rstrip(".")
+    if damage.kind is Kind.KEY and not key_state(desk).is_right:
+        raise AuditKeyError(f"{words}. Put the right key back, or if it is lost: {RENEW}")
+    if damage.kind in {Kind.ANCHORS, Kind.OTHER_LOG}:
+        raise AuditError(
+            f"{words}. Put a good copy of {desk.anchors.place} in its place; if there is none, move it away and "
+            f"accept that it is gone: {ACCEPT}"
+        )
 
 
 def key_state(desk: AuditDesk) -> KeyState:

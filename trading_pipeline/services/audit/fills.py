@@ -10,20 +10,13 @@ from trading_pipeline.domain.audit import LoggedEntry
 from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.orders import Fill
 from trading_pipeline.ports.audit import AuditTransaction
+from trading_pipeline.services.audit.differences import Difference
 
 FILL = "fill"
+TOLD = ("symbol", "side", "quantity", "price", "broker")
 MOST_WAITING = 100_000
 Said = tuple[str, str, str, str]
 Key = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """A fill of which ledger and log say different things. seq: of its entry; None where the log has none."""
-
-    exec_id: str
-    seq: int | None
-    words: str
 
 
 @dataclass(slots=True)
@@ -36,8 +29,9 @@ class FillWatch:
         """One entry that holds."""
         if logged.kind == FILL:
             data = json.loads(logged.body)["data"]
-            said = (data["symbol"], data["side"], data["quantity"], data["price"])
-            self._said.setdefault(logged.account, {})[data["broker"], logged.subject] = (logged.seq, said)
+            symbol, side, quantity, price, broker = (data.get(name, "?") for name in TOLD)
+            said = (symbol, side, quantity, price)
+            self._said.setdefault(logged.account, {})[broker, logged.subject] = (logged.seq, said)
 
     def differences(self, tx: AuditTransaction, account: str) -> Sequence[Difference]:
         """What differs, is missing in the ledger, or is there without an entry; of `account` and of all with entries.
@@ -54,17 +48,20 @@ class FillWatch:
         waiting = {entry.subject for _, entry in tx.unlogged(limit=MOST_WAITING) if entry.kind == FILL}
         for fill in tx.fills(account):
             seq, told = said.pop((fill.broker, fill.exec_id), (None, None))
+            there = " ".join(_of(fill))
             if told is None and fill.exec_id not in waiting:
-                found.append(
-                    Difference(exec_id=fill.exec_id, seq=None, words="in the ledger, and no entry tells of it")
-                )
+                found.append(_one(account, fill.broker, fill.exec_id, seq, f"no entry tells of it, the ledger {there}"))
             elif told is not None and told != _of(fill):
-                words = f"the entry says {' '.join(told)}, the ledger {' '.join(_of(fill))}"
-                found.append(Difference(exec_id=fill.exec_id, seq=seq, words=words))
-        for (_, exec_id), (seq, told) in said.items():
+                words = f"the entry says {' '.join(told)}, the ledger {there}"
+                found.append(_one(account, fill.broker, fill.exec_id, seq, words))
+        for (broker, exec_id), (seq, told) in said.items():
             words = f"the entry says {' '.join(told)}, the ledger has no such fill"
-            found.append(Difference(exec_id=exec_id, seq=seq, words=words))
+            found.append(_one(account, broker, exec_id, seq, words))
         return found
+
+
+def _one(account: str, broker: str, exec_id: str, seq: int | None, words: str) -> Difference:
+    return Difference(subject=f"fill {exec_id}", words=words, state=f"{account} {broker}", seq=seq)
 
 
 def _of(fill: Fill) -> Said:

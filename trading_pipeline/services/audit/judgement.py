@@ -32,6 +32,7 @@ from trading_pipeline.domain.audit import (
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.errors import AuditFormatError
 from trading_pipeline.ports.audit import Verifier
+from trading_pipeline.services.audit.chain import hash_of
 from trading_pipeline.services.audit.damage import Damaged, Kind
 from trading_pipeline.services.audit.kept import Kept, KeptElsewhere, said_by
 
@@ -53,6 +54,7 @@ class Judge:
         self._next_key_id: str | None = None
         self._renewed: set[str] = set()
         self._accepted_at: int | None = None
+        self._mark = (0, self.head, Frontier())
 
     def __deepcopy__(self, _memo: object) -> Judge:
         """What was kept elsewhere and the way to verify are shared."""
@@ -66,6 +68,15 @@ class Judge:
         others = self.kept.log_ids - {self.log_id}
         if others and self.log_id not in self.kept.log_ids:
             raise Damaged(Kind.OTHER_LOG, 1, f"They are of log {min(others)}, and this is {self.log_id or 'none'}.")
+
+    def back(self) -> None:
+        """To where the last good checkpoint was: what follows is read again."""
+        self.seq, self.head, tree = self._mark
+        self.tree = tree.copy()
+
+    def _note(self, words: str) -> None:
+        if words not in self.notes:  # it may be read twice
+            self.notes.append(words)
 
     # entries
 
@@ -92,24 +103,23 @@ class Judge:
 
     def skip(self, logged: LoggedEntry) -> None:
         """An entry between damage and its acceptance: counted as it is, and not judged."""
-        self.tree.append(_leaf_of(logged))
-        self.seq = logged.seq
+        leaf = _leaf_of(logged)
+        self.tree.append(leaf)
+        self.seq, self.head = logged.seq, hash_of(logged.head) or next_head(self.head, leaf)
         if logged.kind in ACTED_ON:
             try:
                 self._remember(read_body(logged.body))
             except AuditFormatError as error:
-                self.notes.append(f"entry {logged.seq} cannot be read: {error}")
+                self._note(f"entry {logged.seq} cannot be read: {error}")
 
     def _remember(self, body: Mapping[str, Any]) -> None:
         said, words = body["data"], f"entry {body['seq']}, {body['recorded_at']}: {body['actor']}"
         if body["kind"] == RENEWED:
             self._renewed.add(said.get("key_id", ""))
-            self.notes.append(f"{words} replaced a lost signing key by {said.get('key_id', '?')}")
+            self._note(f"{words} replaced a lost signing key by {said.get('key_id', '?')}")
         else:
             where = f"checkpoint {self._accepted_at}" if self._accepted_at else "no checkpoint"
-            self.notes.append(
-                f"{words} accepted what was found before {where}: {said.get('reason', 'no reason given')}"
-            )
+            self._note(f"{words} accepted what was found before {where}: {said.get('reason', 'no reason given')}")
             self._accepted_at = None
 
     # checkpoints
@@ -158,6 +168,7 @@ class Judge:
         self.anchored = said.seq if kept is not None else self.anchored
         self.signed, self.number, self._previous, self.key_id = said.seq, said.number, signed.digest, said.key_id
         self._next_key_id = key_id_of(bytes.fromhex(said.next_key)) if said.why is Why.ROTATION else None
+        self._mark = (self.seq, self.head, self.tree.copy())
 
     def _require_signature(self, signed: SignedCheckpoint, said: Checkpoint) -> None:
         """By the key it names, and that by the one before: by rotation, or by a person where it was lost."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from trading_pipeline.domain.audit import LoggedEntry
 from trading_pipeline.ports.audit import AuditTransaction
+from trading_pipeline.services.audit.differences import Difference
 from trading_pipeline.services.modes.transitions import forged
-from trading_pipeline.services.modes.vouching import OF_MODES, OF_PEOPLE, Told
+from trading_pipeline.services.modes.vouching import OF_MODES, OF_PEOPLE, Told, mark_of
 
 KINDS = frozenset({*OF_MODES, *OF_PEOPLE})
 MOST_WAITING = 100_000
@@ -27,11 +28,11 @@ class PeopleWatch:
             body = json.loads(logged.body)
             self._told.hear(logged.kind, logged.account, logged.subject, body["actor"], body["data"])
 
-    def differences(self, tx: AuditTransaction, account: str) -> Sequence[str]:
-        """What differs, is missing or is there without an entry, of `account` and of all with entries, in words."""
+    def differences(self, tx: AuditTransaction, account: str) -> Sequence[Difference]:
+        """What differs, is missing or is there without an entry, of `account` and of all with entries."""
         self._take_waiting(tx)
         return [
-            *(words for one in sorted({*self._told.changes, account}) for words in self._of_account(tx, one)),
+            *(found for one in sorted({*self._told.changes, account}) for found in self._of_account(tx, one)),
             *self._of_operators(tx),
         ]
 
@@ -45,19 +46,25 @@ class PeopleWatch:
         for _, entry in tx.unlogged(limit=MOST_WAITING):
             self._told.hear(entry.kind, entry.account, entry.subject, entry.actor, entry.data)
 
-    def _of_account(self, tx: AuditTransaction, account: str) -> Iterator[str]:
+    def _of_account(self, tx: AuditTransaction, account: str) -> Iterator[Difference]:
         if words := forged(tx, account):
-            yield words
-        changes = tx.mode_changes(account)
+            yield Difference(subject=f"mode of {account}", words=words, state=repr(tx.mode_state(account)))
+        changes, told = tx.mode_changes(account), self._told.changes.get(account, {})
         for one in changes:
-            yield from self._told.of_change(one)
-        for change_id in sorted({*self._told.changes.get(account, {})} - {one.change_id for one in changes}):
-            yield f"change {change_id[:12]} of the mode of {account}: an entry tells of it, the ledger has none"
+            state = f"{one!r} {sorted(told.get(one.change_id, {}).items())}"
+            for words in self._told.of_change(one):
+                yield Difference(subject=f"mode of {account}", words=words, state=state)
+        for change_id in sorted({*told} - {one.change_id for one in changes}):
+            words = f"change {change_id[:12]} of the mode of {account}: an entry tells of it, the ledger has none"
+            state = f"{change_id} {sorted(told[change_id].items())}"
+            yield Difference(subject=f"mode of {account}", words=words, state=state)
 
-    def _of_operators(self, tx: AuditTransaction) -> Iterator[str]:
+    def _of_operators(self, tx: AuditTransaction) -> Iterator[Difference]:
         there = {one.name: one for one in tx.operators()}
         for name, operator in there.items():
             if words := self._told.of_operator(operator):
-                yield f"operator {name}: {words}"
+                state = f"{operator.is_enabled} {mark_of(operator)} {self._told.people.get(name)}"
+                yield Difference(subject=f"operator {name}", words=words, state=state)
         for name in sorted({*self._told.people} - {*there}):
-            yield f"operator {name}: entries tell of it, the ledger has none"
+            words = "entries tell of it, the ledger has none"
+            yield Difference(subject=f"operator {name}", words=words, state=repr(self._told.people[name]))

@@ -21,8 +21,15 @@ from trading_pipeline.domain.audit_rules import AuditRules
 from trading_pipeline.domain.control import AlertLevel, AuditEntry
 from trading_pipeline.domain.errors import AuditKeyError, AuditMismatch, LedgerConflict, LedgerError
 from trading_pipeline.ports.audit import AuditTransaction, Running
-from trading_pipeline.services.audit.anchors import Found, examine, is_accepted, is_renewed
-from trading_pipeline.services.audit.chain import Chain
+from trading_pipeline.services.audit.anchors import (
+    Found,
+    accepts_inside,
+    examine,
+    is_accepted,
+    is_renewed,
+    waits_to_accept,
+)
+from trading_pipeline.services.audit.chain import Chain, as_it_is
 from trading_pipeline.services.audit.checkpoints import AuditDesk, CheckpointBook
 
 log = logging.getLogger(__name__)
@@ -66,6 +73,8 @@ class _Open:
     due: Why | None = None
     uncovered_since: datetime | None = None
     settled: Settled = field(default_factory=Settled)
+    is_accepted: bool = False
+    """Damage inside of the log was accepted by the next entry, and its checkpoint is made."""
 
 
 class Sequencer:
@@ -89,6 +98,7 @@ class Sequencer:
         except LedgerError:
             self._open = None  # whatever is on record by now, it is looked at anew
             raise
+        is_more = is_more or self._open is None
         return timedelta(0) if is_more else timedelta(seconds=self._rules.poll_seconds)
 
     def end(self) -> None:
@@ -106,14 +116,17 @@ class Sequencer:
         with self._desk.ledger.read() as tx:
             found = examine(tx, log_id, self._desk.anchors, self._desk.verify)
             accepted = bool(found.problem) and is_accepted(tx, found)
+            inside = not found.problem and waits_to_accept(tx)
+            is_made = inside and found.is_made(Why.ACCEPTED)
+            chain = as_it_is(tx, log_id) if inside and not is_made else found.chain
             renewed = self._renewed(tx, found)
         if found.problem and not accepted:
             self._refuse(found)
         unwritten = found.newest if found.is_file_behind and not accepted else None
         book = CheckpointBook(self._desk, found.last, highest=found.highest, unwritten=unwritten)
-        opened = _Open(found.chain, book, self._signer(found, renewed, accepted=accepted))
-        if accepted:
-            log.warning("the audit log goes on though %s: a person accepted that", found.problem)
+        opened = _Open(chain, book, self._signer(found, renewed, accepted=accepted), is_accepted=inside)
+        if accepted or (inside and not is_made):
+            log.warning("the audit log goes on though %s: a person accepted that", found.problem or "it is damaged")
             self._checkpoint(opened, Why.ACCEPTED)
         else:
             opened.due = self._due_at_start(found, opened.signer)
@@ -195,18 +208,24 @@ class Sequencer:
             rows = tx.unlogged(after=opened.settled.number, limit=self._rules.batch_entries)
             highest, running = tx.newest_numbers()["audit_outbox"], tx.running()
         now = self._desk.clock.now()
-        batch = self._cut(rows, opened.chain.seq)
+        batch = self._cut(rows, opened)
         if batch:
             self._append(opened, batch, now)
+        elif rows:
+            self._open = None  # the log is looked at anew, as the next entry accepts it
+            return False
         is_more = len(batch) < len(rows) or len(rows) == self._rules.batch_entries
         if not is_more:
             opened.settled.seen(highest, running, now)
         return is_more
 
-    def _cut(self, rows: Rows, seq: int) -> Rows:
-        """Up to where a checkpoint is due: after so many entries, and after what says that one is."""
-        room = self._rules.checkpoint_entries - seq % self._rules.checkpoint_entries
+    def _cut(self, rows: Rows, opened: _Open) -> Rows:
+        """Up to where a checkpoint is due: after so many entries, after what says that one is, and before what accepts
+        damage."""
+        room = self._rules.checkpoint_entries - opened.chain.seq % self._rules.checkpoint_entries
         for number, (_, entry) in enumerate(rows[:room], start=1):
+            if accepts_inside(entry) and (number > 1 or not opened.is_accepted):
+                return rows[: number - 1]
             if entry.kind in DUE_AFTER:
                 return rows[:number]
         return rows[:room]
@@ -216,7 +235,7 @@ class Sequencer:
         with self._desk.ledger.transaction() as tx:
             require_end(tx.newest_logged(), opened.chain)
             tx.append_logged(entries)
-        opened.chain = chain
+        opened.chain, opened.is_accepted = chain, False
         opened.uncovered_since = opened.uncovered_since or now
         kind, is_full = entries[-1].kind, chain.seq % self._rules.checkpoint_entries == 0
         asked = DUE_AFTER.get(kind) or (Why.ENTRIES if is_full else None)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from trading_pipeline.domain.audit import RENEW, LoggedEntry, SignedCheckpoint, Why
+from trading_pipeline.domain.audit import RENEW, LoggedEntry, SignedCheckpoint, Why, read_body
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.errors import AuditError, AuditFormatError, AuditKeyError
 from trading_pipeline.ports.audit import AnchorFile, AuditKeys, AuditTransaction, Verifier
+from trading_pipeline.services.audit.coverage import Coverage, accepted_after
 from trading_pipeline.services.audit.damage import Damage, Damaged, Kind
 from trading_pipeline.services.audit.judgement import Judge
 from trading_pipeline.services.audit.kept import Kept, KeptElsewhere, read_checkpoints, require_agreeing, said_by
@@ -74,11 +76,17 @@ class Means:
 
 
 def verify_log(
-    tx: AuditTransaction, means: Means, *, progress: Progress = lambda _done, _of: None, watch: Watch | None = None
+    tx: AuditTransaction,
+    means: Means,
+    *,
+    progress: Progress = lambda _done, _of: None,
+    watch: Watch | None = None,
+    as_it_is: Watch | None = None,
 ) -> Verdict:
     """Judge the whole log as one state of the database shows it.
 
-    progress: is told the entries done, and those there. watch: is called with each entry that holds.
+    progress: is told the entries done, and those there. watch: is called with each entry that holds; as_it_is: with
+    those that a person accepted as they are, and with all after damage that nobody accepted.
     Raises InputError for `kept` that is no checkpoint, or when two of them differ.
     """
     extra = require_agreeing(Kept.read(line) for line in means.kept)
@@ -87,11 +95,15 @@ def verify_log(
         kept.add(one)  # what people kept outweighs a file of this machine
     present_key, unsigned = _present(means.keys)
     judge = Judge(tx.log_id() or "", kept, means.verify)
-    damages = judge_rest(tx, judge, lambda: _ended(judge, present_key, problem), progress=progress, watch=watch)
+    trial = _Trial(tx, judge, progress, watch)
+    trial.run(lambda: _ended(judge, present_key, problem), as_it_is)
+    damages, entries = trial.damages, judge.seq
+    if as_it_is is not None and damages and damages[-1].accepted_at is None:
+        trial.tell_rest(as_it_is)
     if unsigned == NO_KEY and not judge.number:
         unsigned = ""  # the relay makes the first one
     return Verdict(
-        log_id=judge.log_id, entries=judge.seq, checkpoints=judge.number, signed=judge.signed,
+        log_id=judge.log_id, entries=entries, checkpoints=judge.number, signed=judge.signed,
         anchored=judge.anchored, waiting=tx.waiting().entries, head=judge.head.hex(), key_id=judge.key_id,
         unsigned=unsigned, notes=tuple(judge.notes), damages=tuple(damages),
     )  # fmt: skip
@@ -142,15 +154,17 @@ class _Trial:
 
     def __init__(self, tx: AuditTransaction, judge: Judge, progress: Progress, watch: Watch | None) -> None:
         self.judge, self.damages = judge, list[Damage]()
-        self._tx, self._watch = tx, watch
+        self._tx, self._watch, self._progress = tx, watch, progress
         self._entries = self._read_entries(judge.seq, progress)
         self._checkpoints = read_checkpoints(tx, judge.number)
         self._entry: Compared | None = None
         self._checkpoint: SignedCheckpoint | None = None
         self._due = 0
+        self._as_it_is: Watch | None = None
 
-    def run(self, end: Callable[[], None]) -> None:
-        """Judge all of it; what is found stands in `damages`."""
+    def run(self, end: Callable[[], None], as_it_is: Watch | None = None) -> None:
+        """Judge all of it; what is found stands in `damages`. as_it_is: see verify_log."""
+        self._as_it_is = as_it_is
         while True:
             try:
                 self.judge.require_own_log()
@@ -194,28 +208,58 @@ class _Trial:
         if accepted is None:
             self.damages.append(damage)
             return False
-        said = said_by(accepted.text)
+        signed, coverage = accepted
+        said = said_by(signed.text)
+        self.judge.back()
+        self._entry, self._entries = None, self._read_entries(self.judge.seq, self._progress)
         try:
-            while self.judge.seq < said.seq and (entry := self._entry or next(self._entries, None)) is not None:
-                self.judge.skip(entry[0])
-                self._entry = None
-            self.judge.resume(accepted, self._frontier(accepted))
+            self._pass_over(said.seq, coverage.last)
+            self.judge.resume(signed, self._frontier(signed))
         except Damaged as found:
             self.damages += [damage, found.damage]
             return False
         self.damages.append(replace(damage, accepted_at=said.number))
         return True
 
-    def _acceptance(self) -> SignedCheckpoint | None:
-        """The next signed checkpoint that accepts what was found before it."""
+    def _pass_over(self, seq: int, accepted: int) -> None:
+        """To the entry `seq`: those up to `accepted` as they are, those after it judged."""
+        while self.judge.seq < seq and (entry := self._entry or next(self._entries, None)) is not None:
+            if entry[0].seq <= accepted:
+                self.judge.skip(entry[0])
+                self._tell(self._as_it_is, as_said(entry[0]))
+            else:
+                self.judge.entry(*entry)
+                self._tell(self._watch, entry[0])
+            self._entry = None
+
+    def tell_rest(self, as_it_is: Watch) -> None:
+        """What follows on damage that nobody accepted, as far as it can be read."""
+        with suppress(Damaged):
+            while (entry := self._entry or next(self._entries, None)) is not None:
+                self._tell(as_it_is, as_said(entry[0]))
+                self._entry = None
+
+    @staticmethod
+    def _tell(watch: Watch | None, logged: LoggedEntry | None) -> None:
+        if watch is not None and logged is not None:
+            watch(logged)
+
+    def _acceptance(self) -> tuple[SignedCheckpoint, Coverage] | None:
+        """The next signed checkpoint that accepts what was found before it, where that is what was accepted."""
+        judge = self.judge
         while (signed := self._next_checkpoint()) is not None:
             self._checkpoint = None
             try:
                 said = said_by(signed.text)
             except AuditFormatError:
                 continue
-            if said.why is Why.ACCEPTED and said.seq >= self.judge.seq and self.judge.is_signed(signed, said):
-                return signed
+            if said.why is not Why.ACCEPTED or said.seq < judge.signed or not judge.is_signed(signed, said):
+                continue
+            coverage = accepted_after(self._tx, said.seq)
+            if coverage is None or (coverage.first, coverage.after) != (judge.signed + 1, judge.number):
+                continue
+            if coverage.last <= said.seq and coverage.highest < said.number and coverage.holds(self._tx):
+                return signed, coverage
         return None
 
     def _frontier(self, signed: SignedCheckpoint) -> str | None:
@@ -231,6 +275,16 @@ class _Trial:
             yield from page
             at = page[-1][0].seq
             progress(at, total)
+
+
+def as_said(logged: LoggedEntry) -> LoggedEntry | None:
+    """The entry by its text alone, which is what was signed; None for one whose text is none."""
+    try:
+        body = read_body(logged.body)
+        kind, account, subject = (str(body[name]) for name in ("kind", "account", "subject"))
+    except (AuditFormatError, TypeError):
+        return None
+    return replace(logged, kind=kind, account=account, subject=subject)
 
 
 def _covered(signed: SignedCheckpoint) -> int:
