@@ -22,6 +22,7 @@ from trading_pipeline.adapters.clock import FixedClock, SystemClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
 from trading_pipeline.adapters.migrations import NEWEST
 from trading_pipeline.cli.app import app
+from trading_pipeline.cli.db import NEXT
 from trading_pipeline.domain.control import AuditEntry, TradingState
 from trading_pipeline.domain.errors import DataFileError, InputError, LeaseHeld
 from trading_pipeline.services.lease import leading, lease_name
@@ -145,7 +146,7 @@ def test_a_ledger_moves_between_the_databases_row_by_row_and_numbers_go_on(home:
     again = restore(there.open(), second.name, tmp_path / "all", FixedClock(AT + timedelta(seconds=4)))
 
     expected = told(opened(home))
-    assert moved.aside == "nothing: there was no ledger"
+    assert (moved.aside, moved.was_there) == ("", False)
     assert again.aside == "schema ledger_before_20250610t150004z"
     for workspace in (there.open(), opened(tmp_path / "third")):
         assert kept(rows(workspace)) == kept(first.manifest.counts)
@@ -236,10 +237,12 @@ def test_a_ledger_that_is_gone_is_not_restored_beside_its_log(home: Path) -> Non
     (home / "ledger.sqlite3").unlink()
     log.write_bytes(left)
 
-    restore(opened(home), "latest")
+    done = CliRunner().invoke(app, ["--home", str(home), "db", "restore", "latest"])
 
     assert kept(rows(opened(home))) == kept(made.manifest.counts)
-    assert [one.read_bytes() == left for one in home.glob("ledger.sqlite3.*.before-wal")] == [True]
+    (aside,) = home.glob("ledger.sqlite3.*.before-wal")
+    assert aside.read_bytes() == left
+    assert f"There was no record to put aside; what was left of it is kept: {aside}" in done.output
 
 
 def test_a_damaged_backup_is_refused_and_nothing_changes(home: Path) -> None:
@@ -313,7 +316,9 @@ def test_the_commands_say_what_they_did_and_what_to_do_next(home: Path) -> None:
 
     assert "verified" in made.output
     assert len(json.loads(listed.output)) == 1
-    assert "trading-pipeline resume" in restored.output
+    said = [restored.output.index(f"trading-pipeline {command}") for command, _ in NEXT]
+    assert said == sorted(said)
+    assert "The record before is kept: " in restored.output
     assert f"version {NEWEST}" in upgraded.output
 
 

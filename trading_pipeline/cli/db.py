@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trading_pipeline.cli.context import JsonOption, workspace_of
 from trading_pipeline.cli.output import print_json, print_records, say
 
+if TYPE_CHECKING:
+    from trading_pipeline.wiring.backups import Restored
+
+NEXT = (
+    ("audit verify", "an audit log whose end is cut off is what a restore leaves; anything else: docs/audit.md"),
+    ("audit accept --reason TEXT --operator NAME", "where verify says DAMAGED: nothing is numbered or signed before"),
+    ("relay run --once", "puts that on record, and signs it"),
+    ("reconcile", "what the broker knows and the record does not; look at each point"),
+    ("up --detach", "the loop brings fills and orders of since into the record"),
+    ("resume --reason TEXT --operator NAME", "once record and broker agree: entries may leave again"),
+)
+"""After a restore: each command, and what it is for."""
 app = typer.Typer(help="The record: tables and backups.", no_args_is_help=True, rich_markup_mode=None,
                   add_completion=False)  # fmt: skip
 FolderOption = Annotated[
@@ -76,14 +88,22 @@ def restore(
     done = put_back(workspace_of(context), name, folder)
     manifest = done.backup.manifest
     if as_json:
-        print_json({"restored": done.backup.name, "made_at": manifest.made_at.isoformat(), "before": done.aside,
-                    "beside": [*done.told], "trading": done.state.value})  # fmt: skip
+        print_json({"restored": done.backup.name, "made_at": manifest.made_at.isoformat(),
+                    "before": done.aside or None, "beside": [*done.told], "trading": done.state.value,
+                    "next": [command for command, _ in NEXT]})  # fmt: skip
         return
-    say(f"restored the backup of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC; the record before is kept: {done.aside}")
+    say(f"restored the backup of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC. {_before(done)}")
     for one in done.told:
         say(f"  {one}")
-    say(
-        f"Trading is {done.state.value}. What happened since is missing in the record: start the session loop, or run "
-        "trading-pipeline reconcile, look at what differs, and then: "
-        "trading-pipeline resume --reason TEXT --operator NAME"
-    )
+    say(f"Trading is {done.state.value}. What happened since the backup is missing in the record. Next, in this order:")
+    for number, (command, why) in enumerate(NEXT, 1):
+        say(f"  {number}. trading-pipeline {command}")
+        say(f"       {why}")
+
+
+def _before(done: Restored) -> str:
+    """What became of the record that was there."""
+    if done.was_there:
+        return f"The record before is kept: {done.aside}"
+    left = f"; what was left of it is kept: {done.aside}" if done.aside else ", so nothing is kept of it"
+    return f"There was no record to put aside{left}. If it turns up, do not put it back: the backup is the record now"

@@ -45,10 +45,13 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was put back. aside: where the ledger before is kept. told: what became of what lies beside it."""
+    """What was put back. aside: where the ledger before is kept, or what is left of it. told: what became of what lies
+    beside it. was_there: False where there was no ledger to be kept.
+    """
 
     backup: Backup
     aside: str
+    was_there: bool
     told: Sequence[str]
     state: TradingState
 
@@ -87,6 +90,7 @@ def restore(workspace: Workspace, name: str, folder: Path | None = None, clock: 
     with workspace.exclusive("trading"), _venue_free(workspace.home), workspace.exclusive("backup"):
         _require_no_leader(workspace, url, clock)
         require_known(chosen)
+        was_there = is_there(url)
         token, at = newest_token(url), clock.now()
         aside = restore_ledger(chosen, url, at)
         ledger = SqlLedger.open(url)  # brings an older backup up to date
@@ -94,7 +98,7 @@ def restore(workspace: Workspace, name: str, folder: Path | None = None, clock: 
         told = [*_restored_beside(workspace, chosen, clock)]
         state = _hold_back(workspace, ledger, chosen, clock)
         ledger.close()
-    return Restored(chosen, aside, told, state)
+    return Restored(chosen, aside, was_there and bool(aside), told, state)
 
 
 def ledger_url(workspace: Workspace) -> str:

@@ -43,7 +43,8 @@ def require_known(backup: Backup) -> None:
 
 
 def restore_ledger(backup: Backup, url: str, at: datetime) -> str:
-    """Put the backup's ledger in the place of the one at `url`; returns where the one before is kept.
+    """Put the backup's ledger in the place of the one at `url`; returns where the one before is kept, or what is left
+    of it; empty where there was nothing.
 
     Raises LedgerError when the database cannot be written, LeaseHeld when a leader has come up meanwhile,
     DataFileError when the copy is not sound; nothing has changed then.
@@ -64,17 +65,23 @@ def _swap_file(backup: Backup, ledger: Path, at: datetime) -> str:
     make_durable(coming)
     if ledger.exists():
         _fold_in_log(ledger)
-    for suffix in ("-wal", "-shm"):  # of a file that is damaged or gone: they belong to it
-        log = ledger.with_name(f"{ledger.name}{suffix}")
-        if log.exists():
-            log.replace(aside.with_name(f"{aside.name}{suffix}"))
+    logs = [*_set_aside(ledger, aside)]  # of a file that is damaged or gone: they belong to it
     if not ledger.exists():
         coming.replace(ledger)
-        return "nothing: there was no ledger"
+        make_durable(ledger.parent)
+        return logs[0] if logs else ""
     os.link(ledger, aside)
     coming.replace(ledger)
     make_durable(ledger.parent)
     return str(aside)
+
+
+def _set_aside(ledger: Path, aside: Path) -> Iterator[str]:
+    for suffix in ("-wal", "-shm"):
+        log, kept = ledger.with_name(f"{ledger.name}{suffix}"), aside.with_name(f"{aside.name}{suffix}")
+        if log.exists():
+            log.replace(kept)
+            yield str(kept)
 
 
 def _fold_in_log(ledger: Path) -> None:
@@ -95,7 +102,7 @@ def _swap_tables(backup: Backup, url: str, at: datetime) -> str:
         _move(target, home, aside, present)
         _move(target, coming, home, _present(target, coming))
         target.execute(text(f'DROP SCHEMA "{coming}"'))
-    return f"schema {aside}" if present[0] else "nothing: there was no ledger"
+    return f"schema {aside}" if present[0] else ""
 
 
 @contextmanager
