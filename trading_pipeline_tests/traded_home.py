@@ -140,3 +140,14 @@ def deciding_home(traded_home: TradedHome, tmp_path_factory: pytest.TempPathFact
 
     root = once_a_run(tmp_path_factory, worker_id, "deciding-home", make)
     return replace(traded_home, home=root / "home", profile=root / "profile.yaml")
+
+
+@pytest.fixture(scope="session")
+def replayed_home(traded_home: TradedHome, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> TradedHome:
+    """The shared home once its running session was replayed, undisturbed; read only."""
+
+    def make(root: Path) -> None:
+        list(traded_home.copied_to(root).open().replay(traded_home.running, traded_home.running))
+
+    root = once_a_run(tmp_path_factory, worker_id, "replayed-home", make)
+    return replace(traded_home, home=root / "home")

@@ -1,5 +1,5 @@
 """Fixtures shared by the tests of this folder."""
 
-from trading_pipeline_tests.traded_home import traded_home
+from trading_pipeline_tests.traded_home import replayed_home, traded_home
 
-__all__ = ["traded_home"]
+__all__ = ["replayed_home", "traded_home"]
