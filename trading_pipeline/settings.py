@@ -106,7 +106,7 @@ class ExecutionSettings(_Frozen):
         description="what may be spoken to; simulation: this machine only; paper: a broker's paper account; live: its "
         "live account, which also needs an approved mode of the account",
     )
-    account: str = Field("SIM", min_length=1, max_length=32)
+    account: str = Field("SIM", max_length=32, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")
     strategy: str = Field("sabr20", min_length=1, max_length=32)
     decider: Literal["loop", "dagster_job"] = Field("loop", description="exactly one decides per snapshot")
     initial_cash_usd: Decimal = Field(Decimal(100_000), gt=0)

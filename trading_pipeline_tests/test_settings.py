@@ -155,6 +155,12 @@ def test_an_override_that_is_no_yaml_names_its_variable() -> None:
         load_settings(environ={"TRADING_PIPELINE__EXECUTION__ACCOUNT": "[1"})
 
 
+@pytest.mark.parametrize("account", [" SIM", "SIM ", "S\u0406M", "SIM\u200b", "../SIM", "-", "SIM\n", "A" * 33])
+def test_the_name_of_an_account_is_not_taken_for_another_one(account: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"execution\.account"):
+        load_settings(written(tmp_path, yaml.safe_dump({"execution": {"account": account}})), environ={})
+
+
 def test_the_home_is_the_argument_then_the_environment_then_a_folder_here(tmp_path: Path) -> None:
     environ = {"TRADING_PIPELINE_HOME": str(tmp_path / "env")}
 

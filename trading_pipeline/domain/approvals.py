@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,7 +12,10 @@ from trading_pipeline.domain.errors import InputError
 from trading_pipeline.domain.modes import ChangeKind, Rung
 from trading_pipeline.domain.risk_book import Mode
 
-NAME = re.compile(r"[a-z][a-z0-9._-]{1,31}")
+LONGEST_NAME = 32
+NAME = re.compile(r"[a-z][a-z0-9]*([._-][a-z0-9]+)*")
+LOOKS = str.maketrans({"0": "o", "1": "l", "i": "l", ".": "", "-": "", "_": ""})
+"""What is easily taken for something else in a name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +39,17 @@ class Operator:
 
 def operator_name(name: str) -> str:
     """The name as given; raises InputError for one that could be mistaken for another."""
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or not 2 <= len(name) <= LONGEST_NAME:
         raise InputError(
-            f"{name!r} is no name for an operator: 2 to 32 of a-z, 0-9, dot, dash and underline, a letter first"
+            f"{name!r} is no name for an operator: 2 to {LONGEST_NAME} of a-z and 0-9, a letter first; dot, dash and "
+            "underline between them"
         )
     return name
+
+
+def look_alike(name: str, others: Iterable[str]) -> str:
+    """The first of the others that people might take for this name; empty when there is none."""
+    return next((one for one in others if one.translate(LOOKS) == name.translate(LOOKS)), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

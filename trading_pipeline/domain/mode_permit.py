@@ -91,12 +91,17 @@ def _same_hashes(case: Case, config_hash: str, limits_hash: str) -> Found | None
 def _standing(case: Case) -> Found | None:
     moved = case.state if case.request.from_change != case.state.change_id else None
     evidence, report = case.evidence_state, case.report
-    if evidence is not None and report is not None and (evidence.entered_at != report.since or _stops(case, evidence)):
+    if evidence is not None and report is not None and (_is_later(evidence, report) or _stops(case, evidence)):
         moved = moved or evidence
     if moved is None:
         return None
     words = f"the mode of {moved.account} was changed since (it is {moved.name}): the evidence is of another time"
     return Refusal.MODE_MOVED, f"{words}. Request it anew"
+
+
+def _is_later(evidence: ModeState, report: GateReport) -> bool:
+    """True when the mode was entered after what was measured began."""
+    return evidence.entered_at is not None and (report.since is None or report.since < evidence.entered_at)
 
 
 def _stops(case: Case, evidence: ModeState) -> bool:

@@ -52,7 +52,7 @@ class Asked(NamedTuple):
 
 def gate_report(tx: LedgerTransaction, asked: Asked, wanted: Wanted) -> GateReport:
     """Everything that was measured for what is wanted, under the hash of its content. Writes nothing."""
-    since = present_mode(tx, asked.evidence_account).entered_at
+    since = _since(tx, asked)
     found = evidence(tx, asked, since)
     made = GateReport(
         report_id="", account=asked.account, evidence_account=asked.evidence_account, kind=wanted.kind,
@@ -61,6 +61,16 @@ def gate_report(tx: LedgerTransaction, asked: Asked, wanted: Wanted) -> GateRepo
         limits_hash=limits_hash(asked.limits, wanted.rung), items=judge(wanted, found),
     )  # fmt: skip
     return replace(made, report_id=report_id(asdict(made)))
+
+
+def _since(tx: LedgerTransaction, asked: Asked) -> datetime | None:
+    """Since when evidence counts: since its account entered its mode; of another account's, only what came after the
+    asking account last fell from a live mode, or was stopped in one."""
+    entered = present_mode(tx, asked.evidence_account).entered_at
+    if asked.evidence_account == asked.account:
+        return entered
+    falls = [one.at for one in tx.mode_changes(asked.account) if one.before.is_live and not one.kind.needs_approval]
+    return max((at for at in (entered, *falls[-1:]) if at is not None), default=None)
 
 
 def evidence(tx: LedgerTransaction, asked: Asked, since: datetime | None) -> Evidence:

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from pydantic import SecretStr
 
-from trading_pipeline.domain.approvals import Operator, Refusal, operator_name
+from trading_pipeline.domain.approvals import Operator, Refusal, look_alike, operator_name
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.errors import InputError, ModeRefused
 from trading_pipeline.domain.modes import ModeRules
@@ -77,8 +77,7 @@ class Operators:
             added_at=self.clock.now(), added_by=self._called(proven),
         )  # fmt: skip
         with self._acting(proven, act, name) as tx:
-            if tx.operator(name) is not None:
-                raise InputError(f"there is an operator {name} already: operators enable, or operators passwd")
+            _require_free(tx, name)
             tx.save_operator(made)
             self.tell(tx, ADDED, name, made.added_by, **{MARK: mark_of(made)})
         return made
@@ -149,6 +148,9 @@ class Operators:
             if operator is None:
                 return None, (Refusal.UNKNOWN_OPERATOR, NOT_PROVEN)
             until = operator.waits_until(rules.password_attempts, wait)
+            if until is not None and operator.last_failure_at is not None and now < operator.last_failure_at:
+                tx.save_operator(replace(operator, last_failure_at=now))  # the clock was set back: it waits from now on
+                until = now + wait
             if until is not None and now < until:
                 words = f"too many wrong passwords of {name}: the next may be tried at {until:%H:%M:%S} UTC"
                 return operator, (Refusal.TOO_MANY_ATTEMPTS, words)
@@ -199,6 +201,14 @@ class Operators:
                 occurred_at=self.clock.now(), kind=kind, account=account, subject=subject, actor=actor, data=said
             )
         )
+
+
+def _require_free(tx: LedgerTransaction, name: str) -> None:
+    """Raises InputError for a name that is taken, or that people would take for one that is."""
+    if tx.operator(name) is not None:
+        raise InputError(f"there is an operator {name} already: operators enable, or operators passwd")
+    if like := look_alike(name, (one.name for one in tx.operators())):
+        raise InputError(f"{name} is too much like the operator {like}: in the audit log one is taken for the other")
 
 
 def _there(tx: LedgerTransaction, name: str) -> Operator:

@@ -116,6 +116,21 @@ def test_sessions_in_paper_are_no_evidence_of_a_live_mode(office: Office) -> Non
     assert report(office.under(digest="c"), "LIVE_SCALED").passed
 
 
+def test_after_a_fall_from_a_live_mode_another_account_proves_anew(office: Office) -> None:
+    """Its sessions before the fall have spoken already."""
+    office.climb(Mode.PAPER)
+    prove(office)
+    live = office.under(account="L")
+    more = {"evidence_account": ACCOUNT, "equity_usd": Decimal(100_000)}
+    live.approve(live.asked("LIVE_MINIMAL", **more))
+    live.desk.lower(Rung(Mode.PAPER), reason="losses", operator="kim")
+
+    failed = {item.name for item in report(live, "LIVE_MINIMAL", **more).failed}
+    assert {"sessions", "closed_trades"} <= failed
+    prove(office)
+    assert live.approve(live.asked("LIVE_MINIMAL", **more)).state.mode is Mode.LIVE_MINIMAL
+
+
 def test_e49_seven_profitable_days_do_not_suffice(office: Office) -> None:
     office.climb(Mode.PAPER)
     prove(office, sessions=7, wins=7, losses=0)

@@ -163,9 +163,28 @@ def test_who_was_disabled_meanwhile_does_nothing_more(office: Office) -> None:
 def test_a_name_that_is_taken_or_could_be_mistaken_is_refused(office: Office) -> None:
     with pytest.raises(InputError, match="already"):
         office.operators.add("kim", STRONG, KIM)
-    for name in ("Kim", "k", "kim ", "kіm", "1kim", "a" * 33, "", "kim\n", "../kim"):
+    for name in ("Kim", "k", "kim ", "kіm", "1kim", "a" * 33, "", "kim\n", "../kim", "kim.", "k..im", "kim-_x"):
         with pytest.raises(InputError, match="no name"):
             operator_name(name)
+
+
+@pytest.mark.parametrize("name", ["k.im", "k1m", "klm", "ki-m"])
+def test_two_spellings_of_one_name_are_not_two_people(office: Office, name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} is too much like the operator kim"):
+        office.operators.add(name, STRONG, KIM)
+
+
+def test_who_waits_does_not_wait_for_a_clock_that_was_wrong(office: Office) -> None:
+    office.clock.wait(days=365)
+    for _ in range(5):
+        refusal_of(lambda: office.operators.prove(WRONG, "guess"))
+    office.clock.wait(days=-365)  # it was set right
+
+    assert refusal_of(lambda: office.operators.prove(KIM, "approve")) == Refusal.TOO_MANY_ATTEMPTS
+    office.clock.wait(minutes=14, seconds=59)
+    assert refusal_of(lambda: office.operators.prove(KIM, "approve")) == Refusal.TOO_MANY_ATTEMPTS
+    office.clock.wait(seconds=1)
+    assert office.operators.prove(KIM, "approve").failures == 0
 
 
 @pytest.mark.parametrize(
