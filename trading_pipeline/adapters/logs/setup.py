@@ -72,13 +72,19 @@ def stop_logs() -> None:
 def _terminal(rules: LogRules, process: str, redactor: Redactor) -> Terminal:
     terminal = Terminal()
     terminal.setLevel(rules.console_level.upper())
-    terminal.addFilter(lambda record: not record.name.startswith(NOT_ON_TERMINAL))
+    terminal.addFilter(lambda record: not record.name.startswith(NOT_ON_TERMINAL) and not _is_interruption(record))
     as_text = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=_traceback, timestamp_key="at"
     )
     as_json = structlog.processors.JSONRenderer(ensure_ascii=False)
     terminal.setFormatter(chain(process, redactor, as_json if rules.console == "json" else as_text))
     return terminal
+
+
+def _is_interruption(record: logging.LogRecord) -> bool:
+    """True where a library tells the Ctrl-C that hit it as an error of its own; it is passed on, and told once."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is not None and not isinstance(error, Exception)
 
 
 def chain(process: str, redactor: Redactor, render: Callable[..., Any]) -> logging.Formatter:

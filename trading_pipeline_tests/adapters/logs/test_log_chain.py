@@ -123,6 +123,19 @@ def test_a_thread_that_dies_is_told(home: Path) -> None:
     assert [(line["level"], line["event"]) for line in lines(home)] == [("critical", "thread feeder ended by an error")]
 
 
+def test_a_ctrl_c_that_hits_a_library_is_no_error_on_the_terminal(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = logging.getLogger("sqlalchemy.pool.impl.NullPool")
+
+    pool.error("Exception closing connection", exc_info=KeyboardInterrupt())
+    pool.error("Exception closing connection", exc_info=OSError("the disk is gone"))
+
+    assert "KeyboardInterrupt" not in (said := capsys.readouterr().err)
+    assert "the disk is gone" in said
+    assert len(lines(home)) == 2
+
+
 def test_a_wrong_log_call_or_a_full_disk_stops_nobody(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = log.makeRecord(log.name, logging.INFO, "x.py", 1, "needs %s and %s", (CANARY,), None)
     for handler in logging.getLogger().handlers:
