@@ -24,7 +24,7 @@ from trading_pipeline_tests.venue.builders import SESSION, at, flat
 from trading_pipeline_tests.venue.tapes import ListedTape
 
 SPEED = 40.0
-LAST = 6
+LAST = 4
 """Minutes of the session that are left."""
 
 
