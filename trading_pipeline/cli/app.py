@@ -88,6 +88,10 @@ class Verbs(TyperGroup):
         with formatter.section("Commands"):
             formatter.write_dl([(name, words) for name, (_, words) in VERBS.items()])
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Words of a terminal with another encoding keep nobody from killing: what UTF-8 lacks is written as escape."""
+        return super().parse_args(ctx, [_sayable(word) for word in args])
+
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         try:
@@ -105,6 +109,13 @@ class Verbs(TyperGroup):
             log.critical("ended by an error nobody expected", exc_info=True)
             raise
         raise typer.Exit(code)
+
+
+def _sayable(word: str) -> str:
+    """The name of a file that is there stays as it is."""
+    if word.isascii() or os.path.exists(word):  # noqa: PTH110  never raises
+        return word
+    return word.encode("utf-8", "backslashreplace").decode()
 
 
 def _alone(verb: Any) -> typer.Typer:

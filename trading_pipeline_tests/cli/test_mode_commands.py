@@ -219,3 +219,21 @@ def refusals(home: Path) -> list[str]:
     with closing(sqlite3.connect(home / "ledger.sqlite3")) as database:
         found = database.execute("SELECT data FROM audit_outbox WHERE kind = 'operator_refused'").fetchall()
     return [json.loads(data)["refusal"] for (data,) in found]
+
+
+BROKEN = os.fsdecode(b"n\xe3o")
+"""As a terminal of another encoding types it."""
+
+
+def test_words_of_another_encoding_are_kept_as_escapes_and_keep_nobody_from_acting(home: Path) -> None:
+    code, output = run(home, "kill", "--operator", "kim", "--reason", BROKEN)
+    assert code == 0, output
+    assert json.loads((home / "latch-SIM.json").read_text())
+    shown = answer(home, "mode", "show")
+    assert shown["stopped"] is True
+    assert answer(home, "mode", "history")["changes"][-1]["reason"] == "n\\udce3o"
+    for words in (("mode", "request", "resume", "--reason", BROKEN, "--operator", BROKEN),
+                  ("mode", "approve", BROKEN, *SAY, "kim"),
+                  ("operators", "disable", "lee", "--by", "kim", "--reason", BROKEN)):  # fmt: skip
+        code, output = run(home, *words, typed=f"{KIM}\n")
+        assert (code, "Traceback" in output) == (0 if words[1] == "disable" else 1, False), output
