@@ -11,14 +11,6 @@ import pytest
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
 
 
-@pytest.fixture(scope="session")
-def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty ledger; copied, never written."""
-    home = tmp_path_factory.mktemp("no_alerts")
-    SqlLedger.open(default_url(home)).close()
-    return home / "ledger.sqlite3"
-
-
 @pytest.fixture
 def ledger(empty_ledger: Path, tmp_path: Path) -> Iterator[SqlLedger]:
     """An empty ledger on disk."""
