@@ -73,7 +73,7 @@ def all_of_the_best(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def running(market: TradedMarket, tmp_path: Path) -> Iterator[RunningSession]:
+def running(market: TradedMarket, ledger: SqlLedger, tmp_path: Path) -> Iterator[RunningSession]:
     source, session, calendar = market.workspace.bars, market.sessions[-1], market.workspace.calendar
     root, clock = tmp_path / "bars", FixedClock(calendar.times(session).opens_at - timedelta(minutes=30))
     for path in source.root.glob("[!.]*"):
@@ -85,7 +85,6 @@ def running(market: TradedMarket, tmp_path: Path) -> Iterator[RunningSession]:
     for path in (source.root / "5min").glob("[0-9]*.parquet"):
         if path.stem < session.isoformat():
             (root / "5min" / path.name).symlink_to(path)
-    ledger = SqlLedger.open(default_url(tmp_path))
     desk = replace(
         market.workspace.research, settings=all_of_the_best(market.workspace.settings),
         bars=ParquetBarStore(root, calendar, clock), clock=clock, ledger=ledger,
