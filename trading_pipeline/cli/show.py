@@ -10,7 +10,7 @@ import pandas as pd
 import typer
 
 from trading_pipeline.cli.context import LATEST, JsonOption, SessionOption, chosen_session, workspace_of
-from trading_pipeline.cli.output import heading, print_json, print_records, print_table, say, say_line
+from trading_pipeline.cli.output import heading, print_json, print_records, print_table, say, say_below, say_line
 from trading_pipeline.domain.errors import InputError, MissingResultError
 from trading_pipeline.domain.reports import PositionView, SessionReport
 from trading_pipeline.services.decision_log import as_json, decision_log, log_hash
@@ -226,3 +226,5 @@ def show_report(found: SessionReport) -> None:
         ("decision log", found.origin.decision_hash[:16]),
     )
     print_table(("", ""), rows)
+    for remark in found.remarks:
+        say_below(remark)

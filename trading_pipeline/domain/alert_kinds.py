@@ -56,6 +56,7 @@ _TRADING = (
     ("watchlist_cut", "limit exceeded", WARNING, "a watchlist had more rows than one execution may decide on"),
     ("session_started", "start", INFO, "a session was begun"),
     ("session_closed", "shutdown", INFO, "a session ran to its close; says what it earned"),
+    ("closed_unheard", "connection lost", (AlertLevel.ERROR,), "a session was closed while the venue was silent"),
     ("session_stopped", "shutdown", WARNING, "a session's loop was stopped before the close; stops stay at the venue"),
     ("report_ready", "report ready", INFO, "the performance of a session is on record"),
 )

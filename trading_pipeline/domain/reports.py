@@ -176,6 +176,8 @@ class SessionReport:
     journal: tuple[JournalEntry, ...]
     open_positions: tuple[PositionView, ...]
     origin: Origin
+    remarks: tuple[str, ...] = ()
+    """What has to be said of its end: closed while the venue was silent; what another session has booked."""
 
     @property
     def trades(self) -> tuple[Trade, ...]:

@@ -30,6 +30,7 @@ from trading_pipeline.domain.setups import ScanSnapshot, Setup
 from trading_pipeline.domain.trades import whole_trades
 from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.ports import BarStore, Clock, Ledger, LedgerTransaction, ResearchStore, TradingCalendar
+from trading_pipeline.services.closing import remarks
 from trading_pipeline.services.decision_log import Json, as_json
 from trading_pipeline.services.funnel import session_funnel
 from trading_pipeline.services.journal import held_at_close, total_open_risk, view_positions, write_journal
@@ -123,6 +124,7 @@ def report_data(desk: ReportDesk, account: str, session: date) -> SessionReport:
             regimes=tuple(tx.regimes(session)), funnel=session_funnel(desk.frames, desk.ledger, account, session),
             setups=_top_setups(tx, snapshots), charts=_charts(desk, trades, session),
             journal=write_journal(tx, account, session), open_positions=views, origin=_origin(record, snapshots),
+            remarks=remarks(tx, record),
         )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from trading_pipeline.domain.setups import ScanSnapshot
 from trading_pipeline.domain.trading_session import SessionPhase, SessionRecord
 from trading_pipeline.ports import BarFeed, Clock, SimulatedMarket
 from trading_pipeline.services import care
+from trading_pipeline.services.closing import mark_unheard, require_an_answer
 from trading_pipeline.services.cycle import Cycle
 from trading_pipeline.services.decision_log import decision_log, log_hash
 from trading_pipeline.services.desk import Desk
@@ -366,6 +367,8 @@ class SessionLoop:
             self.market.on_session_close(self.times)
         desk.clock.sleep_until(self.times.closes_at)
         self.cycle.sync(record)
+        if not self.cycle.is_heard and not self.times.follows_at_once:
+            require_an_answer(self.times.closes_at, self.real_clock)
         self._protect(record)
         with desk.ledger.transaction() as tx:
             care.alarm_unprotected(desk, tx, self.times)
@@ -373,6 +376,8 @@ class SessionLoop:
                 p.at == self.times.closes_at for p in tx.equity_points(desk.account, record.session, record.session)
             ):
                 self._valuation.put(tx, record, self.times.closes_at)
+            if not self.cycle.is_heard:
+                mark_unheard(tx, record, self.times.closes_at)
             digest = log_hash(decision_log(tx, desk.account, record.session))
             closed = replace(record, phase=SessionPhase.CLOSED, cursor_at=self.times.closes_at, decision_hash=digest)
             tx.save_session_record(closed)

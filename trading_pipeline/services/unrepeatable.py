@@ -13,11 +13,12 @@ from trading_pipeline.domain.trading_session import SessionRecord
 from trading_pipeline.ports import LedgerTransaction
 from trading_pipeline.services.adjustments import ADJUSTMENT
 from trading_pipeline.services.breaker import ENDED
+from trading_pipeline.services.closing import UNHEARD
 from trading_pipeline.services.readiness import CONFIGURED
 
 OF_THE_VENUE = frozenset({CashKind.DIVIDEND, CashKind.CASH_IN_LIEU})
 """Cash that the simulated venue pays again."""
-SILENT, ADJUSTED = "venue_silent", "adj-"
+UNANSWERED, ADJUSTED = frozenset({"venue_silent", "reports_unknown", UNHEARD}), "adj-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +83,5 @@ def _of_configuration(tx: LedgerTransaction, record: SessionRecord) -> Iterator[
 
 def _of_silence(tx: LedgerTransaction, record: SessionRecord) -> Iterator[Unrepeatable]:
     for event in tx.risk_events(record.account, record.session):
-        if event.data.get("trigger", event.kind) == SILENT and event.kind != ENDED:
+        if event.data.get("trigger", event.kind) in UNANSWERED and event.kind != ENDED:
             yield Unrepeatable(event.occurred_at, "row(s) of unanswered questions to the venue")

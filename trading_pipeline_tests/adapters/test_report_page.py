@@ -148,6 +148,12 @@ def test_the_page_shows_the_figures_of_the_session() -> None:
         assert text in page
 
 
+def test_what_has_to_be_said_of_its_end_stands_on_top() -> None:
+    page = render_report(replace(a_report(), remarks=("closed while <the venue> was silent",)))
+
+    assert page.index("closed while &lt;the venue&gt; was silent") < page.index("Net P&amp;L")
+
+
 def test_a_session_without_trades_says_so() -> None:
     page = render_report(a_report())
 
