@@ -1,6 +1,7 @@
-"""What a run tells when it fails, without secrets: exceptions of libraries name addresses, and with them passwords."""
+"""What a run tells, in its log and when it fails, without secrets: errors of libraries name addresses and passwords."""
 
 import inspect
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -17,14 +18,16 @@ T = TypeVar("T")
 
 
 def without_secrets(function: Callable[P, T]) -> Callable[P, T]:
-    """What Dagster runs, so that no secret of this process stands in the error it puts on record.
+    """What Dagster runs, so that no secret of this process stands in the error or in the log lines it puts on record.
 
-    An error that tells none, itself and all it was raised from, is raised as it is.
+    An error that tells none, itself and all it was raised from, is raised as it is. The function's first argument, or
+    the one of that name, is its context.
     """
     if inspect.isgeneratorfunction(function):
 
         @wraps(function)
         def generate(*args: P.args, **kwargs: P.kwargs) -> object:
+            _watch(*args[:1], kwargs.get("context"))
             with _redacting():
                 yield from function(*args, **kwargs)
 
@@ -32,10 +35,38 @@ def without_secrets(function: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        _watch(*args[:1], kwargs.get("context"))
         with _redacting():
             return function(*args, **kwargs)
 
     return call
+
+
+class _WithoutSecrets(logging.Filter):
+    """Lets every line pass, less the secrets in its words and in the traceback it carries."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """True; the record is changed where it tells a secret."""
+        text = record.getMessage()
+        if REDACTOR(text) != text:
+            record.msg, record.args = REDACTOR(text), ()
+        if record.exc_info and record.exc_info[1] is not None:
+            trace = "".join(format_exception(record.exc_info[1]))
+            if REDACTOR(trace) != trace:
+                record.msg, record.args = f"{record.getMessage()}\n{REDACTOR(trace)}", ()
+                record.exc_info = record.exc_text = None
+        return True
+
+
+WITHOUT_SECRETS = _WithoutSecrets()
+
+
+def _watch(*contexts: object) -> None:
+    """What a context's log is told leaves it without secrets; added once, however often it is asked for."""
+    for context in contexts:
+        told = getattr(context, "log", None)
+        if isinstance(told, logging.Logger):
+            told.addFilter(WITHOUT_SECRETS)
 
 
 @contextmanager

@@ -58,6 +58,44 @@ def test_a_secret_in_an_error_or_in_what_it_was_raised_from_is_not_put_on_record
     assert (told[0], CANARY in told[1]) == (False, False)
 
 
+def telling(context: dg.OpExecutionContext) -> None:
+    """A library's words in a line of the run's log, as an argument and in a traceback."""
+    context.log.warning("nothing done: %s", f"cannot connect to {ADDRESS}")
+    try:
+        of_a_library()
+    except sqlite3.OperationalError:
+        context.log.exception("the relay goes on")
+
+
+def telling_steps(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
+    telling(context)
+    yield dg.Output(None)
+
+
+@pytest.mark.parametrize("function", [telling, telling_steps])
+def test_a_secret_in_a_line_of_a_run_s_log_is_not_put_on_record(function: Callable[..., None]) -> None:
+    leaks = recorded(function)
+    told = recorded(without_secrets(function))
+
+    assert (leaks[0], CANARY in leaks[1]) == (True, True)
+    assert (told[0], CANARY in told[1]) == (True, False)
+    assert "nothing done: cannot connect to" in told[1]
+    assert "the relay goes on" in told[1]
+
+
+def test_a_secret_in_a_line_of_a_sensor_s_log_does_not_leave_it(caplog: pytest.LogCaptureFixture) -> None:
+    @without_secrets
+    def look(context: dg.SensorEvaluationContext) -> None:
+        context.log.addHandler(caplog.handler)
+        context.log.warning("nothing done: %s", ADDRESS)
+
+    with dg.build_sensor_context() as context:
+        look(context)
+
+    assert "nothing done: " in caplog.text
+    assert CANARY not in caplog.text
+
+
 def test_it_is_told_in_words_and_with_its_place() -> None:
     with pytest.raises(Exception, match=r"^OperationalError: cannot connect to .*\[redacted\]") as raised:
         without_secrets(of_a_library)()
