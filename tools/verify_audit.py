@@ -133,7 +133,8 @@ class Log:
         lost = f"cut or rolled back to {self.seq} entries, checkpoint {number} of {seq} was kept elsewhere"
         require(self.last or number <= self.number, lost, self.anchored + 1, self.seq + (seq > self.seq))
         doubt = self.first > 1 or self.last is not None or not self.anchored
-        said = f"entries {self.first} to {self.seq}, signed to {self.signed}, anchored to {self.anchored}"
+        loose = " (whoever wrote what comes after is NOT known)" * (self.signed < self.seq)
+        said = f"entries {self.first} to {self.seq}, signed to {self.signed}{loose}, anchored to {self.anchored}"
         words = f"{'A PART, OR NO ANCHOR' if doubt else 'OK'}: log {self.log_id}, {said}, head {self.head.hex()}"
         return 3 if doubt else 0, "\n".join([*self.notes, words])
 
@@ -177,5 +178,4 @@ def main():
 
 if __name__ == "__main__":
     code, words = main()
-    print(words)  # noqa: T201
-    raise SystemExit(code)
+    raise SystemExit(print(words) or code)  # noqa: T201

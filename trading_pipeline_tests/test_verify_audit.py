@@ -138,6 +138,17 @@ def test_an_export_nobody_touched_holds_up_to_its_last_entry(home: AuditHome, tm
     assert f"anchored to {lines[-1]['count']}" in output
 
 
+def test_entries_that_nobody_signed_are_said_to_be_such(home: AuditHome, tmp_path: Path) -> None:
+    lines = exported(home, tmp_path / "whole.jsonl")
+    begun = lines[: at(lines, 60)]
+    written(tmp_path / "cut.jsonl", [*begun, {"type": "end", "count": 59, "head": begun[-1]["head"]}])
+    first = written(tmp_path / "kept.jsonl", [json.loads(home.anchors.read_text().splitlines()[1])])
+
+    code, output = judged(str(tmp_path / "cut.jsonl"), "--key", *keys(home), "--anchors", str(first))
+
+    assert (code, "signed to 50 (whoever wrote what comes after is NOT known)" in output) == (0, True), output
+
+
 def test_without_anchors_or_of_a_part_it_says_that_much_is_not_seen(home: AuditHome, tmp_path: Path) -> None:
     exported(home, tmp_path / "whole.jsonl")
     exported(home, tmp_path / "part.jsonl", "--from", "30", "--to", "80")
@@ -149,7 +160,8 @@ def test_without_anchors_or_of_a_part_it_says_that_much_is_not_seen(home: AuditH
     beyond = judged(str(tmp_path / "long.jsonl"), "--key", *keys(home), "--anchors", str(home.anchors))
 
     assert (unanchored[0], part[0], beyond[0]) == (3, 3, 3), (unanchored, part, beyond)
-    assert "entries 30 to 80, signed to 75, anchored to 75" in part[1]
+    assert "entries 30 to 80, signed to 75 (" in part[1]
+    assert "anchored to 75," in part[1]
 
 
 @pytest.mark.parametrize("swap", ["another log", "rolled back", "rewritten with the stolen key"])

@@ -113,7 +113,7 @@ class JsonLinesAnchors:
         try:
             signed = SignedCheckpoint(**json.loads(line))
             _ = signed.checkpoint
-        except (ValueError, TypeError, AttributeError, AuditFormatError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError, AuditFormatError) as error:
             where = f"line {number}" if number else "the last line"
             raise AuditFormatError(
                 f"{where} of the anchor file {self._path} is no checkpoint ({error}). Somebody changed the file: "

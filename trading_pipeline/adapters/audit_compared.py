@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import bindparam, select
 
 from trading_pipeline.adapters import ledger_records as kinds
-from trading_pipeline.adapters.audit_rows import LOG, LOGGED, OUTBOX
+from trading_pipeline.adapters.audit_rows import LOG, LOGGED, OUTBOX, told
 from trading_pipeline.adapters.ledger_rows import Rows
 from trading_pipeline.domain.audit import LoggedEntry
 from trading_pipeline.domain.control import AuditEntry
@@ -33,9 +33,7 @@ class ComparedRows(Rows):
         return [
             (
                 LoggedEntry(**dict(zip(LOGGED.names, row[:OF_LOG], strict=True))),
-                None
-                if row[OF_LOG] is None
-                else AuditEntry(**dict(zip(kinds.AUDIT.names, row[OF_LOG + 1 :], strict=True))),
+                None if row[OF_LOG] is None else told(row[OF_LOG + 1 :]),
             )
             for row in self._wire.rows(COMPARED, {"after": after, "at_most": limit})
         ]

@@ -38,9 +38,13 @@ def verify_audit_log(context: dg.OpExecutionContext, workspace: WorkspaceResourc
     for name, trouble in pass_if_idle(opened).items():
         if trouble:
             context.log.warning("%s: %s", name, trouble)
-    verdict = verify(opened).verdict
-    if verdict.damage is not None:
-        raise AuditError(f"{verdict.damage.words} See: trading-pipeline audit verify")
+    found = verify(opened)
+    verdict = found.verdict
+    if not found.is_sound:
+        wrong = [verdict.damage.words] if verdict.damage is not None else [one.line for one in found.record.new]
+        raise AuditError(f"{'; '.join(wrong)} See: trading-pipeline audit verify")
+    if verdict.unsigned:
+        context.log.warning("nothing can be signed: %s", verdict.unsigned)
     context.log.info(
         "%d entries hold; the last %d were signed, and kept elsewhere up to %d; %d wait", verdict.entries,
         verdict.signed, verdict.anchored, verdict.waiting,

@@ -83,17 +83,33 @@ def test_damage_inside_of_the_log_is_accepted_and_the_log_goes_on(home: AuditHom
     assert verdict.entries == verdict.signed > 150
 
 
-@pytest.mark.parametrize("change", LATER)
-def test_what_is_changed_after_the_acceptance_is_not_what_was_accepted(home: AuditHome, change: str) -> None:
+@pytest.fixture(scope="module")
+def gone_on(kept_home: AuditHome, tmp_path_factory: pytest.TempPathFactory) -> AuditHome:
+    """A log whose damage was accepted, and some more; copied, never written."""
+    home = kept_home.copied_to(tmp_path_factory.mktemp("accepted"))
     home.change(INSIDE["text"])
     accepted(home)
     home.tell([told(1000 + number) for number in range(30)])
-    fine = home.verdict()
+    assert home.verdict().is_sound
+    return home
+
+
+@pytest.mark.parametrize("change", LATER)
+def test_what_is_changed_after_the_acceptance_is_not_what_was_accepted(
+    gone_on: AuditHome, tmp_path: Path, change: str
+) -> None:
+    home = gone_on.copied_to(tmp_path)
     home.change(LATER[change])
 
-    assert fine.is_sound
     assert home.verdict().damage is not None
+
+
+def test_what_is_changed_after_the_acceptance_can_be_accepted_anew(gone_on: AuditHome, tmp_path: Path) -> None:
+    home = gone_on.copied_to(tmp_path)
+    for change in ("another column", "an earlier entry", "an entry after it"):
+        home.change(LATER[change])
     accepted(home, "once more")
+
     assert home.verdict().is_sound
 
 

@@ -71,7 +71,7 @@ class Found:
         """A short name of exactly this state: what a person accepts is this, and nothing that comes later."""
         ends = {"database": self.newest, "file": self.anchored}
         state = {
-            "highest": self.highest,
+            "highest": str(self.highest),
             "log": self.chain.log_id,
             "seq": self.chain.seq,
             "head": self.chain.head.hex(),

@@ -118,6 +118,6 @@ def hash_of(text: str) -> bytes | None:
     """The hash that a text says; None where it says none."""
     try:
         found = bytes.fromhex(text)
-    except ValueError:
+    except (TypeError, ValueError):
         return None
     return found if len(found) == 32 else None

@@ -18,7 +18,7 @@ from trading_pipeline.ports.audit import AuditTransaction
 from trading_pipeline.services.audit.chain import logged_after
 
 PAGE = 1000
-UNREADABLE = (TypeError, ValueError, AttributeError)
+UNREADABLE = (TypeError, ValueError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +63,10 @@ COUNTS = ("first", "last", "after", "highest")
 
 def accepted_after(tx: AuditTransaction, seq: int) -> Coverage | None:
     """What the next entry after `seq` that accepts anything covers; it follows on the checkpoint made for it."""
-    with suppress(*UNREADABLE):
+    with suppress(AuditFormatError):
         for entry in logged_after(tx, seq):
             if entry.kind == ACCEPTED:
-                with suppress(AuditFormatError):
-                    return Coverage.read(read_body(entry.body)["data"])
-                return None
+                return Coverage.read(read_body(entry.body)["data"])
     return None
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from trading_pipeline.domain.audit import RECORD_ACCEPTED, LoggedEntry
+from trading_pipeline.domain.errors import AuditFormatError
 from trading_pipeline.ports.audit import AuditTransaction
-from trading_pipeline.services.audit.differences import Acceptances, Judged
+from trading_pipeline.services.audit.differences import Acceptances, Difference, Judged
 from trading_pipeline.services.audit.fills import FillWatch
 from trading_pipeline.services.audit.people import MOST_WAITING, PeopleWatch
 
@@ -28,7 +29,11 @@ class RecordWatch:
 
     def judged(self, tx: AuditTransaction, account: str) -> Judged:
         """What differs, of `account` and of all with entries."""
-        for _, entry in tx.unlogged(limit=MOST_WAITING):
+        try:
+            waiting = tx.unlogged(limit=MOST_WAITING)
+        except AuditFormatError as error:
+            return Judged(new=(Difference(subject="outbox", words=f"{error}; nothing else was compared"),))
+        for _, entry in waiting:
             if entry.kind == RECORD_ACCEPTED:
                 self.acceptances.hear(entry.data, f"accepted by {entry.actor}, in an entry that waits for its number")
         fills = self.fills.differences(tx, account) if self.fills is not None else ()

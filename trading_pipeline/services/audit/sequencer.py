@@ -9,17 +9,28 @@ from datetime import datetime, timedelta
 
 from trading_pipeline.domain.audit import (
     ACCEPT,
+    ACCEPTED,
     MODE_CHANGED,
+    RECORD_ACCEPTED,
     RENEW,
+    RENEWED,
     ROTATION_ASKED,
     LoggedEntry,
     SignedCheckpoint,
     Why,
     key_id_of,
+    sayable,
 )
 from trading_pipeline.domain.audit_rules import AuditRules
-from trading_pipeline.domain.control import AlertLevel, AuditEntry
-from trading_pipeline.domain.errors import AuditKeyError, AuditMismatch, LedgerConflict, LedgerError
+from trading_pipeline.domain.control import Alert, AlertLevel, AuditEntry
+from trading_pipeline.domain.errors import (
+    AuditError,
+    AuditFormatError,
+    AuditKeyError,
+    AuditMismatch,
+    LedgerConflict,
+    LedgerError,
+)
 from trading_pipeline.ports.audit import AuditTransaction, Running
 from trading_pipeline.services.audit.anchors import (
     Found,
@@ -39,6 +50,11 @@ SETTLE = timedelta(seconds=10)
 """A transaction may have drawn its number before it is known to run: numbers below are looked at that long."""
 DUE_AFTER = {MODE_CHANGED: Why.MODE, ROTATION_ASKED: Why.ROTATION}
 """Kinds of entries that a checkpoint follows at once."""
+TOLD_ALOUD = {
+    ACCEPTED: "it was accepted as it is", RENEWED: "a lost signing key was replaced",
+    RECORD_ACCEPTED: "it was accepted that the record differs from it",
+}  # fmt: skip
+"""Kinds of entries of which people hear at once."""
 Rows = Sequence[tuple[int, AuditEntry]]
 
 
@@ -97,6 +113,10 @@ class Sequencer:
             self._keep_covered(opened, is_more=is_more)
         except LedgerError:
             self._open = None  # whatever is on record by now, it is looked at anew
+            raise
+        except AuditFormatError as error:
+            self._open = None
+            self._cry(MISMATCH, error)
             raise
         is_more = is_more or self._open is None
         return timedelta(0) if is_more else timedelta(seconds=self._rules.poll_seconds)
@@ -157,14 +177,14 @@ class Sequencer:
         try:
             return self._begin()
         except AuditKeyError as error:
-            self._cry(error)
+            self._cry(KEY_WRONG, error)
             raise
 
-    def _cry(self, error: AuditKeyError) -> None:
-        """Once a day: nothing can be signed until a person acts."""
+    def _cry(self, kind: str, error: AuditError) -> None:
+        """Once a day: nothing can be numbered or signed until a person acts."""
         today = self._desk.clock.now().date().isoformat()
         with self._desk.ledger.transaction() as tx:
-            tx.raise_alert(self._desk.alert(today, AlertLevel.CRITICAL, KEY_WRONG, str(error)))
+            tx.raise_alert(self._desk.alert(today, AlertLevel.CRITICAL, kind, str(error)))
 
     def _renewed(self, tx: AuditTransaction, found: Found) -> bytes | None:
         """The present key, where a person put it in the place of one that was lost."""
@@ -235,12 +255,23 @@ class Sequencer:
         with self._desk.ledger.transaction() as tx:
             require_end(tx.newest_logged(), opened.chain)
             tx.append_logged(entries)
+            for number, entry in rows:
+                if entry.kind in TOLD_ALOUD:
+                    tx.raise_alert(self._told(number, entry))
         opened.chain, opened.is_accepted = chain, False
         opened.uncovered_since = opened.uncovered_since or now
         kind, is_full = entries[-1].kind, chain.seq % self._rules.checkpoint_entries == 0
         asked = DUE_AFTER.get(kind) or (Why.ENTRIES if is_full else None)
         if asked is Why.ROTATION or opened.due in {None, Why.START}:
             opened.due = asked or opened.due
+
+    def _told(self, number: int, entry: AuditEntry) -> Alert:
+        """What was accepted in somebody's name is told to people: whoever can write in the database can write that."""
+        message = (
+            f"the audit log goes on: {TOLD_ALOUD[entry.kind]} in the name of {sayable(entry.actor)} "
+            f"({sayable(entry.data.get('reason', 'no reason given'))}). If it was not you: trading-pipeline kill"
+        )
+        return self._desk.alert(f"accepted-{number}", AlertLevel.CRITICAL, MISMATCH, message)
 
     def _keep_covered(self, opened: _Open, *, is_more: bool) -> None:
         """Make the checkpoint that is due; after a crash or a long pause the backlog comes first."""

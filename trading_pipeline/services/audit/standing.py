@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from trading_pipeline.domain.audit import instant_of, read_body
+from trading_pipeline.domain.audit import Checkpoint, SignedCheckpoint, instant_of, read_body
 from trading_pipeline.domain.control import Alert, AlertLevel, Lease
 from trading_pipeline.domain.errors import AuditFormatError
 from trading_pipeline.ports.audit import AuditLedger, AuditTransaction, Waiting
@@ -36,7 +36,7 @@ def read_standing(ledger: AuditLedger, now: datetime) -> AuditStanding:
     """Read it in one transaction; costs a few look-ups, however long the log is. Raises LedgerError."""
     with ledger.read() as tx:
         newest, last, waiting = tx.newest_checkpoint(), tx.newest_logged(), tx.waiting()
-        said = newest.checkpoint if newest else None
+        said = _said(newest)
         covered = said.seq if said else 0
         since, number = _open_since(tx, covered, waiting)
         return AuditStanding(
@@ -55,11 +55,23 @@ def _open_since(tx: AuditTransaction, covered: int, waiting: Waiting) -> tuple[d
     first = next(iter(tx.logged(after=covered, limit=1)), None)
     if first is not None:
         return _recorded_at(first.body) or first.occurred_at, first.outbox_no
-    if waiting.oldest_no is None or waiting.occurred_at is None:
+    if waiting.oldest_no is None:
         return None, 0
     last = tx.newest_logged()
-    recorded = _recorded_at(last.body) if last else None
-    return max(waiting.occurred_at, recorded or waiting.occurred_at), waiting.oldest_no
+    known = (waiting.occurred_at, _recorded_at(last.body) if last else None)
+    return max((at for at in known if at is not None), default=LONG_AGO), waiting.oldest_no
+
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""Since when something waits that does not say it."""
+
+
+def _said(newest: SignedCheckpoint | None) -> Checkpoint | None:
+    """What the newest checkpoint says; None too for one that is none, as nothing is signed by it."""
+    try:
+        return newest.checkpoint if newest else None
+    except AuditFormatError:
+        return None
 
 
 def overdue_alert(desk: AuditDesk, standing: AuditStanding, now: datetime, seconds: float) -> Alert | None:

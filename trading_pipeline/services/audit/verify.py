@@ -10,7 +10,7 @@ from trading_pipeline.domain.audit import RENEW, LoggedEntry, SignedCheckpoint, 
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.errors import AuditError, AuditFormatError, AuditKeyError
 from trading_pipeline.ports.audit import AnchorFile, AuditKeys, AuditTransaction, Verifier
-from trading_pipeline.services.audit.coverage import Coverage, accepted_after
+from trading_pipeline.services.audit.coverage import UNREADABLE, Coverage, accepted_after
 from trading_pipeline.services.audit.damage import Damage, Damaged, Kind
 from trading_pipeline.services.audit.judgement import Judge
 from trading_pipeline.services.audit.kept import Kept, KeptElsewhere, read_checkpoints, require_agreeing, said_by
@@ -268,13 +268,24 @@ class _Trial:
         except AuditFormatError:
             return None
 
+    def _total(self) -> int:
+        try:
+            newest = self._tx.newest_logged()
+        except AuditFormatError:
+            return 0
+        return newest.seq if newest else 0
+
     def _read_entries(self, at: int, progress: Progress) -> Iterator[Compared]:
-        newest = self._tx.newest_logged()
-        total = newest.seq if newest else 0
+        total = self._total()
+        at = at or LOWEST
         while page := _page(self._tx, at):
             yield from page
             at = page[-1][0].seq
             progress(at, total)
+
+
+LOWEST = -(2**63)
+"""Rows that no sequencer wrote (it begins with 1) are looked at too: each would hide an outbox row."""
 
 
 def as_said(logged: LoggedEntry) -> LoggedEntry | None:
@@ -299,7 +310,7 @@ def _page(tx: AuditTransaction, after: int, limit: int = PAGE) -> Sequence[Compa
     """The next entries; what cannot be read raises Damaged when it is the first of them, and ends the page else."""
     try:
         return tx.compared(after=after, limit=limit)
-    except (TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         if limit == 1:
             raise Damaged(Kind.UNREADABLE, after + 1, f"{type(error).__name__}: {error}") from error
         return _page(tx, after, max(1, limit // 10))
