@@ -70,10 +70,17 @@ def wait_for(happened: Callable[[], object], what: str) -> None:
         time.sleep(0.2)
 
 
+def ignore_no_signal() -> None:
+    """As in a terminal, however the tests were started: what is ignored stays so in every child."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start_tiny(home: Path, port: int) -> Tiny:
     process = subprocess.Popen(
         [sys.executable, "-m", "trading_pipeline_tests.cli.tiny_up", str(home), str(port)],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        preexec_fn=ignore_no_signal,  # noqa: PLW1509 one thread here
     )  # fmt: skip
     return Tiny(home, port, process)
 
@@ -130,6 +137,7 @@ def test_a_terminal_that_is_closed_or_interrupts_leaves_nothing(tmp_path: Path, 
     home, port = tmp_path / "home", free_port()
     pid, terminal = pty.fork()
     if pid == 0:
+        ignore_no_signal()
         os.chdir(ROOT)
         command = [sys.executable, "-m", "trading_pipeline_tests.cli.tiny_up", str(home), str(port)]
         os.execv(sys.executable, command)  # noqa: S606
