@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -19,11 +20,14 @@ from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.adapters.passwords import Argon2Passwords
 from trading_pipeline.cli.app import app
 from trading_pipeline.cli.passwords import PASSWORD_VARIABLE
+from trading_pipeline.domain.errors import ModeRefused
 from trading_pipeline.domain.risk_book import Mode
+from trading_pipeline.services.modes.approvals import Asking
+from trading_pipeline.services.modes.targets import target_of
 from trading_pipeline.wiring import open_workspace
 from trading_pipeline.wiring.audit import audit_desk
 from trading_pipeline.wiring.audit_reading import verify
-from trading_pipeline.wiring.modes import operators_of
+from trading_pipeline.wiring.modes import mode_desk, operators_of
 from trading_pipeline.wiring.permission import permission_of
 from trading_pipeline_tests.audit_homes import AuditHome
 from trading_pipeline_tests.audit_logs import told
@@ -145,7 +149,11 @@ def test_a_live_start_waits_for_a_relay_that_numbers_what_waits(
         permission_of(workspace).catch_up()  # nobody numbers: there is nothing to wait for
         assert not caplog.records
 
-        thread = Thread(target=lambda: (time.sleep(0.3), home.sequence(audit_desk(workspace))))
+        def number_later() -> None:
+            time.sleep(0.3)
+            home.sequence(audit_desk(workspace))
+
+        thread = Thread(target=number_later)
         with workspace.ledger.transaction() as tx:
             assert tx.take_lease("audit", "a relay", SystemClock().now(), 30)
         thread.start()
@@ -206,3 +214,30 @@ def audit_fault(home: AuditHome, mode: str = "live") -> str:
     workspace = open_workspace(home.home, profile=profile)
     with closing(workspace.ledger):
         return permission_of(workspace).audit_fault()
+
+
+@pytest.mark.parametrize("swapped", ["another home's", "an older one", "none"])
+def test_in_a_ledger_that_is_not_this_home_s_nobody_asks_or_approves_and_paper_is_not_traded(
+    paper: AuditHome, tmp_path: Path, swapped: str
+) -> None:
+    home = paper.copied_to(tmp_path)
+    if swapped == "an older one":
+        home.tell([told(1)])
+        shutil.copy(paper.database, home.database)
+        (home.home / "ledger.sqlite3-wal").unlink(missing_ok=True)
+    elif swapped == "another home's":
+        AuditHome.made(tmp_path / "other", 200, log_id="theirs").database.replace(home.database)
+        (home.home / "ledger.sqlite3-wal").unlink(missing_ok=True)
+    words = "this ledger is another one, or an older one, than its anchor file knows"
+
+    assert (words in audit_fault(home, "paper")) == (swapped != "none")
+    workspace = home.open()
+    with closing(workspace.ledger):
+        assert (words in mode_desk(workspace).ledger_fault()) == (swapped != "none")
+        office = Office(workspace.ledger, replace(GROUND, account="SIM"), clock=HandClock())
+        desk = replace(office.desk, ledger_fault=mode_desk(workspace).ledger_fault)
+        for act in (lambda: desk.request(Asking(target=target_of("LIVE_SCALED"), reason="x"), KIM),
+                    lambda: desk.approve("0000", KIM, "x")):  # fmt: skip
+            with pytest.raises(ModeRefused) as refused:
+                act()
+            assert (words in str(refused.value)) == (swapped != "none")

@@ -198,6 +198,11 @@ def test_logs_rewritten_at_every_entry_of_a_thousand_are_found(begin: str) -> No
 @pytest.mark.parametrize("begin", VERIFIERS)
 @pytest.mark.parametrize(("size", "positions"), [(10_000, 1000), (1_000_000, 100)])
 def test_changes_at_random_entries_of_large_logs_are_found(begin: str, size: int, positions: int) -> None:
+    """All twelve operations (EXACT, SHOWN, WITHIN, BY_ANCHOR) at each position: 1,200 changed logs of 1,000,000.
+
+    Processor time: 0.11 ms an entry and 0.18 s a position for either verifier, and 60 MB: two to three minutes for the
+    million. The two can run beside each other: -k "1000000 and stand-alone", -k "1000000 and product".
+    """
     chosen = sorted(random.Random(size).sample(range(1, size + 1), positions))
 
     assert require_found(begin, logs.Source(size, 1000), 2, 2100, chosen, {*chosen}) >= 10 * positions
