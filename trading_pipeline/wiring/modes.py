@@ -41,9 +41,12 @@ def operators_of(workspace: Workspace) -> Operators:
 
 def mode_desk(workspace: Workspace) -> ModeDesk:
     """Modes of the workspace's account."""
+    from trading_pipeline.wiring.permission import ledger_fault  # it needs workspaces, and they need this
+
     return ModeDesk(
         ledger=workspace.ledger, operators=operators_of(workspace), ground=ground_of(workspace.settings),
         clock=SystemClock(), latch=workspace.latch, breaker=workspace.settings.execution.breaker,
+        ledger_fault=lambda: ledger_fault(workspace),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from trading_pipeline.adapters.audit_anchors import JsonLinesAnchors
 from trading_pipeline.adapters.audit_keys import is_signed_by
 from trading_pipeline.adapters.clock import SystemClock
-from trading_pipeline.domain.errors import InputError, SettingsError, TradingPipelineError
+from trading_pipeline.domain.errors import AuditError, InputError, SettingsError, TradingPipelineError
 from trading_pipeline.services.audit.people import PeopleWatch
 from trading_pipeline.services.audit.verify import Means, verify_log
 from trading_pipeline.services.modes.permission import Permission, Seen
@@ -89,7 +89,33 @@ def _mode_fault(workspace: Workspace) -> str:
     account = workspace.settings.execution.account
     with workspace.ledger.read() as tx:
         unsaid = Told.read(tx, OF_MODES).of_standing(tx, account)
-    return _differs(account, unsaid)
+    return _differs(account, unsaid) or ledger_fault(workspace)
+
+
+def ledger_fault(workspace: Workspace) -> str:
+    """In words, when this ledger does not have the entry that was anchored last: it is another home's, or an older one.
+
+    One line of a file and one row are looked at.
+    """
+    from trading_pipeline.wiring.audit import anchor_path
+
+    try:
+        anchored = JsonLinesAnchors(anchor_path(workspace)).newest()
+    except AuditError as error:
+        return str(error)
+    if anchored is None:
+        return ""
+    said = anchored.checkpoint
+    with workspace.ledger.read() as tx:
+        log_id = tx.log_id()
+        last = next(iter(tx.logged(after=said.seq - 1, limit=1)), None) if said.seq else None
+    here = (log_id, last.seq, last.head) if last else (log_id, 0, said.head)
+    if here == (said.log_id, said.seq, said.head):
+        return ""
+    return (
+        "this ledger is another one, or an older one, than its anchor file knows: "
+        f"entry {said.seq} of log {said.log_id} is not in it"
+    )
 
 
 def _differs(account: str, unsaid: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ Every refusal is on record with who tried what, whatever was rolled back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -59,7 +59,10 @@ class Approved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModeDesk:
-    """Modes of one account under one configuration. clock: the machine's; latch: of this home's account, if any."""
+    """Modes of one account under one configuration. clock: the machine's; latch: of this home's account, if any.
+
+    ledger_fault: why this ledger is not the one that belongs here, in words; empty when it is.
+    """
 
     ledger: Ledger
     operators: Operators
@@ -67,6 +70,7 @@ class ModeDesk:
     clock: Clock
     latch: Latch | None = None
     breaker: BreakerRules = field(default_factory=BreakerRules)
+    ledger_fault: Callable[[], str] = lambda: ""
 
     def state(self) -> ModeState:
         """Where the account stands."""
@@ -104,6 +108,7 @@ class ModeDesk:
         person = self.operators.prove(who, act)
         _require_reason(asking.reason)
         try:
+            self._require_own_ledger()
             state = self.state()
             report = self.report(asking, person.name)
             with self.ledger.transaction() as tx:
@@ -120,6 +125,7 @@ class ModeDesk:
         person = self.operators.prove(who, act)
         _require_reason(reason)
         try:
+            self._require_own_ledger()
             with self.ledger.transaction() as tx:
                 return self._approved(tx, request_id, person, reason)
         except ModeRefused as refused:
@@ -142,6 +148,10 @@ class ModeDesk:
         """Who has approved a request so far."""
         with self.ledger.read() as tx:
             return tx.approvals(request_id)
+
+    def _require_own_ledger(self) -> None:
+        if fault := self.ledger_fault():
+            raise ModeRefused(Refusal.WRITTEN_BY_HAND, f"{fault}. Look closer: trading-pipeline audit verify")
 
     def _refuse(self, actor: str, act: str, refused: ModeRefused, subject: str = "") -> NoReturn:
         self.operators.refuse(actor, act, refused, kind=MODE_REFUSED, account=self.ground.account, subject=subject)
