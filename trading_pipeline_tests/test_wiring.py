@@ -93,7 +93,10 @@ def wait_until(happened: Callable[[], bool], seconds: float = 60) -> None:
 
 
 @pytest.mark.slow
-def test_a_replay_command_killed_twice_ends_as_it_would_have(market: TradedMarket, tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.soak)])
+def test_a_replay_command_killed_on_the_way_ends_as_it_would_have(
+    market: TradedMarket, tmp_path: Path, times: int
+) -> None:
     # given the command line on a home with the bars and the research of a traded session
     (session,), workspace = market.sessions, untraded(market, tmp_path / "home")
     profile = tmp_path / "loose.yaml"
@@ -109,8 +112,8 @@ def test_a_replay_command_killed_twice_ends_as_it_would_have(market: TradedMarke
         record = recorded(workspace, session)
         return record and record.cursor_at
 
-    # when it is killed at a random moment while the session runs, twice, and then left alone
-    for _ in range(2):
+    # when it is killed at random moments while the session runs, and then left alone
+    for _ in range(times):
         before = cursor()
         child = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(lambda child=child, before=before: cursor() != before or child.poll() is not None)  # type: ignore[misc]

@@ -120,7 +120,7 @@ def test_jobs_that_act_with_money_are_never_retried() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("has_home", [True, False])
+@pytest.mark.parametrize("has_home", [pytest.param(True, marks=pytest.mark.soak), False])
 def test_dagster_validates_the_project_from_its_root_without_a_warning(tmp_path: Path, has_home: bool) -> None:
     environment = {**os.environ, "PYTHONWARNINGS": "default"}
     environment.pop("DAGSTER_HOME", None)
