@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -121,7 +122,7 @@ def test_after_a_fall_from_a_live_mode_another_account_proves_anew(office: Offic
     office.climb(Mode.PAPER)
     prove(office)
     live = office.under(account="L")
-    more = {"evidence_account": ACCOUNT, "equity_usd": Decimal(100_000)}
+    more: dict[str, Any] = {"evidence_account": ACCOUNT, "equity_usd": Decimal(100_000)}
     live.approve(live.asked("LIVE_MINIMAL", **more))
     live.desk.lower(Rung(Mode.PAPER), reason="losses", operator="kim")
 
