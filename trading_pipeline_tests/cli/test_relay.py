@@ -107,14 +107,21 @@ def test_where_nobody_runs_it_a_sensor_makes_a_pass(tmp_path: Path, monkeypatch:
     assert waiting(tmp_path) == 0
 
 
-def test_the_hourly_job_signs_and_verifies_and_fails_when_the_log_was_changed(tmp_path: Path) -> None:
+BY_HAND = {
+    "log": "UPDATE audit_log SET body = replace(body, 'e1', 'e9') WHERE seq = 2",
+    "record": "INSERT INTO operators VALUES ('eve', 'x', 1, '2025-06-10 14:00:00.000000', 'us', 0, NULL)",
+}
+
+
+@pytest.mark.parametrize("changed", BY_HAND)
+def test_the_hourly_job_signs_and_verifies_and_fails_when_something_was_changed(tmp_path: Path, changed: str) -> None:
     tell(tmp_path)
     resources = {"workspace": WorkspaceResource(home=str(tmp_path))}
     assert audit_job.execute_in_process(resources=resources).success
     ledger = SqlLedger(default_url(tmp_path))
     with ledger._engine.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER audit_log_refuses_update")
-        connection.exec_driver_sql("UPDATE audit_log SET body = replace(body, 'e1', 'e9') WHERE seq = 2")
+        connection.exec_driver_sql(BY_HAND[changed])
     ledger.close()
 
     failed = audit_job.execute_in_process(resources=resources, raise_on_error=False)
