@@ -32,6 +32,10 @@ NOT_CONFIRMED, NOT_LATCHED = 3, 4
 """Exit codes of kill: the venue has not confirmed everything; nothing could be latched."""
 OperatorOption = Annotated[str, typer.Option("--operator", help="Who says so. Default: the user of this machine")]
 RESUME = "trading-pipeline resume --reason TEXT --operator NAME"
+NOTHING_HOLDS = (
+    "NOTHING HOLDS ENTRIES BACK: neither file nor record took it. End the session loop (trading-pipeline status names "
+    "its process; kill -9 PID; stops stay at the venue), look at the venue's own screen, and run kill again"
+)
 FLATTENS = "All positions are to be closed, and are not known to be yet: the session loop does it, or kill --flatten"
 
 
@@ -217,7 +221,8 @@ def _lines(done: KillReport) -> list[str]:
         "open": f"NOT FLAT: the venue shows {len(done.positions)} position(s). {_next(done)}",
     }
     lines += [closing[done.flat]] if done.flat else []
-    return [*lines, *done.problems, f"No entry leaves until: {RESUME}"]
+    is_held = done.is_latched or done.is_on_record
+    return [*lines, *done.problems, f"No entry leaves until: {RESUME}" if is_held else NOTHING_HOLDS]
 
 
 def _next(done: KillReport) -> str:

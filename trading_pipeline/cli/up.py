@@ -179,10 +179,16 @@ def start_detached(plan: Plan) -> None:
         child.wait(STOP_SECONDS)
         raise
     if child.poll() is not None:
-        raise typer.Exit(complain(f"it ended at once:\n{log.read_text(encoding='utf-8', errors='replace').strip()}"))
+        raise typer.Exit(complain(f"it ended at once:\n{_said(log)}"))
     if not is_ready:
         raise typer.Exit(complain(f"the UI does not answer after {READY_SECONDS} s; it goes on trying. See {log}"))
     say(f"ready: {plan.address}  (process {child.pid}; stop: trading-pipeline down)")
+
+
+def _said(log: Path) -> str:
+    """Its own words; a full disk takes none."""
+    said = log.read_text(encoding="utf-8", errors="replace").strip()
+    return said or "it could not even say why: trading-pipeline doctor, and look whether the disk is full"
 
 
 def _require_channels(plan: Plan) -> None:

@@ -188,7 +188,8 @@ def pause_trading(
     """A person lets only exits leave: the file first, then the record. A stricter state stays.
 
     Returns how the account stands, and what kept it from being put on record: the file blocks all the same. Raises
-    InputError without a reason or a name, and when the account is halted already; LatchError when neither took it.
+    InputError without a reason or a name, and when the account is halted already; LatchError when neither took it. On a
+    full disk the file is left without words, which halts.
     """
     word = a_word(account, TradingState.REDUCING, reason=reason, operator=operator, at=at)
     cause = Cause(trigger=Trigger.PAUSE, state=word.state, measured="", limit="", words=word.reason)
@@ -198,7 +199,7 @@ def pause_trading(
     try:
         _put_pause(ledger(), word)
     except LedgerError as error:
-        if unwritten:
+        if unwritten and not latch.file_blocks():
             raise LatchError(f"not paused: {unwritten}; {error}") from error
         latched = look_at(latch)
         causes = tuple(_of_file(latched, None))

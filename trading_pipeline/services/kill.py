@@ -134,7 +134,7 @@ def kill(means: Means, trip: Trip) -> KillReport:
             _Switch(means, hand, done, began).work()
     except (TradingPipelineError, OSError) as error:
         done.problems.append(f"the venue could not be worked on: {error}")
-    done.is_on_record = recording.is_done(done.problems)
+    done.is_on_record = recording.is_done(done)
     return done
 
 
@@ -162,11 +162,12 @@ class _Recording:
         else:
             self._problem = None
 
-    def is_done(self, problems: list[str]) -> bool:
-        """Wait a little for it; what kept it is added to `problems`."""
+    def is_done(self, done: KillReport) -> bool:
+        """Wait a little for it; what kept it is added to the problems."""
         self._thread.join(RECORD_SECONDS)
         if self._problem is not None:
-            problems.append(f"not on record yet, the session loop will see to it: {self._problem}")
+            later = " yet, the session loop will see to it" if done.is_latched else ""
+            done.problems.append(f"not on record{later}: {self._problem}")
         return self._problem is None
 
 

@@ -172,3 +172,12 @@ def test_that_positions_are_to_be_closed_is_on_record_and_shown_when_the_file_is
     run(tmp_path, "resume", *SURE)
     assert shown(tmp_path)["flattens"] is False
     assert "positions are to be closed" not in run(tmp_path, "status")[1]
+
+
+def test_a_kill_that_nothing_took_does_not_say_that_entries_are_held_back() -> None:
+    code, output = run(Path("/proc/no-such-home"), "kill", *WHO)
+
+    assert code == 4
+    assert "NOTHING HOLDS ENTRIES BACK" in output
+    assert "No entry leaves until" not in output
+    assert "will see to it" not in output

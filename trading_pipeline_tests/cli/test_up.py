@@ -24,7 +24,7 @@ from trading_pipeline.adapters.processes import end_leftovers, leftovers, read_p
 from trading_pipeline.adapters.sockets import LONGEST_SOCKET_PATH, is_free, require_free, short_socket
 from trading_pipeline.adapters.start_after import is_listened_on
 from trading_pipeline.cli.app import app
-from trading_pipeline.cli.up import STOP_SECONDS
+from trading_pipeline.cli.up import STOP_SECONDS, _said
 from trading_pipeline.domain.errors import DataFileError, InputError
 from trading_pipeline.domain.processes import ProcessPhase, ProcessState
 from trading_pipeline_tests.test_docs import ROOT
@@ -276,3 +276,11 @@ def test_the_ui_and_the_health_page_need_ports_of_their_own(tmp_path: Path) -> N
 
     assert done.exit_code == 1
     assert "--port and --health-port are both 3158" in done.output
+
+
+def test_a_start_that_could_not_even_say_why_it_ended_is_not_told_in_no_words(tmp_path: Path) -> None:
+    log = tmp_path / "up.log"
+    log.write_text("error: port 3000 is in use\n")
+    assert _said(log) == "error: port 3000 is in use"
+    log.write_text("")
+    assert "trading-pipeline doctor" in _said(log)

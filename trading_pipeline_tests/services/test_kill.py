@@ -20,7 +20,8 @@ from trading_pipeline.domain.breaker_rules import Trigger
 from trading_pipeline.domain.control import TradingState
 from trading_pipeline.domain.errors import InputError, LatchError, LedgerUnavailable, OutcomeUnknown
 from trading_pipeline.domain.orders import OrderType, Side, TimeInForce
-from trading_pipeline.ports import Broker, VenueOrder, VenuePosition
+from trading_pipeline.ports import Broker, Ledger, VenueOrder, VenuePosition
+from trading_pipeline.services.breaker import pause_trading
 from trading_pipeline.services.kill import Hand, Means, a_kill, kill
 from trading_pipeline.services.latch import Latch
 from trading_pipeline.venue.faults import Fault
@@ -281,6 +282,24 @@ def test_on_a_full_disk_a_pause_that_is_there_does_not_pass_for_the_kill(
 
     assert loop.look().state is TradingState.HALTED
     assert killing.look().state is TradingState.HALTED
+
+
+def test_on_a_full_disk_a_pause_says_that_the_file_without_words_halts(tmp_path: Path) -> None:
+    class Full(FileLatch):
+        @staticmethod
+        def _write_part(part: Path, text: bytes) -> None:  # noqa: ARG004
+            raise OSError(28, "No space left on device")
+
+    def gone() -> Ledger:
+        raise LedgerUnavailable("the disk is full")
+
+    full = Latch(Full(tmp_path, "A"), CLOCK)
+    view, problem = pause_trading(
+        gone, full, "A", reason="lunch", operator="Kim", at=CLOCK.now(), session=SESSION.session
+    )  # fmt: skip
+
+    assert (view.state, problem) == (TradingState.HALTED, "the disk is full")
+    assert Latch(FileLatch(tmp_path, "A"), CLOCK).look().state is TradingState.HALTED
 
 
 def test_what_memory_holds_back_is_not_loosened_by_a_milder_file(latch: Latch, tmp_path: Path) -> None:
