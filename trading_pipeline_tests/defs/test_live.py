@@ -55,7 +55,7 @@ def test_the_hosted_loop_decides_as_the_replay_does_and_reports_the_session(
     assert {answer.passed for answer in done.get_asset_check_evaluations()} == {True}
 
 
-def test_a_loop_that_was_stopped_at_noon_goes_on_from_there_and_doubles_nothing(
+def test_a_loop_stopped_at_noon_goes_on_though_its_clock_is_late_doubles_nothing_and_is_verified_by_its_replay(
     traded_home: TradedHome, replayed_home: TradedHome, tmp_path: Path
 ) -> None:
     made = traded_home.copied_to(tmp_path / "live")
@@ -63,25 +63,14 @@ def test_a_loop_that_was_stopped_at_noon_goes_on_from_there_and_doubles_nothing(
     with opened.ledger.read() as tx:
         half_way = tx.session_record("SIM", made.running)
 
-    record = replace(opened, clock=FixedClock(at_noon(made))).host(made.running)
+    record = replace(opened, clock=LateClock(at_noon(made))).host(made.running)
+    (again,) = made.open().replay(made.running, made.running)
 
     assert half_way is not None
     assert record is not None
     assert half_way.phase is SessionPhase.RUNNING
-    assert record.decision_hash == hash_of(replayed_home)
-
-
-def test_a_session_hosted_on_a_clock_that_is_late_is_verified_by_its_replay(
-    traded_home: TradedHome, tmp_path: Path
-) -> None:
-    made = traded_home.copied_to(tmp_path)
-    hosted = replace(made.open(), clock=LateClock(before_the_open(made))).host(made.running)
-
-    (again,) = made.open().replay(made.running, made.running)
-
+    assert record.decision_hash == again.record.decision_hash == hash_of(replayed_home)
     assert again.verified
-    assert hosted is not None
-    assert again.record.decision_hash == hosted.decision_hash
     with made.open().ledger.read() as tx:
         assert tx.fills("SIM", session=made.running)
 
