@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -41,9 +42,10 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path, built: Path) -> Home:
+def home(tmp_path: Path, built: Path, empty_ledger: Path) -> Home:
     """A copy-free home: the bars are shared, the ledger is the test's own."""
     (tmp_path / "bars").symlink_to(built / "bars")
+    shutil.copy(empty_ledger, tmp_path / "ledger.sqlite3")
     workspace = open_workspace(tmp_path)
     write_sectors(tmp_path / SECTORS, sectors(SPEC))
     return _with_an_entry(workspace)

@@ -21,14 +21,6 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> TradedMarket:
     return trade_a_market(tmp_path_factory.mktemp("home"), count=2)
 
 
-@pytest.fixture(scope="session")
-def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty ledger; copied, never written: making one takes a tenth of a second and more."""
-    home = tmp_path_factory.mktemp("empty")
-    SqlLedger.open(default_url(home)).close()
-    return home / "ledger.sqlite3"
-
-
 @pytest.fixture
 def ledger(empty_ledger: Path, tmp_path: Path) -> SqlLedger:
     """An empty ledger on disk."""
