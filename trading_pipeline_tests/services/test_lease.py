@@ -192,7 +192,7 @@ def stop_between_writes(leader: Leader, url: str) -> None:
             probe.close()
 
 
-ROUNDS = [4, *(pytest.param(10, marks=pytest.mark.soak, id=f"soak {time}") for time in range(20))]
+ROUNDS = [2, *(pytest.param(10, marks=pytest.mark.soak, id=f"soak {time}") for time in range(20))]
 """How often the leader is stopped, each time at a new venue; the soak makes it two hundred."""
 
 
