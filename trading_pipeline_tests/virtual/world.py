@@ -24,6 +24,7 @@ from trading_pipeline.domain.orders import Side
 from trading_pipeline.domain.rehearsal import Disturbances, VenueEye, Verdict
 from trading_pipeline.domain.trading_session import SessionPhase
 from trading_pipeline.services.breaker import pause_trading, read_control, resume
+from trading_pipeline.services.closing import UNHEARD
 from trading_pipeline.services.entries import rearm
 from trading_pipeline.services.kill import a_kill
 from trading_pipeline.services.rehearsal import judge
@@ -253,15 +254,13 @@ class Disturbed:
     def _agree(self, day: date) -> None:
         """At the close record and venue agree on shares, cash and executions; a position is the sum of its fills.
 
-        While the venue tells nothing nobody can know: then the next close that it does not hide has to agree.
+        While the venue tells nothing nobody can know, and the session is marked so: then the next close that is not has
+        to agree.
         """
         workspace, venue = self._workspace(), self._own_venue().venue
         with workspace.ledger.read() as tx:
-            if any(
-                one.kind == "reports_unknown" and one.occurred_at >= self._at
-                for one in tx.risk_events(self.account, day)
-            ):
-                self.why["closes at which the venue told nothing"] += 1
+            if any(one.kind == UNHEARD for one in tx.risk_events(self.account, day)):
+                self.why["closed while the venue was silent"] += 1
                 return
             ours = {p.symbol: p.quantity for p in tx.positions(self.account)}
             fills = tx.fills(self.account)
