@@ -10,6 +10,7 @@ from sqlalchemy import bindparam
 from trading_pipeline.adapters import ledger_records as kinds
 from trading_pipeline.adapters.ledger_records import upsert
 from trading_pipeline.adapters.ledger_rows import Rows
+from trading_pipeline.adapters.ledger_statements import filled, identified, named
 from trading_pipeline.domain.corporate import CashActivity, Split
 from trading_pipeline.domain.errors import LedgerConflict
 from trading_pipeline.domain.money import ZERO
@@ -31,6 +32,9 @@ LAST_PASS = (
 )
 MOST_NAMED = 10_000
 """Identities asked for in one statement; SQLite takes 32,766."""
+FEW = 10
+"""Events asked for by name in a statement that is made once: notes are, in every round."""
+EVENTS = kinds.RISK_EVENTS.select().where(named(kinds.RISK_EVENTS.table.c.event_id, FEW))
 
 
 class PositionRows(Rows):
@@ -103,6 +107,8 @@ class ResultRows(Rows):
         return self._one(kinds.RISK_EVENTS, event_id)
 
     def risk_events_named(self, event_ids: Sequence[str]) -> Sequence[RiskEvent]:
+        if 0 < len(event_ids) <= FEW:
+            return kinds.RISK_EVENTS.found(self._wire, EVENTS, identified(filled(event_ids, FEW)))
         known = kinds.RISK_EVENTS.table.c.event_id
         parts = (event_ids[first : first + MOST_NAMED] for first in range(0, len(event_ids), MOST_NAMED))
         return [event for part in parts for event in self._all(kinds.RISK_EVENTS, known.in_(part))]

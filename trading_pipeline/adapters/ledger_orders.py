@@ -168,11 +168,6 @@ def orders_of(count: int) -> Select[Any]:
     return kinds.ORDERS.select().where(named(ORDERS.c.client_order_id, count))
 
 
-def identified(names: tuple[str, ...]) -> dict[str, str]:
-    """The parameters of a query of `named` identities."""
-    return dict(zip(identities(len(names)), names, strict=True))
-
-
 def filled_by(reports: Iterable[ExecutionReport]) -> tuple[Decimal, Decimal]:
     """Shares filled by the trades as they stand after busts and corrections, and shares those took back."""
     standing: dict[str, Decimal] = {}

@@ -11,9 +11,9 @@ from sqlalchemy import Select, and_, bindparam, case, func, or_, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from trading_pipeline.adapters import ledger_records as kinds
-from trading_pipeline.adapters.ledger_orders import OF_ACCOUNT, ORDERS, OrderRows, identified, orders_of
+from trading_pipeline.adapters.ledger_orders import OF_ACCOUNT, ORDERS, OrderRows, orders_of
 from trading_pipeline.adapters.ledger_records import insert_or_verify_all
-from trading_pipeline.adapters.ledger_statements import Values, identities, in_lists, named
+from trading_pipeline.adapters.ledger_statements import Values, identified, identities, in_lists, named
 from trading_pipeline.domain.control import Block, TradingState
 from trading_pipeline.domain.orders import ExecutionReport, Order, OrdStatus, Side
 from trading_pipeline.domain.submission import LastLook

@@ -174,6 +174,11 @@ def identities(count: int) -> tuple[str, ...]:
     return tuple(f"identity_{number}" for number in range(count))
 
 
+def identified(names: tuple[str, ...]) -> dict[str, str]:
+    """The parameters of a query of `named` identities."""
+    return dict(zip(identities(len(names)), names, strict=True))
+
+
 def in_lists(names: Sequence[str]) -> Iterable[tuple[str, ...]]:
     """The names in lists of known sizes; the last one is filled up with its last name, which asks for nothing more."""
     if len(names) == 1:
@@ -185,4 +190,9 @@ def _in_lists(names: Sequence[str]) -> Iterable[tuple[str, ...]]:
     most = NAMED_IDENTITIES[-1]
     for part in (names[first : first + most] for first in range(0, len(names), most)):
         size = next(size for size in NAMED_IDENTITIES if size >= len(part))
-        yield (*part, *[part[-1]] * (size - len(part)))
+        yield filled(part, size)
+
+
+def filled(names: Sequence[str], size: int) -> tuple[str, ...]:
+    """The names and the last one again, until there are so many: it asks for nothing more."""
+    return (*names, *[names[-1]] * (size - len(names)))

@@ -14,7 +14,7 @@ from trading_pipeline.services.desk import Desk
 
 TERMS_SEEN = "mode_terms"
 """Kind of the risk event by which a loop notes the terms that hold from its instant on."""
-AT_ONCE = 16
+AT_ONCE = 10
 """Notes of a session that are asked for together; hardly a session has more."""
 
 
