@@ -1,4 +1,4 @@
-"""What spares all tests time: bytecode that is kept, and a ledger that is made once.
+"""What spares all tests time: bytecode that is kept, and a ledger that is made once. No example fails for being slow.
 
 Where the environment forbids to keep bytecode, as containers do, a run keeps it aside. Otherwise each of the hundred
 processes that the tests start would compile all that it imports, for seconds.
@@ -11,7 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("however-slow", deadline=None)  # a busy machine is no finding
+settings.load_profile("however-slow")
 FORBIDDEN = "PYTHONDONTWRITEBYTECODE"
 ASIDE = Path(__file__).resolve().parents[1] / ".pytest_cache" / "bytecode"
 

@@ -87,8 +87,8 @@ def submissions(sizes: Sizes, folder: Path, timings: Timings) -> None:
         for name, ledger in ledgers.items():
             rooms.with_regimes(ledger)
             listed = [watchlist(ledger, SETUPS, at=15 + n, first=n * SETUPS) for n in range(sizes.watchlists)]
-            submit_a_day(ledger, f"{name} first", listed)()  # statements are compiled once
-            commits = load.recorded_statements(ledger._engine, submit_a_day(ledger, f"{name} recorded", listed))
+            submit_a_day(ledger, f"{name}-first", listed)()  # statements are compiled once
+            commits = load.recorded_statements(ledger._engine, submit_a_day(ledger, f"{name}-recorded", listed))
             with load.bare_commits(ledger, load.bytes_of(commits)) as bare:
                 for number in count():
                     if sum(timings.wall_s.get(name, ())) >= sizes.sustained_s:
