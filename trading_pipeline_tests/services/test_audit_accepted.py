@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from trading_pipeline.cli.app import app
-from trading_pipeline.domain.errors import AuditError
-from trading_pipeline.services.audit.custody import accept
+from trading_pipeline.domain.errors import AuditError, AuditKeyError
+from trading_pipeline.services.audit.custody import accept, renew_key, rotate_key
 from trading_pipeline.wiring.audit import audit_desk
 from trading_pipeline.wiring.audit_reading import Verified, verify
 from trading_pipeline_tests.adapters import ledger_samples as samples
@@ -59,6 +59,22 @@ def accepted(home: AuditHome, reason: str = "a bad disk, mended") -> None:
         desk = audit_desk(workspace)
         accept(desk, "ann", reason)
         home.sequence(desk)
+
+
+def accept_only(home: AuditHome) -> None:
+    """Given, and not numbered yet."""
+    workspace = home.open()
+    with closing(workspace.ledger):
+        accept(audit_desk(workspace), "ann", "restored")
+
+
+def with_another_key(home: AuditHome, *, is_lost: bool) -> None:
+    """Rotated, or, where it was lost, replaced; not numbered yet."""
+    if is_lost:
+        (home.keys / "signing.pem").unlink()
+    workspace = home.open()
+    with closing(workspace.ledger):
+        (renew_key if is_lost else rotate_key)(audit_desk(workspace), "ann", "yearly")
 
 
 def looked(home: AuditHome) -> Verified:
@@ -173,6 +189,44 @@ def test_after_a_restore_nothing_is_reported_for_ever(home: AuditHome, tmp_path:
     found = looked(home)
 
     assert (found.is_sound, found.record.new) == (True, ())
+
+
+@pytest.mark.parametrize("change", ["rotated", "lost", "lost before it is accepted", "lost after it was accepted"])
+def test_a_backup_from_before_another_key_is_accepted_too(home: AuditHome, tmp_path: Path, change: str) -> None:
+    older = shutil.copy(home.database, tmp_path / "older.sqlite3")
+    if change in {"rotated", "lost"}:
+        with_another_key(home, is_lost=change == "lost")
+        home.tell([told(1000)])
+    shutil.copy(older, home.database)
+    if change == "lost before it is accepted":
+        home.tell([told(1000)])
+        shutil.copy(older, home.database)
+        with_another_key(home, is_lost=True)
+    if change == "lost after it was accepted":
+        home.tell([told(1000)])
+        shutil.copy(older, home.database)
+        accept_only(home)
+        with_another_key(home, is_lost=True)
+    else:
+        accept_only(home)
+    home.tell([told(2000)])
+
+    verdict = home.verdict()
+
+    assert verdict.is_sound, verdict.damage
+    assert any("ann accepted" in note for note in verdict.notes)
+
+
+def test_who_accepts_a_restore_does_not_take_on_any_other_key(home: AuditHome, tmp_path: Path) -> None:
+    older = shutil.copy(home.database, tmp_path / "older.sqlite3")
+    home.tell([told(1000)])
+    shutil.copy(older, home.database)
+    other = AuditHome.made(tmp_path / "other", 1)
+    shutil.copy(other.keys / "signing.pem", home.keys / "signing.pem")
+    accept_only(home)
+
+    with pytest.raises(AuditKeyError, match="Put the right key back"):
+        home.tell([told(2000)])
 
 
 def test_a_sound_log_has_nothing_to_accept(home: AuditHome) -> None:

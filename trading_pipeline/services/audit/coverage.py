@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from trading_pipeline.domain.audit import ACCEPTED, LoggedEntry, read_body
+from trading_pipeline.domain.audit import ACCEPTED, RENEWED, LoggedEntry, read_body
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.errors import AuditFormatError
 from trading_pipeline.ports.audit import AuditTransaction
 from trading_pipeline.services.audit.chain import logged_after
+from trading_pipeline.services.audit.kept import said_by
 
 PAGE = 1000
 UNREADABLE = (TypeError, ValueError, AttributeError, RecursionError)
@@ -68,6 +69,23 @@ def accepted_after(tx: AuditTransaction, seq: int) -> Coverage | None:
             if entry.kind == ACCEPTED:
                 return Coverage.read(read_body(entry.body)["data"])
     return None
+
+
+def keys_named_after(tx: AuditTransaction, number: int, seq: int) -> frozenset[str]:
+    """Ids of the keys that people name in the entries between checkpoint `number`, of `seq`, and the next one.
+
+    Who accepts names the key that is there, and who replaces a lost one the new key: what was signed with one that came
+    after the backup is tied to the log by their word alone.
+    """
+    named = set[str]()
+    with suppress(AuditFormatError):
+        following = next(iter(tx.checkpoints(after=number, limit=1)), None)
+        for entry in logged_after(tx, seq):
+            if following is not None and entry.seq > said_by(following.text).seq:
+                break
+            if entry.kind in {ACCEPTED, RENEWED}:
+                named.add(str(read_body(entry.body)["data"].get("key_id", "")))
+    return frozenset(named)
 
 
 def _texts(tx: AuditTransaction, first: int, last: int, after: int, highest: int) -> Iterator[str]:

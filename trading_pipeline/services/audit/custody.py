@@ -92,7 +92,7 @@ def accept(desk: AuditDesk, operator: str, reason: str) -> Mismatch:
     name = found.name if found else ""
     if not is_told:
         _tell(desk, ACCEPTED, name or seen.coverage.state[:16], operator, mismatch=name, problem=problem,
-              reason=reason.strip(), **seen.coverage.data)  # fmt: skip
+              reason=reason.strip(), key_id=_key_here(desk), **seen.coverage.data)  # fmt: skip
     for data in accepting(seen.differences):
         _tell(desk, RECORD_ACCEPTED, desk.account, operator, reason=reason.strip(), **data)
     shown = name or (seen.coverage.state[:16] if damage else "")
@@ -136,6 +136,16 @@ def _require_mendable_by_acceptance(desk: AuditDesk, damage: Damage) -> None:
             f"{words}. Put a good copy of {desk.anchors.place} in its place; if there is none, move it away and "
             f"accept that it is gone: {ACCEPT}"
         )
+
+
+def _key_here(desk: AuditDesk) -> str:
+    """Id of the key that is to sign what was accepted; "" where none can be used. After a restore it may be one that
+    the database does not know of."""
+    try:
+        present = desk.keys.present()
+    except AuditKeyError:
+        return ""
+    return key_id_of(present) if present else ""
 
 
 def key_state(desk: AuditDesk) -> KeyState:

@@ -6,7 +6,7 @@ against signatures and against checkpoints that were kept elsewhere (E-47).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from json.encoder import encode_basestring as quoted
 from typing import Any
 
@@ -140,9 +140,17 @@ class Judge:
             raise self._doubt(Kind.CONTRADICTED, f"Checkpoint {said.number} is signed over entry {said.seq}, another.")
         self._close(signed, said, frontier)
 
-    def resume(self, signed: SignedCheckpoint, frontier: str | None) -> None:
-        """Go on at a checkpoint that accepts what was found before it; raises Damaged when it does not hold itself."""
+    def resume(self, signed: SignedCheckpoint, frontier: str | None, named: Collection[str] = ()) -> None:
+        """Go on at a checkpoint that accepts what was found before it; raises Damaged when it does not hold itself.
+
+        named: ids of the keys that people named there: one of them may have signed, see coverage.keys_named_after.
+        """
         said = self._said(signed)
+        expected = self._next_key_id or self.key_id or said.key_id
+        if said.key_id in named and said.key_id != expected:
+            self._renewed.add(said.key_id)
+            self._note(f"checkpoint {said.number} is signed by {said.key_id} and not by {expected}: who accepted what "
+                       "was found before it named that key")  # fmt: skip
         self._require_signature(signed, said)
         if said.why is not Why.ACCEPTED or said.seq != self.seq:
             raise self._doubt(Kind.CONTRADICTED, f"Checkpoint {said.number} is of {said.seq} entries.")

@@ -10,7 +10,7 @@ from trading_pipeline.domain.audit import RENEW, LoggedEntry, SignedCheckpoint, 
 from trading_pipeline.domain.control import AuditEntry
 from trading_pipeline.domain.errors import AuditError, AuditFormatError, AuditKeyError
 from trading_pipeline.ports.audit import AnchorFile, AuditKeys, AuditTransaction, Verifier
-from trading_pipeline.services.audit.coverage import UNREADABLE, Coverage, accepted_after
+from trading_pipeline.services.audit.coverage import UNREADABLE, Coverage, accepted_after, keys_named_after
 from trading_pipeline.services.audit.damage import Damage, Damaged, Kind
 from trading_pipeline.services.audit.judgement import Judge
 from trading_pipeline.services.audit.kept import Kept, KeptElsewhere, read_checkpoints, require_agreeing, said_by
@@ -214,7 +214,8 @@ class _Trial:
         self._entry, self._entries = None, self._read_entries(self.judge.seq, self._progress)
         try:
             self._pass_over(said.seq, coverage.last)
-            self.judge.resume(signed, self._frontier(signed))
+            named = keys_named_after(self._tx, said.number, said.seq)
+            self.judge.resume(signed, self._frontier(signed), named)
         except Damaged as found:
             self.damages += [damage, found.damage]
             return False
