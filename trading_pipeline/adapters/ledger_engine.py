@@ -20,6 +20,9 @@ from trading_pipeline.domain.errors import LedgerError, LedgerUnavailable
 
 LOCK_WAIT_SECONDS = 10.0
 CONNECT_SECONDS = 10
+LOOK_HOLDS_SECONDS = 0.002
+"""A look whether the file is still there holds for the transactions of one order. Longer would gain nothing, and within
+that time a file can also go between a look and the commit that follows it."""
 WRITERS = 7_526_754_702_413_095_271  # PostgreSQL's advisory lock of whoever writes: any number that is always the same
 
 # A writer waits for the one before it, as on SQLite: what it reads stays true until it commits. A process that was
@@ -148,10 +151,15 @@ def _watch_file(engine: Engine, address: URL) -> None:
     """SQLite would go on in a deleted file, or begin an empty one in its place: look before each transaction."""
     if not _is_file(address):
         return
-    path, opened = str(address.database), list[tuple[int, int]]()
+    path, opened, looked_at = str(address.database), list[tuple[int, int]](), [-LOOK_HOLDS_SECONDS]
 
     def require_same(*_: object) -> None:
-        if opened and _file_number(path) != opened[0]:
+        now = monotonic()
+        if not opened or now - looked_at[0] < LOOK_HOLDS_SECONDS:
+            return
+        looked_at[0] = now
+        if _file_number(path) != opened[0]:
+            looked_at[0] = -LOOK_HOLDS_SECONDS
             raise LedgerUnavailable(
                 f"the ledger {path} is gone: the file was deleted, moved or replaced while it was open. Stop every "
                 "process that uses it, put the file (or the newest backup) back, then start again. Nothing was written."

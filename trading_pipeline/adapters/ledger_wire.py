@@ -50,6 +50,7 @@ class Wire:
         self._options = engine.get_execution_options()
         self._before = self._options.get(BEFORE_WRITING)
         self._driver_error = engine.dialect.loaded_dbapi.Error
+        self._commits_itself = self.dialect.name != "sqlite"
 
     @property
     def connection(self) -> Connection:
@@ -129,7 +130,10 @@ class Wire:
             self._in_use.commit()
             return
         try:
-            self._raw.commit()
+            if self._commits_itself:
+                self._raw.commit()
+            else:
+                self._cursor.execute("COMMIT")  # remembered by the driver, whose own way reads the word anew each time
         except self._driver_error as error:
             self._explain(error)
 

@@ -9,11 +9,13 @@ import signal
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 
 import pytest
 from sqlalchemy import event
 
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
+from trading_pipeline.adapters.ledger_engine import LOOK_HOLDS_SECONDS
 from trading_pipeline.domain.errors import LedgerError, LedgerUnavailable
 from trading_pipeline_tests.adapters import ledger_samples as samples
 from trading_pipeline_tests.adapters.ledger_samples import ACCOUNT
@@ -132,11 +134,26 @@ def test_a_file_that_goes_away_is_noticed_before_anything_is_written(tmp_path: P
         file.rename(home / "elsewhere")
     if fate == "replaced":
         file.write_bytes(b"")
+    sleep(2 * LOOK_HOLDS_SECONDS)
 
     for block in (ledger.transaction, ledger.read):
         with pytest.raises(LedgerUnavailable, match=r"is gone: .*Stop every process.*put the file"), block():
             pass
     assert not file.exists() or file.read_bytes() == b""
+
+
+def test_a_transaction_that_the_database_ended_by_itself_is_never_taken_for_committed(ledger: SqlLedger) -> None:
+    def write() -> None:
+        with ledger.transaction() as tx:
+            tx.add_audit(samples.AUDIT)
+            tx.flush()
+            tx._wire._raw.rollback()  # as SQLite does on some errors of the disk
+
+    with pytest.raises(LedgerError):
+        write()
+
+    with ledger.read() as tx:
+        assert samples.AUDIT not in [entry for _, entry in tx.audit_entries(limit=1_000)]
 
 
 def test_a_write_ahead_log_that_cannot_grow_is_reported_and_nothing_is_half_written(url: str) -> None:
