@@ -217,6 +217,24 @@ def test_a_backup_from_before_another_key_is_accepted_too(home: AuditHome, tmp_p
     assert any("ann accepted" in note for note in verdict.notes)
 
 
+def test_what_was_accepted_while_no_key_was_there_can_be_accepted_anew(home: AuditHome, tmp_path: Path) -> None:
+    older = shutil.copy(home.database, tmp_path / "older.sqlite3")
+    with_another_key(home, is_lost=False)
+    home.tell([told(1000)])
+    shutil.copy(older, home.database)
+    key = shutil.move(home.keys / "signing.pem", tmp_path / "signing.pem")
+    accept_only(home)
+    shutil.move(key, home.keys / "signing.pem")
+    home.tell([told(2000)])
+    assert home.verdict().damage is not None
+    accepted(home, "the key was elsewhere")
+
+    verdict = home.verdict()
+
+    assert verdict.is_sound, verdict.damages
+    assert any("the key was elsewhere" in note for note in verdict.notes)
+
+
 def test_who_accepts_a_restore_does_not_take_on_any_other_key(home: AuditHome, tmp_path: Path) -> None:
     older = shutil.copy(home.database, tmp_path / "older.sqlite3")
     home.tell([told(1000)])

@@ -203,24 +203,31 @@ class _Trial:
         return self._checkpoint
 
     def _go_on_after(self, damage: Damage) -> bool:
-        """Pass over to the checkpoint by which a person accepted it; False when nobody did."""
-        accepted = self._acceptance()
-        if accepted is None:
-            self.damages.append(damage)
-            return False
-        signed, coverage = accepted
+        """Pass over to the checkpoint by which a person accepted it; False when nobody did.
+
+        An acceptance that does not hold itself may be covered by a later one.
+        """
+        unheld: Damage | None = None
+        while (accepted := self._acceptance()) is not None:
+            try:
+                number = self._resumed(*accepted)
+            except Damaged as found:
+                unheld = unheld or found.damage
+                continue
+            self.damages.append(replace(damage, accepted_at=number))
+            return True
+        self.damages += [one for one in (damage, unheld) if one is not None]
+        return False
+
+    def _resumed(self, signed: SignedCheckpoint, coverage: Coverage) -> int:
+        """Go on at this checkpoint, which accepts what `coverage` says; its number. Raises Damaged."""
         said = said_by(signed.text)
         self.judge.back()
         self._entry, self._entries = None, self._read_entries(self.judge.seq, self._progress)
-        try:
-            self._pass_over(said.seq, coverage.last)
-            named = keys_named_after(self._tx, said.number, said.seq)
-            self.judge.resume(signed, self._frontier(signed), named)
-        except Damaged as found:
-            self.damages += [damage, found.damage]
-            return False
-        self.damages.append(replace(damage, accepted_at=said.number))
-        return True
+        self._pass_over(said.seq, coverage.last)
+        named = keys_named_after(self._tx, said.number, said.seq)
+        self.judge.resume(signed, self._frontier(signed), named)
+        return said.number
 
     def _pass_over(self, seq: int, accepted: int) -> None:
         """To the entry `seq`: those up to `accepted` as they are, those after it judged."""
