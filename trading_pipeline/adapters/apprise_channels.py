@@ -37,6 +37,7 @@ LOGIN_REFUSED = frozenset({"530", "534", "535", "550", "553"})
 LOUD = frozenset({"WARNING", "ERROR", "CRITICAL"})
 MAIL_ANSWER = re.compile(r"\(([45]\d\d), ")
 
+log = logging.getLogger(__name__)
 logging.getLogger("apprise").addHandler(logging.NullHandler())
 logging.getLogger("apprise").propagate = False  # it repeats parts of addresses; what matters is in the outcome
 logging.getLogger("apprise").setLevel(logging.DEBUG)  # else it keeps to itself why a connection broke
@@ -98,14 +99,41 @@ class AppriseChannel:
         return ChannelFailed(f"{told}: {why}" if why else told, may_have_arrived=not why)
 
 
-def open_channels(rules: AlertRules, redact: Callable[[str], str]) -> Mapping[str, AppriseChannel]:
-    """Those that are enabled, in the order of escalation; nothing is sent. Raises SettingsError for a wrong address."""
-    return {
-        name: AppriseChannel(
-            name, rules.channels[name].url.get_secret_value(), rules.channels[name].timeout_seconds, redact
-        )
-        for name in rules.in_order()
-    }
+class UnusableChannel:
+    """ports.alerting.AlertChannel of an address that nobody understands: it takes nothing and says why, so that it
+    counts as dead, others are told in its place, and what waits for it leaves once the address is right."""
+
+    def __init__(self, name: str, words: str) -> None:
+        self._name, self._words = name, words
+
+    @property
+    def name(self) -> str:
+        """As the settings call it."""
+        return self._name
+
+    def send(self, message: Message) -> None:  # noqa: ARG002
+        """Nothing leaves; see ports.alerting.AlertChannel."""
+        raise ChannelFailed(self._words)
+
+
+def open_channels(
+    rules: AlertRules, redact: Callable[[str], str], *, is_strict: bool = True
+) -> Mapping[str, AppriseChannel | UnusableChannel]:
+    """Those that are enabled, in the order of escalation; nothing is sent.
+
+    Raises SettingsError for a wrong address; not is_strict: that one is unusable, and the others are not touched by it.
+    """
+    found = dict[str, AppriseChannel | UnusableChannel]()
+    for name in rules.in_order():
+        channel = rules.channels[name]
+        try:
+            found[name] = AppriseChannel(name, channel.url.get_secret_value(), channel.timeout_seconds, redact)
+        except SettingsError as error:
+            if is_strict:
+                raise
+            log.error("%s", error)  # noqa: TRY400
+            found[name] = UnusableChannel(name, str(error))
+    return found
 
 
 def _asset() -> AppriseAsset:

@@ -33,7 +33,7 @@ def permission_of(workspace: Workspace) -> Permission:
     return Permission(
         ledger=workspace.ledger, rules=settings.execution, config_hash=approval_hash(settings),
         pinned=settings.broker.account_id, key_faults=lambda: _key_faults(workspace),
-        channels=sum(one.enabled for one in settings.alerts.channels.values()), idle=lambda: _idle(workspace),
+        channels=_channels(workspace), idle=lambda: _idle(workspace),
         audit_fault=lambda: (_audit_fault if settings.execution.mode == "live" else _mode_fault)(workspace),
         modes=settings.modes, catch_up=lambda: _catch_up(workspace),
     )  # fmt: skip
@@ -52,6 +52,14 @@ def _key_faults(workspace: Workspace) -> Sequence[str]:
     except (InputError, SettingsError) as error:
         return (str(error),)
     return ()
+
+
+def _channels(workspace: Workspace) -> int:
+    """Ways to tell people. Only where money is at stake are the addresses looked at, which takes a second."""
+    from trading_pipeline.wiring.alerts import usable_channels  # it needs workspaces, and they need this
+
+    settings = workspace.settings
+    return usable_channels(settings) if settings.execution.mode == "live" else len(settings.alerts.in_order())
 
 
 def _idle(workspace: Workspace) -> Sequence[str]:

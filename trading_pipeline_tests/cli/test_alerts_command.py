@@ -22,6 +22,7 @@ from trading_pipeline.domain.alert_kinds import KINDS, alert
 from trading_pipeline.domain.control import Alert, AlertLevel
 from trading_pipeline.settings import load_settings
 from trading_pipeline.wiring import open_workspace
+from trading_pipeline.wiring.alerts import usable_channels
 from trading_pipeline_tests.docs import DOCS
 from trading_pipeline_tests.listening import Answer, Hook, free_port
 
@@ -192,6 +193,29 @@ def test_a_test_tries_each_channel_and_fails_when_one_does(tmp_path: Path, hook:
     with open_workspace(tmp_path).ledger.read() as tx:
         told = [entry.data for _, entry in tx.audit_entries() if entry.kind == "alerts_tested"]
     assert told == [{"mail": "delivered", "phone": "delivered"}, {"phone": "failed"}]
+
+
+def test_an_address_nobody_understands_keeps_no_other_channel_from_its_news(
+    tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{CHANNELS}FAX__URL", "nothing://at.all/T0pS3cret")
+    raised(tmp_path, "kill")
+    assert run(tmp_path, "relay", "run", "--once")[0] == 0
+    code, output = run(tmp_path, "alerts", "test")
+
+    assert [one.json["title"] for one in hook.requests].count("CRITICAL: kill SIM") == 2
+    (fax,) = (one for one in read(tmp_path, "channels") if one["channel"] == "fax")
+    assert (fax["delivered"], "Correct TRADING_PIPELINE__ALERTS__CHANNELS__FAX__URL" in fax["last_error"]) == (0, True)
+    assert (code, "1 of 3 channel(s) did not take the test: fax" in output) == (1, True)
+    code, output = run(tmp_path, "config", "check")
+    assert (code, "alerts.channels.fax.url is no address" in output, "T0pS3cret" in output) == (1, True, False)
+
+
+def test_only_addresses_that_are_understood_count_where_money_is_at_stake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{CHANNELS}FAX__URL", "nothing://at.all")
+    assert usable_channels(load_settings()) == 0
+    monkeypatch.setenv(f"{CHANNELS}HOOK__URL", "json://127.0.0.1:9/x")
+    assert usable_channels(load_settings()) == 1
 
 
 def test_a_test_tells_how_it_went_though_nothing_can_be_put_on_record(

@@ -168,7 +168,7 @@ class Permission:
 
     def _alerts(self) -> str:
         idle = self.idle()
-        deaf = "no channel is configured (alerts.channels): nobody would hear of trouble"
+        deaf = "no channel that can be used is configured (alerts.channels): nobody would hear of trouble"
         dead = f"nothing carries {', '.join(idle)} on: trading-pipeline relay run"
         wrong = [words for is_wrong, words in ((not self.channels, deaf), (bool(idle), dead)) if is_wrong]
         require(not wrong, "; ".join(wrong))
