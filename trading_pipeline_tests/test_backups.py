@@ -25,9 +25,11 @@ from trading_pipeline.cli.app import app
 from trading_pipeline.cli.db import NEXT
 from trading_pipeline.domain.control import AuditEntry, TradingState
 from trading_pipeline.domain.errors import DataFileError, InputError, LeaseHeld
+from trading_pipeline.services.breaker import read_control
+from trading_pipeline.services.kill import a_kill
 from trading_pipeline.services.lease import leading, lease_name
 from trading_pipeline.services.sending import to_request
-from trading_pipeline.services.trading_state import set_trading_state
+from trading_pipeline.services.trading_state import record_word, set_trading_state
 from trading_pipeline.settings import Settings
 from trading_pipeline.wiring import Workspace
 from trading_pipeline.wiring.backups import FLOOR_MARGIN, backup, backups, restore
@@ -94,6 +96,25 @@ def test_entries_wait_after_a_restore_until_a_person_resumes(home: Path) -> None
     assert done.state is TradingState.REDUCING
     assert state is not None
     assert "reconcile, then resume" in state.reason
+
+
+@pytest.mark.parametrize("is_in_the_latch", [False, True])
+def test_a_backup_by_itself_closes_no_position(home: Path, is_in_the_latch: bool) -> None:
+    workspace = opened(home)
+    word = a_kill(ACCOUNT, AT.date(), operator="Kim", reason="drill", flatten=True, clock=FixedClock(AT))
+    with workspace.ledger.transaction() as tx:
+        record_word(tx, word)
+    backup(workspace)
+    set_trading_state(workspace.ledger, ACCOUNT, TradingState.ACTIVE, reason="done", operator="Kim", at=AT)
+    if is_in_the_latch:
+        workspace.latch.overwrite(word)
+
+    done = restore(opened(home), "latest")
+
+    view = read_control(opened(home).ledger, workspace.latch, ACCOUNT)
+    assert (done.state, view.state) == (TradingState.HALTED, TradingState.HALTED)
+    assert view.flattens is is_in_the_latch
+    assert done.not_closed == ("" if is_in_the_latch else "Kim, 2025-06-10 15:00:00 UTC: drill")
 
 
 def test_a_backup_is_consistent_while_others_write(home: Path) -> None:

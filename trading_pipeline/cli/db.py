@@ -90,11 +90,17 @@ def restore(
     if as_json:
         print_json({"restored": done.backup.name, "made_at": manifest.made_at.isoformat(),
                     "before": done.aside or None, "beside": [*done.told], "trading": done.state.value,
+                    "not_closed": done.not_closed or None,
                     "next": [command for command, _ in NEXT]})  # fmt: skip
         return
     say(f"restored the backup of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC. {_before(done)}")
     for one in done.told:
         say(f"  {one}")
+    if done.not_closed:
+        say(
+            f"In the backup all positions are to be closed ({done.not_closed}). That is not carried out: it may be "
+            "done by now, or taken back. If it is still wanted: trading-pipeline kill --flatten"
+        )
     say(f"Trading is {done.state.value}. What happened since the backup is missing in the record. Next, in this order:")
     for number, (command, why) in enumerate(NEXT, 1):
         say(f"  {number}. trading-pipeline {command}")

@@ -22,9 +22,11 @@ from trading_pipeline.adapters.backups.restoring import (
 )
 from trading_pipeline.adapters.clock import SystemClock
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
-from trading_pipeline.domain.control import TradingState
+from trading_pipeline.domain.control import TradingState, strictest
 from trading_pipeline.domain.errors import HomeInUseError, LeaseHeld, LedgerError
 from trading_pipeline.ports import Clock
+from trading_pipeline.services.flattening import wanted
+from trading_pipeline.services.latch import OPEN
 from trading_pipeline.services.lease import lease_name
 from trading_pipeline.services.trading_state import current_state, set_trading_state
 from trading_pipeline.wiring.workspace import Workspace
@@ -46,7 +48,8 @@ class Made:
 @dataclass(frozen=True, slots=True)
 class Restored:
     """What was put back. aside: where the ledger before is kept, or what is left of it. told: what became of what lies
-    beside it. was_there: False where there was no ledger to be kept.
+    beside it. was_there: False where there was no ledger to be kept. not_closed: whose word, in the backup, that all
+    positions are to be closed is not carried out; empty where there was none.
     """
 
     backup: Backup
@@ -54,6 +57,7 @@ class Restored:
     was_there: bool
     told: Sequence[str]
     state: TradingState
+    not_closed: str = ""
 
 
 def backup_root(workspace: Workspace, folder: Path | None = None) -> Path:
@@ -96,9 +100,9 @@ def restore(workspace: Workspace, name: str, folder: Path | None = None, clock: 
         ledger = SqlLedger.open(url)  # brings an older backup up to date
         raise_tokens(url, token, at)
         told = [*_restored_beside(workspace, chosen, clock)]
-        state = _hold_back(workspace, ledger, chosen, clock)
+        state, not_closed = _hold_back(workspace, ledger, chosen, clock)
         ledger.close()
-    return Restored(chosen, aside, was_there and bool(aside), told, state)
+    return Restored(chosen, aside, was_there and bool(aside), told, state, not_closed)
 
 
 def ledger_url(workspace: Workspace) -> str:
@@ -145,13 +149,21 @@ def _restored_beside(workspace: Workspace, chosen: Backup, clock: Clock) -> Iter
             yield restore_ids(chosen, workspace.home, name, at, FLOOR_MARGIN)
 
 
-def _hold_back(workspace: Workspace, ledger: SqlLedger, chosen: Backup, clock: Clock) -> TradingState:
-    """The record lacks what happened since: entries wait until a person has seen that it agrees with the venue."""
-    account = workspace.settings.execution.account
+def _hold_back(workspace: Workspace, ledger: SqlLedger, chosen: Backup, clock: Clock) -> tuple[TradingState, str]:
+    """The record lacks what happened since: entries wait until a person has seen that it agrees with the venue.
+
+    That positions are to be closed may have been done since, or taken back: a backup alone closes none. Returns the
+    state, and whose word that was.
+    """
+    account, kept = workspace.settings.execution.account, workspace.latch.look().trip
     with ledger.read() as tx:
-        state = current_state(tx, account)
-    if state is not TradingState.ACTIVE:
-        return state
+        state, row = current_state(tx, account), tx.trading_state(account)
+        is_to_close = wanted(tx, OPEN, account, None) is not None
+    if state is not TradingState.ACTIVE and (not is_to_close or (kept is not None and kept.cause.flattens)):
+        return state, ""
+    state = strictest(state, TradingState.REDUCING)
     reason = f"restored from the backup of {chosen.manifest.made_at:%Y-%m-%d %H:%M:%S} UTC: reconcile, then resume"
-    set_trading_state(ledger, account, TradingState.REDUCING, reason=reason, operator=RESTORER, at=clock.now())
-    return TradingState.REDUCING
+    set_trading_state(ledger, account, state, reason=reason, operator=RESTORER, at=clock.now())
+    if row is None or not is_to_close:
+        return state, ""
+    return state, f"{row.set_by}, {row.changed_at:%Y-%m-%d %H:%M:%S} UTC: {row.reason}"
