@@ -17,7 +17,7 @@ from trading_pipeline.domain.processes import ProcessPhase, ProcessState, UpStat
 MARK = "TRADING_PIPELINE_STARTED_BY_UP_OF"
 """In the environment of everything `up` starts, and of what that starts: the home folder it belongs to."""
 FOLDER = "up"
-LOCK, STATE = "up.lock", "processes.json"
+LOCK, STATE, PID = "up.lock", "processes.json", "supervisord.pid"
 
 
 def up_folder(home: Path) -> Path:
@@ -74,6 +74,14 @@ def is_supervised(home: Path) -> bool:
             return False
     except Timeout:
         return True
+
+
+def supervisor_of(home: Path) -> int | None:
+    """The process that keeps this home up, by its own note of its number; None where that cannot be read."""
+    try:
+        return int((up_folder(home) / PID).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def leftovers(home: Path) -> list[psutil.Process]:

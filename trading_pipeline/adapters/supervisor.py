@@ -21,7 +21,7 @@ from supervisor import events, states, supervisord
 from supervisor.medusa import asyncore_25
 from supervisor.options import ServerOptions, decode_wait_status
 
-from trading_pipeline.adapters.processes import up_folder
+from trading_pipeline.adapters.processes import PID, up_folder
 from trading_pipeline.domain.errors import TradingPipelineError
 from trading_pipeline.domain.log_rules import LogRules
 from trading_pipeline.domain.processes import ProcessPhase, ProcessState
@@ -93,7 +93,7 @@ class Supervision:
         rules.write_text("\n".join([self._own_rules(), *map(self._rules_of, self.programs)]), encoding="utf-8")
         options = _Options()
         options.realize(["--configuration", str(rules)], doc="")
-        options.logfile, options.pidfile = str(self._log_of("supervisor")), str(folder / "supervisord.pid")
+        options.logfile, options.pidfile = str(self._log_of("supervisor")), str(folder / PID)
         options.first, options.test = True, False
         for group in options.process_group_configs:
             (config,) = group.process_configs

@@ -18,7 +18,15 @@ import typer
 from filelock import FileLock, Timeout
 
 from trading_pipeline.adapters.clock import SystemClock
-from trading_pipeline.adapters.processes import LOCK, end_leftovers, forget_up, is_supervised, read_up, write_up
+from trading_pipeline.adapters.processes import (
+    LOCK,
+    end_leftovers,
+    forget_up,
+    is_supervised,
+    read_up,
+    supervisor_of,
+    write_up,
+)
 from trading_pipeline.adapters.sockets import LOOPBACK, require_free
 from trading_pipeline.adapters.supervisor import LOGS, Supervision
 from trading_pipeline.cli.context import Options
@@ -58,25 +66,38 @@ def down(context: typer.Context) -> None:
     """Stop what `up` started in this home; the loop ends after the step in hand, stops stay at the venue."""
     home = resolve_home((context.obj or Options()).home)
     state = _recorded(home)
-    if is_supervised(home) and state is not None:
-        say(f"stopping what process {state.pid} keeps up in {home} ...")
-        _end(state.pid)
+    if was_up := is_supervised(home):
+        pid = state.pid if state else supervisor_of(home)
+        if pid is None:
+            raise HomeInUseError(f"{home} is up, and no record says which process keeps it so. {_by_hand(home)}")
+        say(f"stopping what process {pid} keeps up in {home} ...")
+        if not _end(pid):
+            raise HomeInUseError(f"process {pid} has not ended within {STOP_SECONDS} s. {_by_hand(home)}")
     left = end_leftovers(home)
     forget_up(home)
     if left:
         say(f"ended {len(left)} left from an `up` that was killed: {', '.join(left)}")
-    say("all stopped." if state or left else f"nothing runs in {home}.")
+    say("all stopped." if was_up or state or left else f"nothing runs in {home}.")
 
 
-def _end(pid: int) -> None:
-    """Ask it to end and wait until it has. One that ended and that its parent has not looked at yet has ended too."""
+def _by_hand(home: Path) -> str:
+    return f"`fuser {home / LOCK}` names it: kill -9 PID (stops stay at the venue), then trading-pipeline down again"
+
+
+def _end(pid: int) -> bool:
+    """Ask it to end and wait until it has. One that ended and that its parent has not looked at yet has ended too.
+
+    False when it still runs.
+    """
     with suppress(psutil.NoSuchProcess):
         supervisor = psutil.Process(pid)
         supervisor.terminate()
         for _ in range(STOP_SECONDS * 10):
             if not supervisor.is_running() or supervisor.status() == psutil.STATUS_ZOMBIE:
-                return
+                return True
             time.sleep(0.1)
+        return False
+    return True
 
 
 def keep_up(plan: Plan, *, patience_seconds: float = LEFTOVER_SECONDS) -> None:

@@ -220,6 +220,31 @@ def test_down_does_not_wait_for_an_up_that_ended_and_that_nobody_has_looked_at(t
     assert time.monotonic() - began < STOP_SECONDS / 2
 
 
+def test_down_finds_an_up_whose_record_cannot_be_read(tiny: Tiny) -> None:
+    children = leftovers(tiny.home)
+    up_folder(tiny.home).joinpath("processes.json").write_text('{"pid": 1', encoding="utf-8")
+
+    done = CliRunner().invoke(app, ["--home", str(tiny.home), "down"])
+
+    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "all stopped.")
+    assert f"stopping what process {tiny.process.pid} keeps up" in done.output
+    assert tiny.process.wait(timeout=PATIENCE) == 0
+    assert ended(children)
+
+
+def test_down_does_not_say_stopped_of_an_up_that_has_not_ended(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trading_pipeline.cli.up.STOP_SECONDS", 1)
+    tiny.process.send_signal(signal.SIGSTOP)
+
+    done = CliRunner().invoke(app, ["--home", str(tiny.home), "down"])
+
+    assert done.exit_code == 1
+    assert f"process {tiny.process.pid} has not ended within 1 s" in done.output
+    assert "all stopped" not in done.output
+    tiny.process.send_signal(signal.SIGCONT)
+    assert tiny.process.wait(timeout=PATIENCE) == 0
+
+
 def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
