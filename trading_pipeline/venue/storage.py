@@ -92,6 +92,11 @@ class VenueFile:
             METADATA.create_all(self._engine)
             with self._engine.begin() as connection:
                 return self._read(connection, self._account(connection))
+        except sa.exc.OperationalError as error:  # the disk, not what stands on it
+            raise DataFileError(
+                f"the simulated venue's state {self.path} cannot be read ({error.orig}). Look at the disk's free space "
+                "and the file's permissions, then run the command again; the file stays as it is"
+            ) from error
         except sa.exc.DatabaseError as error:
             raise DataFileError(
                 f"the simulated venue's state {self.path} cannot be read ({error.orig}). "

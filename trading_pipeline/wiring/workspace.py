@@ -329,8 +329,8 @@ class Workspace:
                 yield
         except Timeout as error:
             raise HomeInUseError(
-                f"another process is busy with {what} in {self.home}. Wait for it to end, or use another home: "
-                "--home FOLDER"
+                f"another process is busy with {what} in {self.home}. Wait for it to end, or stop it (what `up` "
+                "started: trading-pipeline down), or use another home: --home FOLDER"
             ) from error
 
     @contextmanager

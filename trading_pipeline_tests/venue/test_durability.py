@@ -196,8 +196,9 @@ def test_another_account_name_is_refused(path: Path) -> None:
 def test_a_file_that_is_no_venue_is_named(path: Path, spoil: Callable[[Path], object]) -> None:
     spoil(path)
 
-    with pytest.raises(DataFileError, match=r"venue\.db cannot be read"):
+    with pytest.raises(DataFileError, match=r"venue\.db cannot be read") as told:
         SimulatedVenue(path, RULES)
+    assert ("open a new account" in str(told.value)) is path.is_file()  # no advice where it is the disk
 
 
 def test_calls_that_change_nothing_write_nothing(path: Path) -> None:
