@@ -124,5 +124,6 @@ class FileLatch:
     def _unreadable(self, why: str, cause: Exception | None = None) -> NoReturn:
         raise LatchError(
             f"the latch {self._path} cannot be read ({why}), so nothing that grows exposure leaves. Look at it, and at "
-            f"trading-pipeline breaker show; then remove it (rm -r '{self._path}') and run trading-pipeline resume"
+            f"trading-pipeline breaker show; then remove it (rm -r '{self._path}'). Entries leave again at once then, "
+            "unless the record holds them back as well: that ends with trading-pipeline resume"
         ) from cause

@@ -36,6 +36,7 @@ NOTHING_HOLDS = (
     "NOTHING HOLDS ENTRIES BACK: neither file nor record took it. End the session loop (trading-pipeline status names "
     "its process; kill -9 PID; stops stay at the venue), look at the venue's own screen, and run kill again"
 )
+STILL_CLOSING = "All positions are still to be closed, as was said before: a later kill does not take that back"
 FLATTENS = "All positions are to be closed, and are not known to be yet: the session loop does it, or kill --flatten"
 
 
@@ -221,6 +222,7 @@ def _lines(done: KillReport) -> list[str]:
         "open": f"NOT FLAT: the venue shows {len(done.positions)} position(s). {_next(done)}",
     }
     lines += [closing[done.flat]] if done.flat else []
+    lines += [STILL_CLOSING] if done.still_closing else []
     is_held = done.is_latched or done.is_on_record
     return [*lines, *done.problems, f"No entry leaves until: {RESUME}" if is_held else NOTHING_HOLDS]
 
@@ -248,6 +250,7 @@ def _as_json(done: KillReport) -> dict[str, object]:
     return {
         "account": done.trip.account, "latched": done.is_latched, "on_record": done.is_on_record,
         "left_to": done.left_to or None, "verified": done.is_verified, "flat": done.flat or None,
+        "still_closing": done.still_closing,
         "canceled": orders(done.canceled.values()),
         "still_working": orders(done.left), "kept": orders(done.kept), "sold": orders(done.sold),
         "bare": {symbol: plain(shares) for symbol, shares in done.bare}, "latched_ms": done.latched_ms,

@@ -59,7 +59,7 @@ def _account(workspace: Workspace, health: HealthReport) -> tuple[dict[str, obje
     if health.find("database").level is Level.FAIL:
         return {"account": name}, []
     try:
-        found = read_status(workspace.ledger, workspace.bars, name, workspace.clock.now())
+        found = read_status(workspace.ledger, workspace.bars, name, workspace.clock.now(), workspace.latch)
         return {"ledger": workspace.ledger.place, **found}, read_alarms(workspace.ledger, name)
     except LedgerError:  # it went away in between
         return {"account": name}, []

@@ -94,8 +94,9 @@ class HealthReport:
 
 def ago(seconds: float) -> str:
     """An age in words: 12 s ago, 3 min ago, 2.5 h ago, 4 days ago; one of the future says so."""
-    if seconds < 0:
+    if seconds <= -0.5:
         return f"{-seconds:.0f} s in the future"
+    seconds = max(seconds, 0.0)  # read a moment before it was written
     for unit, length, most in (("s", 1, 120), ("min", 60, 120 * 60), ("h", 3600, 48 * 3600)):
         if seconds < most:
             return f"{seconds / length:.0f} {unit} ago" if unit != "h" else f"{seconds / length:.1f} h ago"

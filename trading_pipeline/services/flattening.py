@@ -49,6 +49,13 @@ def wanted(tx: LedgerTransaction, latched: Latched, account: str, session: date 
     return Flatten(words, ExitReason.CIRCUIT_BREAKER) if words else None
 
 
+def with_what_stands(tx: LedgerTransaction, latched: Latched, found: Trip) -> Trip:
+    """A kill, for the record: positions that were to be closed before it stay so. latched: as it was before it."""
+    if found.cause.flattens or wanted(tx, latched, found.account, found.session) is None:
+        return found
+    return replace(found, cause=replace(found.cause, flattens=True))
+
+
 def _is_done(row: TradingStateRecord | None, trip: Trip) -> bool:
     """True when the record has taken a person's word, and has seen it done since."""
     is_word = trip.cause.trigger is Trigger.KILL and row is not None

@@ -121,6 +121,8 @@ def _trading(look: Look, _rules: HealthRules, _limits: RiskLimits) -> Finding:
     is_open = control.state.allows_entries
     causes = "; ".join([f"{cause.words} ({cause.name})" for cause in control.causes] + [CLOSING] * control.flattens)
     resume = "when it is safe: trading-pipeline resume --reason TEXT --operator NAME"
+    if control.flattens:
+        resume = "wait until all is closed, before anybody resumes: trading-pipeline positions"
     advice = resume if control.is_latched else "lifts by itself once what caused it is over"
     return Finding(
         name="trading", level=Level.OK if is_open else Level.WARN,
@@ -255,7 +257,7 @@ def _errors(look: Look, rules: HealthRules, _limits: RiskLimits) -> Finding:
     return Finding(
         name="errors", level=level, says=says, threshold=f"in an hour {rules.errors_per_hour[0]:g}, "
         f"{rules.errors_per_hour[1]:g}", measured={"last_hour": count},
-        advice="trading-pipeline status, and the end of logs/" if level is not Level.OK else "",
+        advice="trading-pipeline alerts list, and trading-pipeline logs" if level is not Level.OK else "",
     )  # fmt: skip
 
 

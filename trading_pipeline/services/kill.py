@@ -22,11 +22,15 @@ from trading_pipeline.domain.errors import InputError, OrderRefused, OutcomeUnkn
 from trading_pipeline.domain.money import ZERO, plain
 from trading_pipeline.domain.orders import Leg, OrderRequest, OrderType, OrdStatus, Side
 from trading_pipeline.ports import Broker, ClientIdScope, Clock, VenueOrder, VenuePosition
-from trading_pipeline.services.latch import HANDS_OFF, Latch
+from trading_pipeline.services.latch import HANDS_OFF, Latch, Latched
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS, ASK_AGAIN_SECONDS, RECORD_SECONDS = 0.05, 1.0, 3.0
 """Between two looks at the venue; until a cancel is asked for again; how long the record may take at the end."""
+NOT_TOLD = (
+    "that positions are to be closed is in no file and not on record: no session loop knows of it. Free the disk and "
+    "run the same command again, or close them at the venue's own screen"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ class KillReport:
 
     canceled: entries (with flatten: all orders) that were asked to end, by id; kept: sells that still work; bare: what
     lies under no sell. flat: "" when nothing was to be closed, else flat, queued or open. left_to: who alone may do all
-    that, and was told to by the latch; "" where it was done here.
+    that, and was told to by the latch; "" where it was done here. still_closing: this one was not to close positions,
+    but one before it was, and that stands.
     """
 
     trip: Trip
@@ -84,6 +89,7 @@ class KillReport:
     sold: list[OrderRequest] = field(default_factory=list)
     flat: str = ""
     left_to: str = ""
+    still_closing: bool = False
     latched_ms: float | None = None
     sent_ms: float | None = None
     verified_ms: float | None = None
@@ -123,9 +129,11 @@ def a_kill(account: str, session: date, *, operator: str, reason: str, flatten: 
 def kill(means: Means, trip: Trip) -> KillReport:
     """Latch, then cancel at the venue and verify, while the record is written beside it."""
     done, began = KillReport(trip), means.elapsed()
-    problem = means.latch.overwrite(trip)
+    latched = _with_what_stands(trip, means.latch.look())
+    problem = means.latch.overwrite(latched)
     done.is_latched = means.latch.file_blocks()
     done.latched_ms = _since(means, began)
+    done.still_closing = latched.cause.flattens and not trip.cause.flattens
     if problem:
         done.problems.append(problem)
     recording = _Recording(means, trip)
@@ -135,7 +143,16 @@ def kill(means: Means, trip: Trip) -> KillReport:
     except (TradingPipelineError, OSError) as error:
         done.problems.append(f"the venue could not be worked on: {error}")
     done.is_on_record = recording.is_done(done)
+    if problem and trip.cause.flattens and not done.is_on_record:
+        done.problems.append(NOT_TOLD)
     return done
+
+
+def _with_what_stands(trip: Trip, before: Latched) -> Trip:
+    """A kill takes nothing back: what is to be closed stays so, and so does that a loop lets another kill sell."""
+    if before.trip is None or not before.trip.cause.flattens:
+        return trip
+    return replace(trip, cause=replace(trip.cause, flattens=True), hands_off_until=before.trip.hands_off_until)
 
 
 def _since(means: Means, began: float) -> float:

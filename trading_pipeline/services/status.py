@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from trading_pipeline.domain.control import AlertLevel, Lease, TradingState, TradingStateRecord
+from trading_pipeline.domain.control import AlertLevel, Lease, TradingState, TradingStateRecord, strictest
 from trading_pipeline.domain.market import Timeframe
 from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.trades import whole_trades
 from trading_pipeline.ports import BarStore, Ledger, LedgerTransaction
+from trading_pipeline.services.latch import Latch, Latched, look_at
 from trading_pipeline.services.lease import lease_name
 from trading_pipeline.services.modes.standing import by_hand
 from trading_pipeline.services.modes.transitions import present_mode
 
 
-def read_status(ledger: Ledger, bars: BarStore, account: str, now: datetime) -> dict[str, object]:
+def read_status(
+    ledger: Ledger, bars: BarStore, account: str, now: datetime, latch: Latch | None = None
+) -> dict[str, object]:
     """Stored bars, sessions run, last session, equity, positions, working orders, trades, and rows in the ledger.
 
-    now: by the real clock; a lease that has expired or was released by then leads nobody.
+    latch: of the account; it may hold entries back where the record does not. now: by the real clock; a lease that has
+    expired or was released by then leads nobody.
     """
     base = bars.base_timeframe() or Timeframe.DAY1
     stored = bars.sessions(base)
@@ -27,17 +31,17 @@ def read_status(ledger: Ledger, bars: BarStore, account: str, now: datetime) -> 
             "bars": f"{len(stored)} sessions of {base.value}" if stored else "none",
             "first_bars": stored[0].isoformat() if stored else None,
             "last_bars": stored[-1].isoformat() if stored else None,
-            **_trading(tx, account, now),
+            **_trading(tx, account, now, look_at(latch)),
             "ledger_rows": tx.row_counts(),
         }
 
 
-def _trading(tx: LedgerTransaction, account: str, now: datetime) -> dict[str, object]:
+def _trading(tx: LedgerTransaction, account: str, now: datetime, latched: Latched) -> dict[str, object]:
     records = tx.session_records(account)
     last = records[-1] if records else None
     points = tx.equity_points(account, last.session, last.session) if last else ()
     return {
-        **_control(tx, account, now),
+        **_control(tx, account, now, latched),
         "sessions_run": len(records),
         "last_session": last.session.isoformat() if last else None,
         "last_session_is": last.phase.value if last else None,
@@ -48,14 +52,17 @@ def _trading(tx: LedgerTransaction, account: str, now: datetime) -> dict[str, ob
     }
 
 
-def _control(tx: LedgerTransaction, account: str, now: datetime) -> dict[str, object]:
+def _control(tx: LedgerTransaction, account: str, now: datetime, latched: Latched) -> dict[str, object]:
     state, lease = tx.trading_state(account), tx.lease(lease_name(account))
+    on_record = state.state if state else TradingState.ACTIVE
+    in_force = strictest(on_record, latched.state)
+    because = _because(state) if state else None
     blocks = [f"{block.symbol or account} ({block.kind.value})" for block in tx.blocks(account)]
     return {
         "mode": present_mode(tx, account).name,
         "mode_because": by_hand(tx, account) or None,
-        "trading": state.state.value if state else TradingState.ACTIVE.value,
-        "trading_because": _because(state) if state else None,
+        "trading": in_force.value,
+        "trading_because": because if in_force is on_record else latched.words,
         "led_by": leader(lease, now),
         "blocked": ", ".join(blocks) or None,
     }

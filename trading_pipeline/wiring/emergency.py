@@ -21,7 +21,9 @@ from trading_pipeline.adapters.clock import ReplayClock, SystemClock
 from trading_pipeline.domain.breaker import Trip
 from trading_pipeline.domain.errors import DataFileError, HomeInUseError, SettingsError
 from trading_pipeline.ports import Clock
+from trading_pipeline.services.flattening import with_what_stands
 from trading_pipeline.services.kill import Hand, Means
+from trading_pipeline.services.latch import Latched
 from trading_pipeline.services.trading_state import record_word
 from trading_pipeline.venue.engine import SimulatedVenue
 from trading_pipeline.venue.rules import rules_from
@@ -42,14 +44,14 @@ def kill_means(workspace: Workspace, venue_url: str | None = None, *, patience_s
     return Means(
         account=workspace.settings.execution.account, session=workspace.calendar.session_of(clock.now()),
         latch=workspace.latch, clock=clock, elapsed=time.monotonic, sleep=time.sleep,
-        venue=partial(_hand, workspace, venue_url), record=partial(_record, workspace),
+        venue=partial(_hand, workspace, venue_url), record=partial(_record, workspace, workspace.latch.look()),
         patience_seconds=patience_seconds,
     )  # fmt: skip
 
 
-def _record(workspace: Workspace, trip: Trip) -> None:
+def _record(workspace: Workspace, before: Latched, trip: Trip) -> None:
     with workspace.ledger.transaction() as tx:
-        record_word(tx, trip)
+        record_word(tx, with_what_stands(tx, before, trip))
 
 
 @contextmanager
@@ -91,7 +93,7 @@ def _of_own_venue(workspace: Workspace, ends: ExitStack) -> Hand:
         ends.enter_context(workspace.exclusive("trading"))
     except HomeInUseError:
         broker = RecordedBroker(workspace.ledger, workspace.settings.execution.account)
-        return Hand(broker, owner="the session loop, which has the venue in it,")
+        return Hand(broker, owner="the session loop (it has the venue in it)")
     venue = SimulatedVenue(workspace.home / "venue.sqlite3", rules_from(workspace.settings))
     ends.callback(venue.close)
     clock = _nearest(venue.seen_until())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def test_a_garbled_latch_blocks_and_says_how_to_repair_it(tmp_path: Path, conten
     code, output = run(tmp_path, "resume", *SURE)
 
     assert (now["state"], now["latched"], code) == ("HALTED", True, 1)
-    assert f"remove it (rm -r '{latch_of(tmp_path)}')" in output
+    assert f"remove it (rm -r '{latch_of(tmp_path)}'). Entries leave again at once then" in output
     latch_of(tmp_path).unlink()
     assert shown(tmp_path)["state"] == "ACTIVE"
 
@@ -181,3 +182,40 @@ def test_a_kill_that_nothing_took_does_not_say_that_entries_are_held_back() -> N
     assert "NOTHING HOLDS ENTRIES BACK" in output
     assert "No entry leaves until" not in output
     assert "will see to it" not in output
+
+
+@pytest.mark.parametrize("is_file_lost", [False, True])
+def test_a_second_kill_does_not_take_back_that_positions_are_to_be_closed(tmp_path: Path, is_file_lost: bool) -> None:
+    run(tmp_path, "kill", "--flatten", "--reason", "drill", *WHO)
+    if is_file_lost:
+        latch_of(tmp_path).unlink()
+
+    code, output = run(tmp_path, "kill", "--reason", "to be sure", *WHO)
+
+    assert code == 0
+    assert ("All positions are still to be closed" in output) is not is_file_lost
+    assert [one["words"] for one in shown(tmp_path)["causes"]] == ["to be sure"]
+    assert shown(tmp_path)["flattens"] is True
+    latch_of(tmp_path).unlink()
+    assert shown(tmp_path)["flattens"] is True
+
+
+def test_a_second_kill_closes_nothing_once_all_was_closed(tmp_path: Path) -> None:
+    run(tmp_path, "kill", "--flatten", "--reason", "drill", *WHO)
+    with workspace(tmp_path).ledger.transaction() as tx:
+        row = tx.trading_state("SIM")
+        assert row is not None
+        tx.set_trading_state(replace(row, flattens=False))
+
+    run(tmp_path, "kill", "--reason", "to be sure", *WHO)
+
+    assert shown(tmp_path)["flattens"] is False
+
+
+def test_status_tells_the_state_in_force_where_only_the_file_blocks(tmp_path: Path) -> None:
+    latch_of(tmp_path).touch(0o600)
+
+    account = json.loads(run(tmp_path, "status", "--json")[1])
+
+    assert account["trading"] == "HALTED"
+    assert "cannot be read" in account["trading_because"]

@@ -67,6 +67,13 @@ def test_a_session_that_goes_well_is_well_in_every_part() -> None:
     assert report.level is Level.OK
 
 
+def test_while_positions_are_to_be_closed_nobody_is_advised_to_resume() -> None:
+    advice = judge(with_around(control=replace(HALTED, flattens=True)), RULES, LIMITS).find("trading").advice
+
+    assert "trading-pipeline positions" in advice
+    assert "when it is safe" not in advice
+
+
 def beat(seconds: float) -> Lease:
     at = NOW - timedelta(seconds=seconds)
     return replace(LEASE, heartbeat_at=at, expires_at=at + timedelta(seconds=8))

@@ -189,6 +189,17 @@ def simulated(tmp_path: Path) -> Iterator[Rehearsed]:
         yield found
 
 
+def test_a_kill_does_not_take_back_that_one_before_it_closes_positions(simulated: Rehearsed, latch: Latch) -> None:
+    latch.overwrite(replace(a_word(flatten=True), hands_off_until=CLOCK.now() + timedelta(seconds=20)))
+
+    done = kill(means(latch, simulated.broker), a_word())
+
+    seen = latch.look()
+    assert (done.is_done, done.still_closing, done.sold, done.flat) == (True, True, [], "")
+    assert seen.trip is not None
+    assert (seen.trip.at, seen.trip.cause.flattens, seen.hands_off) == (done.trip.at, True, True)
+
+
 def test_a_hundred_working_orders_are_canceled_and_verified_within_five_seconds(
     simulated: Rehearsed, latch: Latch
 ) -> None:
@@ -278,8 +289,12 @@ def test_on_a_full_disk_a_pause_that_is_there_does_not_pass_for_the_kill(
     killing, loop = Latch(Full(tmp_path, "A"), CLOCK), Latch(FileLatch(tmp_path, "A"), CLOCK)
     assert loop.look().state is TradingState.REDUCING
 
-    kill(means(killing, simulated.broker), a_word(flatten=True))
+    def broken(_: Trip) -> None:
+        raise LedgerUnavailable("the disk is full")
 
+    done = kill(replace(means(killing, simulated.broker), record=broken), a_word(flatten=True))
+
+    assert "no session loop knows of it" in done.problems[-1]
     assert loop.look().state is TradingState.HALTED
     assert killing.look().state is TradingState.HALTED
 
