@@ -16,12 +16,14 @@ from trading_pipeline.domain.control import TradingState
 from trading_pipeline.domain.errors import ModeRefused, SettingsError, TradingError
 from trading_pipeline.domain.modes import ChangeKind
 from trading_pipeline.domain.money import plain
+from trading_pipeline.domain.risk_book import Mode
 from trading_pipeline.services.breaker import ControlView, pause_trading, require_resumable
 from trading_pipeline.services.breaker import resume as resume_trading
 from trading_pipeline.services.modes.approvals import Asking
 from trading_pipeline.services.modes.operators import Credentials
 from trading_pipeline.services.modes.stopping import needs_approval
 from trading_pipeline.services.modes.targets import Target
+from trading_pipeline.services.modes.transitions import present_mode
 from trading_pipeline.settings import resolve_home
 
 if TYPE_CHECKING:
@@ -69,7 +71,8 @@ def resume(
 ) -> None:
     """Let entries leave again, once the cooldown is over, its cause is gone, and record and venue agree.
 
-    Above SIMULATION the operator's password is asked for, and where it takes two people, another one approves as well.
+    Above SIMULATION the operator's password is asked for. What was halted there waits for the end of the cooldown, and
+    where it takes two people, another one approves as well.
     """
     workspace = workspace_of(context)
     _approve_going_on(workspace, reason, operator, override_cooldown)
@@ -81,17 +84,22 @@ def resume(
 
 
 def _approve_going_on(workspace: Workspace, reason: str, operator: str, override_cooldown: bool) -> None:
-    """What was halted above SIMULATION: the operator asks that it goes on, and approves it."""
+    """Above SIMULATION who says so is proven; what was halted, the operator asks to go on with, and approves."""
     from trading_pipeline.wiring.modes import mode_desk
 
     rules = workspace.settings.execution
     view = require_resumable(
         workspace.ledger, workspace.latch, rules, at=SystemClock().now(), override_cooldown=override_cooldown
     )  # fmt: skip
+    is_halted = view.state is TradingState.HALTED
     with workspace.ledger.read() as tx:
-        if view.state is not TradingState.HALTED or not needs_approval(tx, rules.account):
+        is_simulated = present_mode(tx, rules.account).mode is Mode.SIMULATION
+        if is_simulated or (is_halted and not needs_approval(tx, rules.account)):
             return
     desk, who = mode_desk(workspace), Credentials(operator, ask_password(operator))
+    if not is_halted:  # a pause, or a row of failures: the mode was not stopped
+        desk.operators.prove(who, "resume")
+        return
     request, report = desk.request(Asking(target=Target(ChangeKind.RESUME), reason=reason), who)
     if request is None:
         wrong = "; ".join(f"{one.name}: {one.measured} (needs {one.threshold})" for one in report.failed)

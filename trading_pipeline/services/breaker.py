@@ -23,7 +23,7 @@ from trading_pipeline.ports import Ledger, LedgerTransaction
 from trading_pipeline.services.flattening import wanted
 from trading_pipeline.services.latch import Latch, Latched, look_at
 from trading_pipeline.services.levels import levels_of
-from trading_pipeline.services.modes.stopping import go_on, require_approved
+from trading_pipeline.services.modes.stopping import go_on, needs_approval, require_approved
 from trading_pipeline.services.modes.terms import terms_in_force
 from trading_pipeline.services.trading_state import STATE_SEEN, a_word, adopt, standing_trips, tripped_by
 from trading_pipeline.settings import ExecutionSettings
@@ -287,9 +287,10 @@ def _require_resumable(
         raise TradingError(f"not resumed: {'; '.join(in_the_way)}")
     if view.cooldown_until is not None and at < view.cooldown_until and not override_cooldown:
         left = view.cooldown_until - at
+        is_approved = view.state is TradingState.HALTED and needs_approval(tx, rules.account)
+        way = "" if is_approved else ". Sooner, with a reason that says why: --override-cooldown"
         raise TradingError(
-            f"not resumed: the cooldown ends at {view.cooldown_until:%Y-%m-%d %H:%M:%S} UTC, in {_minutes(left)}. "
-            "Sooner, with a reason that says why: --override-cooldown"
+            f"not resumed: the cooldown ends at {view.cooldown_until:%Y-%m-%d %H:%M:%S} UTC, in {_minutes(left)}{way}"
         )
 
 

@@ -104,3 +104,24 @@ def test_where_it_takes_two_people_one_is_not_enough(home: Path) -> None:
     code, output = run(home, *RESUME, "kim")
     assert code == 0, output
     assert "is ACTIVE" in output
+
+
+def test_a_pause_above_simulation_ends_with_the_word_of_somebody_who_is_proven(home: Path) -> None:
+    assert run(home, *RESUME, "kim", password=WORDS["kim"])[0] == 0
+    assert run(home, "pause", "--operator", "anybody")[0] == 0
+
+    for who, word in (("kim", "a sentence that kim does not know"), ("anybody", WORDS["kim"])):
+        code, output = run(home, *RESUME, who, password=word)
+        assert (code, "name or password is wrong" in output) == (1, True), output
+        assert "is REDUCING" in run(home, "breaker", "show")[1]
+    code, output = run(home, *RESUME, "kim", password=WORDS["kim"])
+    assert (code, "is ACTIVE" in output, mode(home)) == (0, True, "PAPER"), output
+
+
+def test_above_simulation_nothing_is_said_to_shorten_the_cooldown_of_a_halt(home: Path) -> None:
+    (home / "profile.yaml").write_text(yaml.safe_dump({"execution": {"breaker": {"cooldown_minutes": 30}}}))
+
+    code, output = run(home, *RESUME, "kim", password=WORDS["kim"])
+    assert (code, "the cooldown ends at" in output, "--override-cooldown" in output) == (1, True, False), output
+    code, output = run(home, *RESUME, "kim", "--override-cooldown", password=WORDS["kim"])
+    assert (code, "not resumed: cooldown: until" in output, mode(home)) == (1, True, "EMERGENCY_STOP"), output
