@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date
+from decimal import Decimal
 
+from trading_pipeline.domain.money import plain
 from trading_pipeline.domain.orders import Fill, Order
 from trading_pipeline.domain.positions import Position, Trade
 from trading_pipeline.domain.risk import RiskDecision, Verdict
@@ -32,7 +34,7 @@ def _order(order: Order) -> Row:
         "client_order_id": order.client_order_id, "symbol": order.symbol, "side": order.side.value,
         "leg": order.leg.value, "type": order.order_type.value, "quantity": str(order.quantity),
         "limit": _text(order.limit_price), "stop": _text(order.stop_price), "status": order.status.value,
-        "filled": str(order.cum_qty), "avg_px": str(order.avg_px),
+        "filled": str(order.cum_qty), "avg_px": _price(order.avg_px),
     }  # fmt: skip
 
 
@@ -46,7 +48,7 @@ def _fill(fill: Fill) -> Row:
 
 def _position(position: Position) -> Row:
     return {
-        "symbol": position.symbol, "quantity": str(position.quantity), "avg_px": str(position.avg_px),
+        "symbol": position.symbol, "quantity": str(position.quantity), "avg_px": _price(position.avg_px),
         "stop": _text(position.stop), "target": _text(position.target), "mark": _text(position.mark),
     }  # fmt: skip
 
@@ -54,12 +56,17 @@ def _position(position: Position) -> Row:
 def _trade(trade: Trade) -> Row:
     is_whole = round_trip_id(trade.trade_id) == trade.trade_id
     return {
-        "symbol": trade.symbol, "quantity": str(trade.quantity), "entry": str(trade.entry_px),
-        "exit": str(trade.exit_px), "net_usd": str(trade.net_usd),
+        "symbol": trade.symbol, "quantity": str(trade.quantity), "entry": _price(trade.entry_px),
+        "exit": _price(trade.exit_px), "net_usd": str(trade.net_usd),
         "r": "" if trade.r_multiple is None else f"{trade.r_multiple:.2f}",
         "reason": trade.exit_reason.value if is_whole else "amendment", "grade": trade.grade,
         "score": "" if trade.score is None else round(trade.score, 2),
     }  # fmt: skip
+
+
+def _price(average: Decimal) -> str:
+    """Of an average no more than six digits behind the point: a division may leave thirty."""
+    return plain(round(average, 6))
 
 
 def _text(value: object) -> str:

@@ -168,7 +168,7 @@ def test_a_threshold_is_met_only_above_it() -> None:
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0, "0 s ago"), (119, "119 s ago"), (600, "10 min ago"), (10_800, "3.0 h ago"), (864_000, "10 days ago"),
-     (-5, "5 s in the future")],
+     (-5, "5 s in the future"), (-0.2, "0 s ago")],
 )  # fmt: skip
 def test_ages_are_told_in_words(seconds: float, words: str) -> None:
     assert ago(seconds) == words
