@@ -194,7 +194,8 @@ def _self_test_failed(tx: LedgerTransaction, account: str) -> str:
     events = tx.risk_events(account, records[-1].session) if records else ()
     tests = [event for event in events if event.kind == SELF_TEST]
     if not tests:
-        return "no session has tried its controls yet: trading-pipeline session run"
+        untried = f"session {records[-1].session} has not tried its controls" if records else "no session was run yet"
+        return f"{untried}: one in real time does (up, or session run without --accelerated)"
     newest = max(tests, key=_turn)
     return "" if newest.severity == "INFO" else newest.message
 

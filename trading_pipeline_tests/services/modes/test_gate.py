@@ -214,6 +214,20 @@ def test_a_session_begun_since_the_last_comparison_makes_it_old(office: Office) 
     assert "was begun since" in found(office).not_reconciled
 
 
+def test_a_session_that_was_no_real_one_leads_to_one_that_is(office: Office) -> None:
+    assert "no session was run yet: one in real time does" in found(office).self_test_failed
+    prove(office)
+    with office.ledger.transaction() as tx:
+        last = tx.session_records(ACCOUNT)[-1]
+        later = replace(last, session=last.session + timedelta(days=1))
+        tx.save_session_record(later)
+
+    words = found(office).self_test_failed
+
+    assert words.startswith(f"session {later.session} has not tried its controls: one in real time does")
+    assert "without --accelerated" in words
+
+
 def test_paper_may_speak_for_a_live_account_of_another_name(office: Office) -> None:
     office.climb(Mode.PAPER)
     prove(office)
