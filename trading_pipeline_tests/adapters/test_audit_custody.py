@@ -16,7 +16,7 @@ from sqlalchemy import text
 from trading_pipeline.adapters.audit_anchors import JsonLinesAnchors
 from trading_pipeline.adapters.audit_keys import KeyFolder, is_signed_by
 from trading_pipeline.adapters.ledger import SqlLedger, default_url
-from trading_pipeline.domain.audit import key_id_of
+from trading_pipeline.domain.audit import Why, key_id_of
 from trading_pipeline.domain.control import AlertLevel
 from trading_pipeline.domain.errors import AuditError, AuditKeyError, AuditMismatch, InputError
 from trading_pipeline.services.audit import custody
@@ -144,6 +144,17 @@ def test_a_rotated_key_is_named_by_the_one_before_it(world: AuditWorld) -> None:
     assert key_id_of(bytes.fromhex(rotation.checkpoint.next_key)) == following == after.checkpoint.key_id
     assert custody.key_state(world.desk).is_right
     require_whole(world)
+
+
+def test_a_rotation_that_is_asked_for_twice_is_one_and_the_key_is_the_one_that_was_told(world: AuditWorld) -> None:
+    asked = [custody.rotate_key(world.desk, name, "yearly") for name in ("Ada", "Bob")]
+    world.catch_up().end()
+    world.tell_many(2)
+    world.catch_up().end()
+
+    assert asked == [custody.key_state(world.desk).key_id] * 2
+    assert [one.checkpoint.why for one in world.checkpoints()].count(Why.ROTATION) == 1
+    assert custody.rotate_key(world.desk, "Ada", "once more") not in asked
 
 
 def test_a_crash_between_the_rotations_checkpoint_and_the_exchange_of_keys_is_mended(world: AuditWorld) -> None:

@@ -160,6 +160,7 @@ def key_state(desk: AuditDesk) -> KeyState:
 
 def rotate_key(desk: AuditDesk, operator: str, reason: str) -> str:
     """Ask the sequencer for a new key: its next checkpoint, still signed by the old one, names it. Returns its key id.
+    Asked again before that, it is the same key, and nothing more.
 
     Raises AuditKeyError when the present key is not the right one: what is lost is renewed.
     """
@@ -171,7 +172,10 @@ def rotate_key(desk: AuditDesk, operator: str, reason: str) -> str:
             f"{RENEW}"
         )
     following = key_id_of(desk.keys.prepare_next())
-    _tell(desk, ROTATION_ASKED, following, operator, key_id=following, before=state.key_id, reason=reason.strip())
+    with desk.ledger.read() as tx:
+        is_asked = waits_unlogged(tx, 0, ROTATION_ASKED, "key_id", following)
+    if not is_asked:
+        _tell(desk, ROTATION_ASKED, following, operator, key_id=following, before=state.key_id, reason=reason.strip())
     return following
 
 
