@@ -130,7 +130,7 @@ class Log:
         ends = (self.end["count"], self.end["head"]) == (self.seq + 1 - self.first, self.head.hex())
         require(ends and self.last in (None, self.seq), "the export does not end as it says", self.seq + 1)
         _, number, seq, _ = self.anchors[max(self.anchors)] if self.anchors else (0, 0, 0, 0)
-        lost = f"cut or rolled back to {self.seq} entries, checkpoint {number} of {seq} was kept elsewhere"
+        lost = f"cut, rolled back or exported before checkpoint {number} of {seq}, kept elsewhere: ends with {self.seq}"
         require(self.last or number <= self.number, lost, self.anchored + 1, self.seq + (seq > self.seq))
         doubt = self.first > 1 or self.last is not None or not self.anchored
         loose = " (whoever wrote what comes after is NOT known)" * (self.signed < self.seq)

@@ -137,6 +137,16 @@ def test_an_export_nobody_touched_holds_up_to_its_last_entry(home: AuditHome, tm
     assert f"anchored to {lines[-1]['count']}" in output
 
 
+def test_an_export_older_than_its_anchors_is_told_that_it_may_be_so(home: AuditHome, tmp_path: Path) -> None:
+    exported(home, tmp_path / "older.jsonl")
+    of_its_day = shutil.copy(home.anchors, tmp_path / "of_its_day.jsonl")
+    home.tell([logs.told(1000 + number) for number in range(30)])
+
+    code, output = judged(str(tmp_path / "older.jsonl"), "--key", *keys(home), "--anchors", str(home.anchors))
+    assert (code, "exported before checkpoint" in output, "First bad: entry 122" in output) == (1, True, True), output
+    assert judged(str(tmp_path / "older.jsonl"), "--key", *keys(home), "--anchors", str(of_its_day))[0] == 0
+
+
 def test_entries_that_nobody_signed_are_said_to_be_such(home: AuditHome, tmp_path: Path) -> None:
     lines = exported(home, tmp_path / "whole.jsonl")
     begun = lines[: at(lines, 60)]
