@@ -219,7 +219,7 @@ def try_(
 
 def _only(settings: Settings, channel: str) -> Settings:
     """The settings with only this channel; raises InputError when there is none, or none of that name."""
-    names = settings.alerts.in_order()
+    names, channel = settings.alerts.in_order(), channel.lower()
     if not names:
         raise InputError(f"no channel of alerts is set up. {SET_UP}")
     if not channel:

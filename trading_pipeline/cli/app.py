@@ -16,7 +16,13 @@ from typer.core import TyperGroup
 
 from trading_pipeline.cli.context import Options
 from trading_pipeline.cli.output import complain
-from trading_pipeline.domain.errors import LedgerError, MarketDataError, TradingError, TradingPipelineError
+from trading_pipeline.domain.errors import (
+    LedgerError,
+    MarketDataError,
+    ModeRefused,
+    TradingError,
+    TradingPipelineError,
+)
 from trading_pipeline.env_file import ENV_FILE_VARIABLE
 
 log = logging.getLogger(__name__)
@@ -97,7 +103,7 @@ class Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except TradingPipelineError as error:
-            log.log(logging.ERROR if isinstance(error, TROUBLE) else logging.INFO, "%s", error)
+            log.log(_loudness(error), "%s", error)
             code = complain(str(error))
         except KeyboardInterrupt:
             complain("interrupted. Nothing recorded is lost: run the same command again and it goes on from there.")
@@ -109,6 +115,13 @@ class Verbs(TyperGroup):
             log.critical("ended by an error nobody expected", exc_info=True)
             raise
         raise typer.Exit(code)
+
+
+def _loudness(error: TradingPipelineError) -> int:
+    """What a person was refused is in the audit log, and no trouble of the machine: it makes nobody unhealthy."""
+    if isinstance(error, ModeRefused):
+        return logging.WARNING
+    return logging.ERROR if isinstance(error, TROUBLE) else logging.INFO
 
 
 def _sayable(word: str) -> str:

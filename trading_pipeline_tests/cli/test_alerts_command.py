@@ -185,7 +185,7 @@ def test_a_test_tries_each_channel_and_fails_when_one_does(tmp_path: Path, hook:
         ("mail", "phone"), "delivered"
     )
     hook.otherwise = Answer(500)
-    code, output = run(tmp_path, "alerts", "test", "--channel", "phone")
+    code, output = run(tmp_path, "alerts", "test", "--channel", "PHONE")
 
     assert code == 1
     assert "1 of 1 channel(s) did not take the test: phone" in output

@@ -119,6 +119,14 @@ def test_without_a_password_or_with_a_wrong_one_nothing_happens(home: Path) -> N
     assert output.splitlines()[1].split()[-1] == "1"
 
 
+def test_what_a_person_is_refused_makes_the_machine_no_less_healthy(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run(home, "mode", "request", "paper", *SAY, "kim", typed="guess the password\n")[0] == 1
+
+    assert [one.levelname for one in caplog.records if one.name == "trading_pipeline.cli.app"] == ["WARNING"]
+
+
 def test_operators_are_listed_disabled_and_enabled(home: Path) -> None:
     assert answer(home, "operators", "disable", "lee", "--by", "kim", "--reason", "left", typed=f"{KIM}\n") == {
         "operator": "lee", "enabled": False, "added_at": answer(home, "operators", "list")[1]["added_at"],
